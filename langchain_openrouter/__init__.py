@@ -1,0 +1,37 @@
+"""OpenRouter for LangChain: a chat model that loses nothing the service sends."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from langchain_openrouter.chat_models import ChatOpenRouter
+    from langchain_openrouter.errors import OpenRouterError
+    from langchain_openrouter.settings import OpenRouterSettings
+
+__all__ = ["ChatOpenRouter", "OpenRouterError", "OpenRouterSettings", "__version__"]
+
+_HOMES = {
+    "ChatOpenRouter": "langchain_openrouter.chat_models",
+    "OpenRouterError": "langchain_openrouter.errors",
+    "OpenRouterSettings": "langchain_openrouter.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - read only when asked for
+
+        return version("langchain-openrouter-oauth")
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

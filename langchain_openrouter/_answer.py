@@ -1,0 +1,252 @@
+"""The wire's answers -> LangChain's, as pure functions shared by whole and streamed answers.
+
+Every reading is lenient: what is missing or of the wrong type is left out, nothing raises.
+See https://openrouter.ai/docs/api-reference/overview#completionsresponse-format.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+
+from langchain_openrouter._messages import ARGUMENTS
+from langchain_openrouter._read import count_of, dict_of, dicts_of, list_of, number_of, str_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages.tool import InvalidToolCall, ToolCall
+
+PROVIDER = "openrouter"
+# OpenRouter's own word, then each provider's, for "the token limit cut it".
+_CUT = {"length", "max_output_tokens", "max_tokens", "model_length", "token_limit"}
+CUT_CALL = "the token limit cut this call, or its arguments are not a JSON object"
+
+
+def is_cut(finish_reason: Any, native: Any) -> bool:
+    """Tell whether the token limit ended the answer; for tool calls only `native` says so."""
+    return any(
+        isinstance(reason, str) and reason.lower() in _CUT for reason in (finish_reason, native)
+    )
+
+
+def arguments_of(text: str | None, *, cut: bool) -> dict[str, Any] | None:
+    """Return a call's arguments, or None where they are not all there.
+
+    No text means no arguments, unless the token limit may have cut them off before they began.
+    """
+    if text is None or not text.strip():
+        return None if cut else {}
+    try:
+        value = json.loads(text, strict=False)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def call_id(given: str | None, taken: set[str], generation_id: str | None, position: int) -> str:
+    """Return an id no other call of the message has: the given one, or one made of it.
+
+    A made id depends on nothing but the answer, so that whole and streamed ones agree.
+    """
+    if given and given not in taken:
+        return given
+    made = f"{given or f'call_{generation_id or PROVIDER}'}_{position}"
+    while made in taken:
+        made += "_"
+    return made
+
+
+def calls_of(
+    message: dict[str, Any], *, cut: bool, generation_id: str | None
+) -> tuple[list[ToolCall], list[InvalidToolCall], dict[str, str]]:
+    """Return the valid calls, the invalid ones, and the arguments' text by call id."""
+    valid: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    texts: dict[str, str] = {}
+    taken: set[str] = set()
+    raw_calls = list_of(message, "tool_calls") or []
+    for position, raw in enumerate(raw_calls):
+        function = dict_of(raw, "function")
+        name = str_of(function, "name")
+        text = arguments_text((function or {}).get("arguments"))
+        made = call_id(str_of(raw, "id"), taken, generation_id, position)
+        taken.add(made)
+        last = position == len(raw_calls) - 1
+        args = arguments_of(text, cut=cut and last) if name else None
+        if args is None:
+            invalid.append(invalid_tool_call(name=name, args=text, id=made, error=CUT_CALL))
+        else:
+            valid.append(tool_call(name=name or "", args=args, id=made))
+            texts[made] = text
+    return valid, invalid, texts
+
+
+def arguments_text(arguments: Any) -> str:
+    """Return arguments as the text they should have been: some providers send an object."""
+    if arguments is None:
+        return ""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def usage_of(usage: Any) -> UsageMetadata | None:
+    """Return LangChain's standard counts. The rest of `usage` is in the metadata."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, completion = count_of(usage, "prompt_tokens"), count_of(usage, "completion_tokens")
+    total = count_of(usage, "total_tokens")
+    if prompt is None and completion is None and total is None:
+        return None
+    details = dict_of(usage, "prompt_tokens_details")
+    produced = dict_of(usage, "completion_tokens_details")
+    standard = UsageMetadata(
+        input_tokens=prompt or 0,
+        output_tokens=completion or 0,
+        total_tokens=total if total is not None else (prompt or 0) + (completion or 0),
+    )
+    inputs = _counts(
+        details, audio="audio_tokens", cache_read="cached_tokens", cache_creation="cache_write_tokens"
+    )
+    outputs = _counts(produced, audio="audio_tokens", reasoning="reasoning_tokens")
+    if inputs:
+        standard["input_token_details"] = InputTokenDetails(**inputs)  # type: ignore[typeddict-item]
+    if outputs:
+        standard["output_token_details"] = OutputTokenDetails(**outputs)  # type: ignore[typeddict-item]
+    return standard
+
+
+def _counts(source: Any, **names: str) -> dict[str, int]:
+    counts = {ours: count_of(source, theirs) for ours, theirs in names.items()}
+    return {name: count for name, count in counts.items() if count is not None}
+
+
+def metadata_of(body: dict[str, Any], choice: dict[str, Any], usage: Any) -> dict[str, Any]:
+    """Return `response_metadata`: only what is there."""
+    usage = usage if isinstance(usage, dict) else {}
+    metadata: dict[str, Any] = {
+        "id": str_of(body, "id"),
+        "model_name": str_of(body, "model"),
+        "model_provider": PROVIDER,
+        "provider": str_of(body, "provider"),
+        "finish_reason": finish_reason_of(choice),
+        "native_finish_reason": str_of(choice, "native_finish_reason"),
+        "created": count_of(body, "created"),
+        "system_fingerprint": str_of(body, "system_fingerprint"),
+        "service_tier": str_of(body, "service_tier"),
+        "cost": number_of(usage, "cost"),
+        "cost_details": dict_of(usage, "cost_details"),
+        "is_byok": usage.get("is_byok") if isinstance(usage.get("is_byok"), bool) else None,
+        "server_tool_use": dict_of(usage, "server_tool_use_details")
+        or dict_of(usage, "server_tool_use"),
+        "token_usage": usage or None,
+        "logprobs": dict_of(choice, "logprobs"),
+    }
+    for name in ("openrouter_metadata", "debug", "safeguard_results", "alignment"):
+        metadata[name] = body.get(name) or None
+    return {name: value for name, value in metadata.items() if value is not None}
+
+
+def finish_reason_of(choice: dict[str, Any]) -> str | None:
+    """Return the finish reason; a missing one beside tool calls means `tool_calls`."""
+    reason = str_of(choice, "finish_reason")
+    message = dict_of(choice, "message") or dict_of(choice, "delta")
+    return reason or ("tool_calls" if dicts_of(message, "tool_calls") else None)
+
+
+def content_of(raw: Any) -> tuple[str | list[str | dict[str, Any]], list[dict[str, Any]]]:
+    """Return the text (with parts of an unknown kind, if any) and the images of a content.
+
+    Some providers send a list of parts where a string is documented.
+    """
+    if isinstance(raw, str):
+        return raw, []
+    found: list[str | dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
+    for part in raw if isinstance(raw, list) else []:
+        text = part if isinstance(part, str) else str_of(part, "text")
+        if isinstance(part, dict) and part.get("type") == "image_url":
+            images.append(part)
+        elif text is not None and (isinstance(part, str) or part.get("type", "text") == "text"):
+            if found and isinstance(found[-1], str):
+                found[-1] += text
+            else:
+                found.append(text)
+        elif isinstance(part, dict) and part.get("type", "text") != "text":
+            found.append(part)
+    if all(isinstance(item, str) for item in found):
+        return "".join(item for item in found if isinstance(item, str)), images
+    return found, images
+
+
+def reasoning_text(details: list[Any] | None) -> str:
+    """Return the readable text of reasoning details."""
+    return "".join(
+        str_of(detail, "text") or str_of(detail, "summary") or "" for detail in details or ()
+    )
+
+
+def extras_of(message: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return `additional_kwargs` of a whole message: only what is there.
+
+    An empty `reasoning_details` is kept: DeepSeek wants it back.
+    """
+    details = list_of(message, "reasoning_details")
+    text = (
+        str_of(message, "reasoning")
+        or str_of(message, "reasoning_content")
+        or reasoning_text(details)
+    )
+    extras: dict[str, Any] = {
+        "reasoning_content": text or None,
+        "reasoning_details": details,
+        "images": [*dicts_of(message, "images"), *images] or None,
+        "annotations": dicts_of(message, "annotations") or None,
+        "audio": dict_of(message, "audio") or None,
+        "refusal": str_of(message, "refusal"),
+    }
+    return {name: value for name, value in extras.items() if value is not None}
+
+
+def message_of(body: dict[str, Any], choice: dict[str, Any]) -> AIMessage:
+    """Return the message of one choice of a whole answer."""
+    raw = dict_of(choice, "message") or {}
+    usage = body.get("usage")
+    content, images = content_of(raw.get("content"))
+    metadata = metadata_of(body, choice, usage)
+    cut = is_cut(choice.get("finish_reason"), choice.get("native_finish_reason"))
+    valid, invalid, texts = calls_of(raw, cut=cut, generation_id=str_of(body, "id"))
+    extras = extras_of(raw, images)
+    if texts:
+        extras[ARGUMENTS] = texts
+    return AIMessage(
+        content=content,  # type: ignore[arg-type]
+        additional_kwargs=extras,
+        response_metadata=metadata,
+        tool_calls=valid,
+        invalid_tool_calls=invalid,
+        usage_metadata=usage_of(usage),
+        id=str_of(body, "id"),
+    )
+
+
+def total_of(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+    """Return the sum of usages: counts and costs alike, at any depth."""
+    total: dict[str, Any] = {}
+    for output in outputs:
+        _add(total, dict_of(output, "token_usage") or {})
+    return total
+
+
+def _add(total: dict[str, Any], usage: dict[str, Any]) -> None:
+    for name, value in usage.items():
+        if isinstance(value, dict):
+            inner = total.setdefault(name, {})
+            if isinstance(inner, dict):
+                _add(inner, value)
+        elif isinstance(value, bool):
+            total[name] = bool(total.get(name)) or value
+        elif isinstance(value, int | float):
+            before = total.get(name)
+            total[name] = value + before if isinstance(before, int | float) else value

@@ -1,0 +1,138 @@
+"""OpenRouter's answers -> LangChain's standard content blocks; registered for "openrouter".
+
+Each reasoning detail becomes one reasoning block that carries the detail in `extras`, so that a
+message made of its blocks alone can be sent back unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.messages.block_translators import register_translator
+
+from langchain_openrouter._answer import PROVIDER
+from langchain_openrouter._read import dict_of, dicts_of, str_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage, AIMessageChunk
+    from langchain_core.messages.content import ContentBlock
+
+REASONING, PLAIN, TEXT = "lc_rs_", "lc_rs_plain", "lc_txt_0"  # indices by which core merges blocks
+
+
+def blocks_of(message: AIMessage) -> list[ContentBlock]:
+    """Return the blocks of a whole message: reasoning, text, tool calls, media, refusal."""
+    blocks = [*_reasoning_blocks(message.additional_kwargs), *_content_blocks(message)]
+    blocks += [{**call, "type": "tool_call"} for call in message.tool_calls]
+    return cast("list[ContentBlock]", blocks + _media_blocks(message.additional_kwargs))
+
+
+def chunk_blocks_of(chunk: AIMessageChunk) -> list[ContentBlock]:
+    """Return the blocks of one streamed chunk, or of the sum of several."""
+    tail = getattr(chunk, "_tail", False)
+    if chunk.chunk_position == "last" and not tail:
+        return blocks_of(chunk)
+    extras = chunk.additional_kwargs
+    position = getattr(chunk, "_position", None)
+    if tail:
+        blocks = [
+            {**block, "reasoning": "", "index": f"{REASONING}{place}"}
+            for place, block in enumerate(_detail_blocks(extras))
+        ]
+    elif position is not None:
+        text = str_of(extras, "reasoning_content") or ""
+        blocks = [{"type": "reasoning", "reasoning": text, "index": f"{REASONING}{position}"}]
+    else:
+        blocks = [{**block, "index": PLAIN} for block in _reasoning_blocks(extras)]
+    blocks += [
+        {**block, "index": TEXT} if block["type"] == "text" else block
+        for block in _content_blocks(chunk)
+    ]
+    blocks += [
+        {"type": "tool_call_chunk", "id": call["id"], "name": call["name"],
+         "args": call["args"], "index": call["index"]}
+        for call in chunk.tool_call_chunks
+    ]  # fmt: skip
+    return cast("list[ContentBlock]", blocks + _media_blocks(extras))
+
+
+def _reasoning_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a block for each detail; one for the text where no detail carries any."""
+    blocks = _detail_blocks(extras)
+    text = str_of(extras, "reasoning_content")
+    if text and not any(block["reasoning"] for block in blocks):
+        blocks.insert(0, {"type": "reasoning", "reasoning": text})
+    return blocks
+
+
+def _detail_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
+    blocks = []
+    for detail in dicts_of(extras, "reasoning_details"):
+        kept = {key: value for key, value in detail.items() if key not in {"text", "summary"}}
+        about: dict[str, Any] = {"reasoning_detail": kept}
+        if signature := str_of(detail, "signature"):
+            about["signature"] = signature
+        text = str_of(detail, "text") or str_of(detail, "summary") or ""
+        blocks.append({"type": "reasoning", "reasoning": text, "extras": about})
+    return blocks
+
+
+def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
+    """Return the text with its citations, and parts of other kinds as they came."""
+    content = message.content if isinstance(message.content, list) else [message.content]
+    citations = [
+        _citation(note) for note in dicts_of(message.additional_kwargs, "annotations")
+    ]
+    blocks: list[dict[str, Any]] = []
+    for item in content:
+        if isinstance(item, str):
+            if item:
+                blocks.append({"type": "text", "text": item})
+        elif item.get("type") == "text":
+            blocks.append(item)
+        else:
+            blocks.append({"type": "non_standard", "value": item})
+    if citations:
+        place = next((i for i, block in enumerate(blocks) if block["type"] == "text"), None)
+        if place is None:
+            blocks.insert(0, {"type": "text", "text": "", "annotations": citations})
+        else:
+            blocks[place] = {**blocks[place], "annotations": citations}
+    return blocks
+
+
+def _citation(note: dict[str, Any]) -> dict[str, Any]:
+    """Return a standard citation, or the note as it came (a parsed file, for one)."""
+    inner = dict_of(note, "url_citation")
+    if note.get("type") != "url_citation" or inner is None:
+        return {"type": "non_standard_annotation", "value": note}
+    names = {"url": "url", "title": "title", "content": "cited_text",
+             "start_index": "start_index", "end_index": "end_index"}  # fmt: skip
+    citation: dict[str, Any] = {"type": "citation"}
+    for theirs, ours in names.items():
+        if inner.get(theirs) is not None:
+            citation[ours] = inner[theirs]
+    return citation
+
+
+def _media_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return images, audio and a refusal."""
+    blocks: list[dict[str, Any]] = []
+    for image in dicts_of(extras, "images"):
+        url = str_of(dict_of(image, "image_url"), "url") or str_of(image, "image_url") or ""
+        head, comma, data = url.partition(";base64,")
+        if comma and head.startswith("data:"):
+            mime = head.removeprefix("data:")
+            blocks.append({"type": "image", "base64": data, "mime_type": mime})
+        else:
+            blocks.append({"type": "image", "url": url})
+    audio = dict_of(extras, "audio")
+    if audio and str_of(audio, "data"):
+        rest = {key: value for key, value in audio.items() if key != "data"}
+        blocks.append({"type": "audio", "base64": audio["data"], "extras": rest})
+    if refusal := str_of(extras, "refusal"):
+        blocks.append({"type": "refusal", "refusal": refusal})
+    return blocks
+
+
+register_translator(PROVIDER, blocks_of, chunk_blocks_of)

@@ -1,0 +1,414 @@
+"""The state of one streamed answer, pure: an event goes in, chunks come out.
+
+A stream ends as the live service ends it: two chunks with a finish reason, the second with the
+usage (https://openrouter.ai/docs/api-reference/streaming says one). Every scalar of metadata is
+therefore held back and emitted once, in the last chunk.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_openrouter import errors
+from langchain_openrouter._answer import (
+    PROVIDER,
+    arguments_of,
+    arguments_text,
+    call_id,
+    content_of,
+    is_cut,
+    metadata_of,
+    reasoning_text,
+    usage_of,
+)
+from langchain_openrouter._chunk import OpenRouterMessageChunk
+from langchain_openrouter._details import Details
+from langchain_openrouter._messages import ARGUMENTS
+from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages.tool import ToolCallChunk
+
+_SCALARS = (
+    "model", "provider", "created", "system_fingerprint", "service_tier",
+    "openrouter_metadata", "safeguard_results", "alignment",
+)  # fmt: skip
+
+
+class _Call:
+    """One tool call as far as it has come."""
+
+    def __init__(self, wire_index: Any, given_id: str | None) -> None:
+        self.wire_index = wire_index
+        self.given_id = given_id
+        self.id: str | None = None
+        self.name: str | None = None
+        self.pieces: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def complete(self) -> bool:
+        """Tell whether the arguments are a whole JSON object."""
+        return bool(self.pieces) and arguments_of(self.text, cut=True) is not None
+
+
+class StreamState:
+    """Everything that has come of one streamed answer.
+
+    Args:
+        headers: Response headers; put into the metadata as `headers` where given.
+        generation_id: The id from the response's headers, until an event brings one.
+        prompt: The request's messages, which no error message may quote.
+    """
+
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        generation_id: str | None = None,
+        prompt: Any = None,
+    ) -> None:
+        self._headers = dict(headers) if headers else None
+        self._generation_id = generation_id
+        self._prompt = prompt
+        self._id: str | None = None
+        self._body: dict[str, Any] = {}
+        self._choice: dict[str, Any] = {}
+        self._usage: dict[str, Any] | None = None
+        self._logprobs: dict[str, Any] = {}
+        self._debug: list[Any] = []
+        self._text: list[str] = []
+        self._parts: list[dict[str, Any]] = []
+        self._reasoning: list[str] = []
+        self._refusal: list[str] = []
+        self._details = Details()
+        self._calls: list[_Call] = []
+        self._ids: set[str] = set()
+        self._images: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
+        self._audio: dict[str, list[str]] = {}
+        self._audio_facts: dict[str, Any] = {}
+        self._seen_choice = False
+        self.done = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer has said why it ends, but for an error."""
+        return self._choice.get("finish_reason") not in {None, "error"}
+
+    # --- events ---------------------------------------------------------------------------
+
+    def read(self, data: bytes) -> list[ChatGenerationChunk]:
+        """Take the data of one event; `[DONE]` completes the answer.
+
+        Raises:
+            OpenRouterError: The event is not JSON, or tells an error; holds what came so far.
+        """
+        if data == b"[DONE]":
+            self.done = True
+            return []
+        if not data.strip():
+            return []
+        try:
+            event = json_of(data)
+        except ValueError:
+            event = None
+        if not isinstance(event, dict):
+            raise self.error({"message": "an event of the stream cannot be read"})
+        return self.feed(event)
+
+    def feed(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+        """Take one event; return the chunks to show now.
+
+        Raises:
+            OpenRouterError: The event tells an error; holds what came so far.
+        """
+        choice = _first_choice(event)
+        self._note(event, choice)
+        delta = (dict_of(choice, "delta") or dict_of(choice, "message") or {}) if choice else {}
+        chunks = self._take(delta)
+        if errors.has_error(event):
+            raise self.error(event)
+        if choice is not None and errors.has_error(choice):
+            raise self.error(choice)
+        return chunks
+
+    def _note(self, event: dict[str, Any], choice: dict[str, Any] | None) -> None:
+        """Remember what is not shown until the end."""
+        if event.get("debug"):
+            # One for each provider tried: its id and model may be another attempt's.
+            self._debug.append(event["debug"])
+            if choice is None:
+                return
+        self._id = self._id or str_of(event, "id")
+        for name in _SCALARS:
+            if event.get(name) is not None:
+                self._body[name] = event[name]
+        self._usage = dict_of(event, "usage") or self._usage
+        if choice is None:
+            return
+        self._seen_choice = True
+        for name in ("finish_reason", "native_finish_reason"):
+            if str_of(choice, name):
+                self._choice[name] = choice[name]
+        for name, value in (dict_of(choice, "logprobs") or {}).items():
+            known = self._logprobs.get(name)
+            if isinstance(known, list) and isinstance(value, list):
+                known.extend(value)
+            elif known is None:
+                self._logprobs[name] = list(value) if isinstance(value, list) else value
+
+    def _take(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
+        """Take one delta; return the chunks to show."""
+        chunks = []
+        for position, words in self._take_reasoning(delta):
+            self._reasoning.append(words)
+            extras = {"reasoning_content": words} if words else {}
+            chunks.append(self._chunk("", extras, position=position))
+        content, images = content_of(delta.get("content"))
+        calls = [self._take_call(raw) for raw in list_of(delta, "tool_calls") or ()]
+        if content or calls:
+            if isinstance(content, str):
+                self._text.append(content)
+            else:
+                self._text += [part for part in content if isinstance(part, str)]
+                self._parts += [part for part in content if isinstance(part, dict)]
+            chunks.append(self._chunk(content, {}, calls=calls))
+        self._take_media(delta, images)
+        return chunks
+
+    def _take_reasoning(self, delta: dict[str, Any]) -> list[tuple[int | None, str]]:
+        """Return (detail, text) pairs. `reasoning` and the details carry the same text: once."""
+        text = str_of(delta, "reasoning") or str_of(delta, "reasoning_content") or ""
+        details = list_of(delta, "reasoning_details")
+        if details is None:
+            return [(None, text)] if text else []
+        self._details.seen = True
+        pieces: list[tuple[int | None, str]] = [
+            (self._details.add(detail), reasoning_text([detail]))
+            for detail in dicts_of(delta, "reasoning_details")
+        ]
+        joined = "".join(words for _, words in pieces)
+        if text and text != joined:
+            place = next((place for place, words in pieces if words), None)
+            pieces = [(place, text), *((place, "") for place, words in pieces if not words)]
+        return pieces
+
+    def _take_call(self, raw: Any) -> ToolCallChunk:
+        """Return the chunk of one tool-call delta, with an index that core merges rightly."""
+        raw = raw if isinstance(raw, dict) else {}
+        function = dict_of(raw, "function") or {}
+        given, name = str_of(raw, "id"), str_of(function, "name")
+        text = arguments_text(function.get("arguments"))
+        index = raw.get("index")
+        place = self._place_of(index if isinstance(index, int) else None, given, name, text)
+        if place is None:
+            place = len(self._calls)
+            self._calls.append(_Call(index, given))
+        call = self._calls[place]
+        call.pieces.append(text)
+        shown_name = name if call.name is None else None
+        call.name = call.name or name
+        call.given_id = call.given_id or given
+        shown_id = None
+        if call.id is None and call.given_id:
+            shown_id = call.id = call_id(call.given_id, self._ids, None, place)
+            self._ids.add(shown_id)
+        return tool_call_chunk(name=shown_name, args=text, id=shown_id, index=place)
+
+    def _place_of(
+        self, index: int | None, given: str | None, name: str | None, text: str
+    ) -> int | None:
+        """Return the call that a delta continues; None where it starts one.
+
+        Providers leave out the index, or the id, or give several calls the same of either.
+        """
+        for place in range(len(self._calls) - 1, -1, -1):
+            call = self._calls[place]
+            if index is not None and call.wire_index != index:
+                continue
+            if given and call.given_id and call.given_id != given:
+                if index is None:
+                    continue
+                return None
+            if index is None and not given and name and call.name:
+                return None
+            if name and call.name and text and call.complete():
+                return None
+            return place
+        return None
+
+    def _take_media(self, delta: dict[str, Any], images: list[dict[str, Any]]) -> None:
+        """Keep what comes whole; a repeated image or citation is the same one."""
+        for store, found in (
+            (self._images, [*dicts_of(delta, "images"), *images]),
+            (self._annotations, dicts_of(delta, "annotations")),
+        ):
+            store += [item for item in found if item not in store]
+        if refusal := str_of(delta, "refusal"):
+            self._refusal.append(refusal)
+        for name, value in (dict_of(delta, "audio") or {}).items():
+            if name in {"data", "transcript"} and isinstance(value, str):
+                self._audio.setdefault(name, []).append(value)
+            elif value is not None:
+                self._audio_facts[name] = value
+
+    # --- the end --------------------------------------------------------------------------
+
+    def finish(self) -> ChatGenerationChunk:
+        """Return the last chunk: metadata, usage and everything that was held back.
+
+        Raises:
+            ConnectionFailedError: The stream ended without a finish reason and without `[DONE]`.
+            UpstreamError: It held no answer, or ended with finish reason "error".
+        """
+        reason = self._choice.get("finish_reason")
+        if reason == "error":
+            raise self.error({"message": "the provider stopped in mid-answer", "code": 502})
+        if not reason and not self.done:
+            raise self.error(failure=EOFError())
+        if not self._seen_choice:
+            raise self.error({"message": "the stream ended without an answer"})
+        cut = is_cut(reason, self._choice.get("native_finish_reason"))
+        late = self._name_calls()
+        texts = {
+            call.id: call.text
+            for place, call in enumerate(self._calls)
+            if call.name and call.id
+            and arguments_of(call.text, cut=cut and place == len(self._calls) - 1) is not None
+        }  # fmt: skip
+        extras = self._extras()
+        if texts:
+            extras[ARGUMENTS] = texts
+        chunk = self._chunk("", extras, calls=late, last=True)
+        message = chunk.message
+        message.response_metadata = self._metadata()
+        message.usage_metadata = usage_of(self._usage)  # type: ignore[attr-defined]
+        info = {name: message.response_metadata.get(name) for name in ("finish_reason", "logprobs")}
+        chunk.generation_info = {name: value for name, value in info.items() if value} or None
+        return chunk
+
+    def _name_calls(self) -> list[ToolCallChunk]:
+        """Give an id to the calls that came without one; return the chunks that say so."""
+        late = []
+        for place, call in enumerate(self._calls):
+            if call.id is None:
+                call.id = call_id(None, self._ids, self._id or self._generation_id, place)
+                self._ids.add(call.id)
+                late.append(tool_call_chunk(name=None, args="", id=call.id, index=place))
+        return late
+
+    def _metadata(self) -> dict[str, Any]:
+        body = {**self._body, "id": self._id or self._generation_id, "debug": self._debug}
+        choice = {**self._choice, "logprobs": self._logprobs or None}
+        if self._calls:
+            choice.setdefault("finish_reason", "tool_calls")
+        metadata = metadata_of(body, choice, self._usage)
+        if self._headers:
+            metadata["headers"] = self._headers
+        return metadata
+
+    def _extras(self) -> dict[str, Any]:
+        """Return the `additional_kwargs` of a whole answer, but for the reasoning's text."""
+        extras = {
+            "reasoning_details": self._details.whole(),
+            "images": self._images or None,
+            "annotations": self._annotations or None,
+            "audio": self._whole_audio(),
+            "refusal": "".join(self._refusal) or None,
+        }
+        return {name: value for name, value in extras.items() if value is not None}
+
+    def _whole_audio(self) -> dict[str, Any] | None:
+        if not self._audio and not self._audio_facts:
+            return None
+        audio = dict(self._audio_facts)
+        if "data" in self._audio:
+            audio["data"] = _joined_base64(self._audio["data"])
+        if "transcript" in self._audio:
+            audio["transcript"] = "".join(self._audio["transcript"])
+        return audio
+
+    # --- failures -------------------------------------------------------------------------
+
+    def error(
+        self, body: Any = None, *, failure: Exception | None = None, timed_out: bool = False
+    ) -> errors.OpenRouterError:
+        """Return the error with the answer so far."""
+        return errors.from_body(
+            body,
+            failure=failure,
+            timed_out=timed_out,
+            generation_id=self._id or self._generation_id,
+            partial=self.partial(),
+            prompt=errors.prompt_of(self._prompt),
+        )
+
+    def partial(self) -> AIMessage | None:
+        """Return what has come so far; tool calls as invalid ones: nobody should run them."""
+        extras = self._extras()
+        if reasoning := "".join(self._reasoning):
+            extras["reasoning_content"] = reasoning
+        text = "".join(self._text)
+        if not (text or extras or self._calls or self._parts or self._usage):
+            return None
+        return AIMessage(
+            content=[text, *self._parts] if self._parts else text,  # type: ignore[list-item]
+            additional_kwargs=extras,
+            response_metadata=self._metadata(),
+            invalid_tool_calls=[
+                invalid_tool_call(name=call.name, args=call.text, id=call.id, error="cut short")
+                for call in self._calls
+            ],
+            usage_metadata=usage_of(self._usage),
+            id=self._id or self._generation_id,
+        )
+
+    def _chunk(
+        self,
+        content: Any,
+        extras: dict[str, Any],
+        *,
+        calls: list[ToolCallChunk] | None = None,
+        position: int | None = None,
+        last: bool = False,
+    ) -> ChatGenerationChunk:
+        message = OpenRouterMessageChunk(
+            content=content,
+            additional_kwargs=extras,
+            response_metadata={"model_provider": PROVIDER},
+            tool_call_chunks=calls or [],
+            id=self._id or self._generation_id,
+            chunk_position="last" if last else None,
+        )
+        message._position, message._tail = position, last  # noqa: SLF001 - our own chunk
+        return ChatGenerationChunk(message=message)
+
+
+def _first_choice(event: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the choice with index 0; an index that is no number counts as that."""
+    for choice in dicts_of(event, "choices"):
+        index = choice.get("index")
+        if not isinstance(index, int) or index == 0:
+            return choice
+    return None
+
+
+def _joined_base64(pieces: list[str]) -> str:
+    """Join base64 that was cut into pieces, each of which may have been padded by itself."""
+    if not any("=" in piece for piece in pieces[:-1]):
+        return "".join(pieces)
+    try:
+        return base64.b64encode(b"".join(map(base64.b64decode, pieces))).decode()
+    except binascii.Error:
+        return "".join(pieces)

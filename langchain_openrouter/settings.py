@@ -1,0 +1,200 @@
+"""What the environment may say, and the rules for a base URL and a header.
+
+Precedence is keyword > `settings=` > `OPENROUTER_*` environment > default. Nothing named
+`OPENAI_*` or `LANGSMITH_*` is read. A `.env` file or a folder of secrets is read on request
+only: `OpenRouterSettings(_env_file=".env")`, `OpenRouterSettings(_secrets_dir="/run/secrets")`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+BASE_URL = "https://openrouter.ai/api/v1"
+TIMEOUT = 300.0
+MAX_RETRIES = 2
+
+
+def _names(*names: str) -> Any:
+    """Accept the field's own name as a keyword and these names in the environment."""
+    return AliasChoices(*names)
+
+
+class OpenRouterSettings(BaseSettings):
+    """Settings from keywords, the environment and, on request, files.
+
+    An empty variable is an unset one. Errors never show a value.
+
+    Raises:
+        pydantic.ValidationError: A value does not fit, or a keyword is not known.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENROUTER_",
+        env_ignore_empty=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    api_key: SecretStr | None = None
+    """Sent as a Bearer token. `OPENROUTER_API_KEY`."""
+
+    base_url: str = Field(
+        BASE_URL,
+        validation_alias=_names("base_url", "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
+    )
+    """https, or http on loopback. `OPENROUTER_BASE_URL` or `OPENROUTER_API_BASE`."""
+
+    app_url: str | None = Field(
+        None,
+        validation_alias=_names("app_url", "OPENROUTER_APP_URL", "OPENROUTER_HTTP_REFERER"),
+    )
+    """`HTTP-Referer`: names the app in OpenRouter's rankings. None by default.
+
+    See https://openrouter.ai/docs/app-attribution.
+    """
+
+    app_title: str | None = Field(
+        None,
+        validation_alias=_names(
+            "app_title", "OPENROUTER_APP_TITLE", "OPENROUTER_X_OPEN_ROUTER_TITLE"
+        ),
+    )
+    """`X-OpenRouter-Title`. Characters outside ASCII are sent percent-encoded (UTF-8)."""
+
+    app_categories: Annotated[list[str] | None, NoDecode] = Field(
+        None,
+        validation_alias=_names(
+            "app_categories", "OPENROUTER_APP_CATEGORIES", "OPENROUTER_X_OPEN_ROUTER_CATEGORIES"
+        ),
+    )
+    """`X-OpenRouter-Categories`: at most two a request. Comma-separated in the environment."""
+
+    session_id: str | None = Field(None, max_length=256)
+    """Groups requests and keeps them on one endpoint, for prompt caching."""
+
+    timeout: float = Field(TIMEOUT, gt=0)
+    """Seconds without a byte after which an answer is given up. Any byte starts it anew."""
+
+    max_retries: int = Field(MAX_RETRIES, ge=0)
+    """How often a failed request is repeated before the error is raised; 0 means never."""
+
+    def __init__(self, **values: Any) -> None:
+        unknown = [
+            name
+            for name in values
+            if name not in type(self).model_fields and not name.startswith("_")
+        ]
+        if unknown:
+            raise TypeError(unknown_argument(unknown[0], type(self).model_fields))
+        super().__init__(**{name: value for name, value in values.items() if value is not None})
+
+    @field_validator("app_categories", mode="before")
+    @classmethod
+    def _split_categories(cls, value: Any) -> Any:
+        """Read `a,b` or a JSON list."""
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        return [part.strip() for part in value.split(",") if part.strip()]
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        return checked_base_url(value)
+
+
+def checked_base_url(url: str) -> str:
+    """Return the URL without a trailing slash.
+
+    Raises:
+        ValueError: It is neither https nor http on loopback, or holds a password, a query or
+            a fragment. The URL is not quoted: it may hold a secret.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if parts.username or parts.password or parts.query or parts.fragment:
+        msg = "base_url must not hold a user name, a password, a query or a fragment"
+        raise ValueError(msg)
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _loopback(host))):
+        msg = "base_url must be https, or http on loopback: a key would travel in plain text"
+        raise ValueError(msg)
+    return url.strip().rstrip("/")
+
+
+def _loopback(host: str) -> bool:
+    """Tell whether the host is this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def header_value(name: str, value: str) -> str:
+    """Return the value as ASCII, other characters percent-encoded as UTF-8.
+
+    Raises:
+        ValueError: The value holds a control character, which would start another header.
+    """
+    if any(char < " " or char == "\x7f" for char in value):
+        msg = f"header {name} must not hold control characters"
+        raise ValueError(msg)
+    if value.isascii():
+        return value
+    return "".join(char if char.isascii() else quote(char) for char in value)
+
+
+def request_headers(
+    app_url: str | None,
+    app_title: str | None,
+    app_categories: Sequence[str] | None,
+    *users: Mapping[str, str] | None,
+) -> dict[str, str]:
+    """Return attribution and user headers; the user's win, whatever their case.
+
+    Raises:
+        ValueError: A header is not sendable, or would carry a key past `api_key`.
+
+    See https://openrouter.ai/docs/app-attribution.
+    """
+    headers: dict[str, str] = {}
+    ours = {
+        "HTTP-Referer": app_url,
+        "X-OpenRouter-Title": app_title,
+        "X-OpenRouter-Categories": ",".join(app_categories or ()),
+    }
+    for source in (ours, *users):
+        for name, value in (source or {}).items():
+            if not value and source is ours:
+                continue
+            if name.lower() in {"authorization", "cookie"}:
+                msg = f"header {name} is not accepted: pass the key as `api_key=`"
+                raise ValueError(msg)
+            for known in [known for known in headers if known.lower() == name.lower()]:
+                del headers[known]
+            headers[name] = header_value(name, value or "")
+    return headers
+
+
+def unknown_argument(name: str, known: Iterable[str]) -> str:
+    """Say that an argument is not known, and which one may have been meant."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"did you mean `{nearest[0]}`?" if nearest else "see the README for the arguments."
+    return (
+        f"unknown argument `{name}`: {hint} "
+        "A field of the API that this package does not know goes into `model_kwargs`."
+    )
