@@ -116,7 +116,7 @@ def _assistant(message: AIMessage, where: str) -> dict[str, Any]:
         sent["tool_calls"] = calls
     blocks = message.content if isinstance(message.content, list) else []
     details, text = _reasoning(blocks)
-    reasoning = extras.get("reasoning_content") or text
+    reasoning = extras.get("reasoning_content") or extras.get("reasoning") or text
     if isinstance(reasoning, str):
         sent["reasoning"] = reasoning
     for name in _VERBATIM:

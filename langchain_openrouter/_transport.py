@@ -7,6 +7,7 @@ they are used for their retries. The key comes with each request, so one pool se
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -261,6 +262,9 @@ def close() -> None:
         pools.sync.clear()
     for client in clients:
         client.close()
+
+
+atexit.register(close)
 
 
 async def aclose() -> None:

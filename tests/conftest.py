@@ -1,0 +1,71 @@
+"""Fixtures: a clean environment, no network but loopback, a server, a model that talks to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+KEY = "sk-or-v1-sentinel-key-of-the-tests"
+_PREFIXES = ("OPENROUTER_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the library and its parents read."""
+    for name in list(os.environ):
+        if (name.startswith(_PREFIXES) and name != "OPENROUTER_TRAFFIC") or (
+            name.upper() in _PROXIES
+        ):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nothing leave the machine."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in {
+            "127.0.0.1", "::1", "localhost",
+        }:  # fmt: skip
+            msg = f"a test must not connect to {address[0]}"
+            raise AssertionError(msg)
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def serve():
+    """Start servers: `serve(reply)`."""
+    from loopback import Server
+
+    servers: list[Server] = []
+
+    def start(reply: Any) -> Server:
+        servers.append(Server(reply))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+@pytest.fixture
+def model_on():
+    """Make a model that talks to a server: `model_on(server, ...)`."""
+    from langchain_openrouter import ChatOpenRouter
+
+    def make(server: Any, **kwargs: Any) -> ChatOpenRouter:
+        defaults = {"model": "openai/gpt-4o-mini", "api_key": KEY, "max_retries": 0, "timeout": 5}
+        return ChatOpenRouter(**{**defaults, "base_url": server.url, **kwargs})
+
+    return make
