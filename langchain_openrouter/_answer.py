@@ -107,7 +107,10 @@ def usage_of(usage: Any) -> UsageMetadata | None:
         total_tokens=total if total is not None else (prompt or 0) + (completion or 0),
     )
     inputs = _counts(
-        details, audio="audio_tokens", cache_read="cached_tokens", cache_creation="cache_write_tokens"
+        details,
+        audio="audio_tokens",
+        cache_read="cached_tokens",
+        cache_creation="cache_write_tokens",
     )
     outputs = _counts(produced, audio="audio_tokens", reasoning="reasoning_tokens")
     if inputs:

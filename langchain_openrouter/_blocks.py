@@ -80,9 +80,7 @@ def _detail_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
 def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
     """Return the text with its citations, and parts of other kinds as they came."""
     content = message.content if isinstance(message.content, list) else [message.content]
-    citations = [
-        _citation(note) for note in dicts_of(message.additional_kwargs, "annotations")
-    ]
+    citations = [_citation(note) for note in dicts_of(message.additional_kwargs, "annotations")]
     blocks: list[dict[str, Any]] = []
     for item in content:
         if isinstance(item, str):

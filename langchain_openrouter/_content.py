@@ -39,9 +39,7 @@ ELSEWHERE = {
 }  # fmt: skip
 
 
-def parts_of(
-    content: Any, *, where: str, text_only: bool = False
-) -> str | list[dict[str, Any]]:
+def parts_of(content: Any, *, where: str, text_only: bool = False) -> str | list[dict[str, Any]]:
     """Return wire content: a string as it is, a list of blocks as parts.
 
     Args:

@@ -14,17 +14,18 @@ class Details:
         self.seen = False
         self._entries: list[dict[str, Any]] = []
         self._growing: list[dict[str, list[str]]] = []
-        self._latest: dict[tuple[Any, Any], int] = {}
+        self._latest: dict[tuple[str, int | None], int] = {}
 
     def add(self, fragment: dict[str, Any]) -> int:
         """Take one fragment; return the position of the detail that it belongs to."""
-        kind, index = fragment.get("type"), fragment.get("index")
-        place = self._place(kind, index if isinstance(index, int) else None, fragment)
+        kind, index = str(fragment.get("type")), fragment.get("index")
+        index = index if isinstance(index, int) else None
+        place = self._place(kind, index, fragment)
         if place is None:
             place = len(self._entries)
             self._entries.append({})
             self._growing.append({})
-        self._latest[kind, index if isinstance(index, int) else None] = place
+        self._latest[kind, index] = place
         entry, growing = self._entries[place], self._growing[place]
         for key, value in fragment.items():
             if key in _GROWING and isinstance(value, str):
@@ -43,7 +44,7 @@ class Details:
             for entry, growing in zip(self._entries, self._growing, strict=True)
         ]
 
-    def _place(self, kind: Any, index: int | None, fragment: dict[str, Any]) -> int | None:
+    def _place(self, kind: str, index: int | None, fragment: dict[str, Any]) -> int | None:
         """Return the detail that the fragment continues, if any.
 
         `index` names it; without one it continues the last detail of its type, if nothing of

@@ -60,9 +60,7 @@ def _wire_message(message: BaseMessage, where: str) -> dict[str, Any]:
     if isinstance(message, AIMessage):
         sent = _assistant(message, where)
     else:
-        content = parts_of(
-            message.content, where=where, text_only=role in {"system", "developer"}
-        )
+        content = parts_of(message.content, where=where, text_only=role in {"system", "developer"})
         sent = {"role": role, "content": content}
     mark = message.additional_kwargs.get("cache_control")
     if mark is not None:

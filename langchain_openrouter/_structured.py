@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
 
-def parser_of(
-    schema: Any, *, tool: str | None, with_tools: bool = False
-) -> Runnable[Any, Any]:
+def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Runnable[Any, Any]:
     """Return the parser of an answer.
 
     Args:

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0
 LONGEST_RETRY_AFTER = 60.0
 _AFTER_DONE = 65_536  # bytes read after the end of an answer, so that its connection is reused
-_LIMITS = httpx2.Limits(
-    max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0
-)
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _USER_AGENT = f"langchain-openrouter-oauth/{version('langchain-openrouter-oauth')}"
 _BODY = "langchain_openrouter.body"
@@ -125,7 +123,7 @@ class _SyncClient(_Sealed, SyncAPIClient):
 
     def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         response = self._client.send(request, stream=True, **kwargs)
-        if stream and response.is_success:
+        if stream and response.is_success and is_event_stream(response):
             return response
         chunks: list[bytes] = []
         try:
@@ -144,7 +142,7 @@ class _AsyncClient(_Sealed, AsyncAPIClient):
 
     async def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         response = await self._client.send(request, stream=True, **kwargs)
-        if stream and response.is_success:
+        if stream and response.is_success and is_event_stream(response):
             return response
         chunks: list[bytes] = []
         try:

@@ -55,7 +55,14 @@ else:  # pydantic would drop the keys that a TypedDict does not name
 Key = SecretStr | str | Callable[[], str | SecretStr | Awaitable[str | SecretStr]]
 
 # Arguments of a call that do not travel in the body.
-_CALL_ONLY = {"extra_headers", "extra_query", "extra_body", "timeout", "max_retries", "stream_usage"}
+_CALL_ONLY = {
+    "extra_headers",
+    "extra_query",
+    "extra_body",
+    "timeout",
+    "max_retries",
+    "stream_usage",
+}
 # The model's own words for fields of the wire.
 _WIRE_NAMES = {
     "model_name": "model",
@@ -63,7 +70,9 @@ _WIRE_NAMES = {
     "request_metadata": "metadata",
     "stop_sequences": "stop",
 }
-_FIELD_NAMES = {wire_name: ours for ours, wire_name in _WIRE_NAMES.items() if ours != "stop_sequences"}
+_FIELD_NAMES = {
+    wire_name: ours for ours, wire_name in _WIRE_NAMES.items() if ours != "stop_sequences"
+}
 _NOT_FIELDS = {"messages", "prompt", "stream", "tools", "tool_choice", "response_format"}
 # Words of LangChain's own package for words of LangChain's OpenAI model.
 _SYNONYMS = {"openrouter_api_key": "openai_api_key", "openrouter_api_base": "openai_api_base"}
@@ -178,9 +187,7 @@ class ChatOpenRouter(BaseChatOpenAI):
     models: list[str] | None = None
     """Fallbacks, in order. https://openrouter.ai/docs/features/model-routing"""
     preset: str | None = None
-    openrouter_provider: Provider | None = Field(
-        default=None, alias="provider"
-    )
+    openrouter_provider: Provider | None = Field(default=None, alias="provider")
     """Which endpoints may serve. A call's preferences are merged into these, key by key."""
     route: str | None = None
     plugins: Plugins | None = None
@@ -345,7 +352,9 @@ class ChatOpenRouter(BaseChatOpenAI):
                 params[name] = value
         return {**params, **{k: v for k, v in self.model_kwargs.items() if v is not None}}
 
-    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+    def _get_invocation_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return what traces show: no header and no `extra_body` value."""
         shown = {
             name: dict.fromkeys(value, "**REDACTED**")
@@ -546,7 +555,9 @@ class ChatOpenRouter(BaseChatOpenAI):
         for generation in generations[1:]:  # usage is that of all choices: count it once
             generation.message.usage_metadata = None  # type: ignore[attr-defined]
         usage = dict_of(response, "usage")
-        return ChatResult(generations=generations, llm_output={"token_usage": usage} if usage else {})
+        return ChatResult(
+            generations=generations, llm_output={"token_usage": usage} if usage else {}
+        )
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
         """Sum the usage of a batch, cost included."""
@@ -580,7 +591,7 @@ class ChatOpenRouter(BaseChatOpenAI):
                             yield chunk
                 last = [] if state.done else [state.finish()]
             else:
-                last = self._whole_as_chunks(got.read(), got, payload)
+                last = self._whole_as_chunks(got, payload)
             for chunk in last:
                 if run_manager:
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -614,7 +625,7 @@ class ChatOpenRouter(BaseChatOpenAI):
                             yield chunk
                 last = [] if state.done else [state.finish()]
             else:
-                last = self._whole_as_chunks(await got.aread(), got, payload)
+                last = self._whole_as_chunks(got, payload)
             for chunk in last:
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
@@ -648,10 +659,10 @@ class ChatOpenRouter(BaseChatOpenAI):
         return [*chunks, state.finish()] if state.done else chunks
 
     def _whole_as_chunks(
-        self, data: bytes, response: httpx2.Response, payload: dict[str, Any]
+        self, response: httpx2.Response, payload: dict[str, Any]
     ) -> list[ChatGenerationChunk]:
         """Return the chunks of a body that is no stream: an error, or a whole answer."""
-        headers = _transport.headers_of(response)
+        data, headers = _transport.body_of(response), _transport.headers_of(response)
         self._read_body(data, headers, payload)
         state = self._state(response, payload)
         state.done = True

@@ -310,7 +310,12 @@ def _status_of(error: dict[str, Any], status: int | None, error_type: str | None
     code = error.get("code")
     if isinstance(code, str):
         code = int(code) if code.isdecimal() and code.isascii() else _STATUS_OF_TYPE.get(code)
-    for candidate in (code, error.get("http_status"), _STATUS_OF_TYPE.get(error_type or ""), status):
+    for candidate in (
+        code,
+        error.get("http_status"),
+        _STATUS_OF_TYPE.get(error_type or ""),
+        status,
+    ):
         number = number_of({"": candidate}, "")
         if number is not None and _LOWEST_ERROR <= number <= _HIGHEST_ERROR:
             return int(number)

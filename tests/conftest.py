@@ -66,6 +66,8 @@ def model_on():
 
     def make(server: Any, **kwargs: Any) -> ChatOpenRouter:
         defaults = {"model": "openai/gpt-4o-mini", "api_key": KEY, "max_retries": 0, "timeout": 5}
-        return ChatOpenRouter(**{**defaults, "base_url": server.url, **kwargs})
+        if server is not None:
+            defaults["base_url"] = server.url
+        return ChatOpenRouter(**{**defaults, **kwargs})
 
     return make

@@ -154,9 +154,7 @@ class Server:
                 return
             self.connections += 1
             self._open.append(sock)
-            threading.Thread(
-                target=self._serve, args=(sock, self.connections), daemon=True
-            ).start()
+            threading.Thread(target=self._serve, args=(sock, self.connections), daemon=True).start()
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         with suppress(OSError), sock.makefile("rb") as reader:

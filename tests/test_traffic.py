@@ -138,7 +138,9 @@ def test_the_next_turn_sends_everything_back(exchange, model_on, serve):
     model = model_on(server)
     answer = ask(model, exchange, mode="sync")
     if isinstance(answer, AIMessageChunk):
-        answer = AIMessage(**answer.model_dump(exclude={"type", "tool_call_chunks", "chunk_position"}))
+        answer = AIMessage(
+            **answer.model_dump(exclude={"type", "tool_call_chunks", "chunk_position"})
+        )
     want = expected(exchange)
     sent = model._get_request_payload([HumanMessage("What?"), answer])["messages"][1]
     calls = [
@@ -168,7 +170,9 @@ def test_v1_content_says_the_same(exchange, model_on, serve):
     reasoning = "".join(b["reasoning"] for b in blocks if b["type"] == "reasoning")
     assert reasoning == want["reasoning"]
     signatures = [b.get("extras", {}).get("signature") for b in blocks if b["type"] == "reasoning"]
-    assert [s for s in signatures if s] == [d["signature"] for d in want["details"] if d.get("signature")]
+    assert [s for s in signatures if s] == [
+        d["signature"] for d in want["details"] if d.get("signature")
+    ]
     calls = [(b["id"], b["name"], b["args"]) for b in blocks if b["type"] == "tool_call"]
     assert calls == [(c["id"], c["name"], c["args"]) for c in answer.tool_calls]
     sent = model._get_request_payload([HumanMessage("What?"), answer])["messages"][1]
