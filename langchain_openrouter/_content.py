@@ -125,9 +125,10 @@ def _source(block: dict[str, Any]) -> tuple[str | None, str | None, str | None, 
     file_id = str_of(block, "file_id") or str_of(source, "file_id") or str_of(extras, "file_id")
     if block.get("source_type") == "id":
         file_id = file_id or str_of(block, "id")
-    if url and url.startswith("data:") and ";base64," in url:
-        head, _, data = url.partition(";base64,")
-        url, mime = None, mime or head.removeprefix("data:") or None
+    for candidate in (url, data):
+        if candidate and candidate.startswith("data:") and ";base64," in candidate:
+            head, _, data = candidate.partition(";base64,")
+            url, mime = None, mime or head.removeprefix("data:") or None
     return url, data, file_id, mime
 
 

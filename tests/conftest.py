@@ -44,8 +44,9 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def serve():
-    """Start servers: `serve(reply)`."""
+def serve(request):
+    """Start servers: `serve(reply)`; what they were asked must fit OpenRouter's specification."""
+    from contract import problems
     from loopback import Server
 
     servers: list[Server] = []
@@ -57,6 +58,10 @@ def serve():
     yield start
     for server in servers:
         server.__exit__()
+    if not request.node.get_closest_marker("off_spec"):
+        for server in servers:
+            for seen in server.seen:
+                assert not problems(seen.raw)
 
 
 @pytest.fixture

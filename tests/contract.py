@@ -1,0 +1,39 @@
+"""OpenRouter's own description of a request, where it is at hand."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from traffic import SPEC
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    """Return the schemas of the specification; none where it is absent."""
+    if not SPEC.exists():
+        return {}
+    loaded = yaml.load(SPEC.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)  # noqa: S506 - C, safe
+    found: dict[str, Any] = loaded["components"]["schemas"]
+    return found
+
+
+@cache
+def _validator() -> Draft202012Validator | None:
+    found = schemas()
+    if not found:
+        return None
+    root = {"$ref": "#/components/schemas/ChatRequest", "components": {"schemas": found}}
+    return Draft202012Validator(root)
+
+
+@cache
+def problems(raw: bytes) -> list[str]:
+    """Return what the specification has against a request body."""
+    validator = _validator()
+    if validator is None or not raw:
+        return []
+    return [error.message[:300] for error in validator.iter_errors(json.loads(raw))]
