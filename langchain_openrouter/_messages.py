@@ -101,7 +101,12 @@ def _assistant(message: AIMessage, where: str) -> dict[str, Any]:
     extras = message.additional_kwargs
     calls = _tool_calls(message)
     images: list[Any] = []
-    content = parts_of(message.content, where=where)
+    blocks = message.content if isinstance(message.content, list) else []
+    sound = [block for block in dicts_of({"": blocks}, "") if block.get("type") == "audio"]
+    content: Any = message.content
+    if sound:
+        content = [block for block in blocks if block not in sound]
+    content = parts_of(content, where=where)
     if isinstance(content, list):
         images = [part for part in content if part.get("type") == "image_url"]
         content = _assistant_content([part for part in content if part not in images])
@@ -112,7 +117,6 @@ def _assistant(message: AIMessage, where: str) -> dict[str, Any]:
     }
     if calls:
         sent["tool_calls"] = calls
-    blocks = message.content if isinstance(message.content, list) else []
     details, text = _reasoning(blocks)
     reasoning = extras.get("reasoning_content") or extras.get("reasoning") or text
     if isinstance(reasoning, str):
@@ -124,6 +128,8 @@ def _assistant(message: AIMessage, where: str) -> dict[str, Any]:
         sent["reasoning_details"] = details
     if images and "images" not in sent:
         sent["images"] = images
+    if sound and "audio" not in sent:
+        sent["audio"] = {**(dict_of(sound[0], "extras") or {}), "data": sound[0].get("base64")}
     for block in dicts_of({"": blocks}, ""):
         if block.get("type") == "refusal" and str_of(block, "refusal"):
             sent.setdefault("refusal", block["refusal"])

@@ -7,8 +7,6 @@ are parsing errors, whole and streamed.
 from __future__ import annotations
 
 import json
-from functools import reduce
-from operator import add
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
@@ -47,32 +45,28 @@ def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Run
 
 
 class _Check:
-    """Lets messages through, and at the end raises if they do not add up to a whole answer."""
+    """Lets messages through, up to the last, if they add up to a whole answer; else raises."""
 
     def __init__(self, tool: str | None) -> None:
         self.tool = tool
 
     def stream(self, messages: Iterator[Any]) -> Iterator[Any]:
-        seen = []
+        seen: list[Any] = []
         for message in messages:
-            seen.append(message)
-            yield from self._due(seen)
-        verify(reduce(add, seen), tool=self.tool) if len(seen) > 1 else None
+            self._check(seen, message)
+            yield message
 
     async def astream(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        seen = []
+        seen: list[Any] = []
         async for message in messages:
-            seen.append(message)
-            for due in self._due(seen):
-                yield due
-        verify(reduce(add, seen), tool=self.tool) if len(seen) > 1 else None
+            self._check(seen, message)
+            yield message
 
-    def _due(self, seen: list[Any]) -> list[Any]:
-        """Return the last message; checked at once where it is a whole answer."""
-        message = seen[-1]
-        if len(seen) == 1 and getattr(message, "chunk_position", "last") == "last":
-            verify(message, tool=self.tool)
-        return [message]
+    def _check(self, seen: list[Any], message: Any) -> None:
+        """Verify the sum of the messages when the last one, or a whole one, is in."""
+        seen.append(message)
+        if getattr(message, "chunk_position", "last") == "last":
+            verify(seen[0] + seen[1:] if len(seen) > 1 else message, tool=self.tool)
 
 
 def verify(message: AIMessage, *, tool: str | None) -> None:

@@ -15,6 +15,7 @@ from loopback import Reply, Server, events, sse, whole
 from traffic import bodies, exchanges
 
 from langchain_openrouter import ChatOpenRouter
+from langchain_openrouter._result import body_of, result_of
 from langchain_openrouter._stream import StreamState
 from langchain_openrouter.errors import OpenRouterError
 
@@ -75,7 +76,7 @@ def read_whole(body):
     """Read a whole body as `invoke` does; None where it ends in an error of ours."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        result = MODEL._read_body(data, {}, {"messages": []})
+        result = result_of(body_of(data, {}, prompt=None))
     except OpenRouterError as error:
         assert str(error)  # noqa: PT017 - an error is one of the two right endings
         return None
@@ -162,7 +163,7 @@ def test_whole_body_cut_anywhere(step):
     partials = set()
     for size in range(0, end, step):
         try:
-            MODEL._read_body(data[:size], {}, {})
+            result_of(body_of(data[:size], {}, prompt=None))
         except OpenRouterError as error:
             partials.add(error.partial.text if error.partial else None)
         else:
@@ -197,7 +198,7 @@ def test_any_bytes_as_a_body(data):
 
 def test_events_cut_at_every_byte_say_the_same():
     """A stream's bytes may arrive in any pieces, with LF, CRLF or CR, and a byte order mark."""
-    from langchain_openrouter._transport import Events
+    from langchain_openrouter._sse import Events
 
     items = events({"content": "Zürich 🙂"}, {"content": "\u2028"})
     for newline in ("\n", "\r\n", "\r"):

@@ -430,16 +430,16 @@ def test_a_client_of_the_users_own(serve, model_on):
 
 def test_many_threads_start_one_pool(serve, model_on):
     """The first calls of many threads race for one client."""
-    from langchain_openrouter import _transport
+    from langchain_openrouter import _pool
 
-    _transport.close()
+    _pool.close()
     model = model_on(serve(echo))
     barrier = threading.Barrier(8)
 
     def run(_):
         barrier.wait()
         model.invoke("x")
-        return id(_transport.sync_client())
+        return id(_pool.sync_client())
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(run, range(8)))) == 1

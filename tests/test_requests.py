@@ -97,7 +97,9 @@ def test_the_order_of_fields_is_always_the_same():
 def properties(schema):
     """Return the names of a schema's properties, its parts' included."""
     names = set(schema.get("properties", {}))
-    for part in schema.get("allOf", []):
+    if "$ref" in schema:
+        names |= properties(schemas()[schema["$ref"].rpartition("/")[2]])
+    for part in [*schema.get("allOf", []), *schema.get("anyOf", [])]:
         names |= properties(part)
     return names
 
@@ -202,7 +204,9 @@ def test_trap_12_server_tools_mix_with_functions():
     cached = StructuredTool.from_function(
         get_weather, name="cached", extras={"cache_control": {"type": "ephemeral"}}
     )
-    bound = model().bind_tools([get_weather, Weather, tool(get_weather), cached, *dicts, *server_tools])
+    bound = model().bind_tools(
+        [get_weather, Weather, tool(get_weather), cached, *dicts, *server_tools]
+    )
     sent = bound.kwargs["tools"]
 
     assert sent[-5:] == server_tools
@@ -355,6 +359,7 @@ def test_trap_18_tokens_are_counted_without_a_network():
 
 def test_trap_19_an_agents_strict_is_its_users_strict():
     """`create_agent` passes strict=True to every OpenAI model; the format's own word counts."""
+
     def asked(**json_schema):
         schema = {"type": "json_schema", "json_schema": {"name": "W", "schema": {}, **json_schema}}
         bound = model().bind_tools([get_weather], strict=True, response_format=schema)
@@ -561,8 +566,9 @@ def test_messages_of_other_models_are_understood():
                 {"type": "tool_use", "id": "c", "name": "f", "input": {}},
             ],
             tool_calls=[{"name": "f", "args": {}, "id": "c"}],
-            additional_kwargs={"tool_calls": [
-                {"id": "c", "function": {"name": "f", "arguments": "{ }"}}]},
+            additional_kwargs={
+                "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{ }"}}]
+            },
         )  # fmt: skip
     )["messages"][0]
 

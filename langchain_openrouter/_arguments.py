@@ -1,0 +1,267 @@
+"""The arguments of the model: what it may be told, what is refused, and where defaults come from.
+
+The parent reads the environment of OpenAI and of LangSmith's gateway, makes clients and infers
+rules from the model's name; each of its validators that does so is replaced here by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from langchain_openai.chat_models.base import BaseChatOpenAI
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from langchain_openrouter import wire
+from langchain_openrouter.settings import (
+    BASE_URL,
+    MAX_RETRIES,
+    TIMEOUT,
+    OpenRouterSettings,
+    checked_base_url,
+    request_headers,
+    unknown_argument,
+)
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import ModelProfile
+
+if TYPE_CHECKING:
+    Provider = wire.ProviderPreferences | dict[str, Any]
+    Reasoning = wire.Reasoning | dict[str, Any]
+    Plugins = Sequence[wire.Plugin | dict[str, Any]]
+else:  # pydantic would drop the keys that a TypedDict does not name
+    Provider = Reasoning = dict[str, Any]
+    Plugins = list[dict[str, Any]]
+
+WIRE_NAMES = {
+    "model_name": "model",
+    "openrouter_provider": "provider",
+    "request_metadata": "metadata",
+    "stop_sequences": "stop",
+}
+FIELD_NAMES = {
+    wire_name: ours for ours, wire_name in WIRE_NAMES.items() if ours != "stop_sequences"
+}
+_SYNONYMS = {"openrouter_api_key": "openai_api_key", "openrouter_api_base": "openai_api_base"}
+_SETTINGS = {
+    "api_key": "openai_api_key",
+    "base_url": "openai_api_base",
+    "timeout": "request_timeout",
+    "max_retries": "max_retries",
+    "app_url": "app_url",
+    "app_title": "app_title",
+    "app_categories": "app_categories",
+    "session_id": "session_id",
+}
+# Fields of the parent that are OpenAI's: accepted as None (a model built from another's fields
+# has them), refused with a value, since it would do nothing.
+_REFUSED = {
+    "openai_organization": "OpenRouter has no organisations on the wire",
+    "openai_proxy": "set HTTPS_PROXY, or pass `http_client=` and `http_async_client=`",
+    "http_socket_options": "pass `http_client=` and `http_async_client=`",
+    "tiktoken_model_name": "tokens are counted approximately, with no tokeniser",
+    "stream_chunk_timeout": "`timeout=` is started anew by every byte",
+    "context_management": "it belongs to the Responses API",
+    "include": "it belongs to the Responses API",
+    "store": "it belongs to the Responses API",
+    "truncation": "it belongs to the Responses API",
+    "use_previous_response_id": "it belongs to the Responses API",
+    "use_responses_api": "ChatOpenRouter speaks Chat Completions; for the other endpoint use "
+    "ChatOpenAI(base_url='https://openrouter.ai/api/v1', use_responses_api=True)",
+}
+
+
+class Arguments(BaseChatOpenAI):
+    """Every constructor argument of `ChatOpenRouter`, resolved and checked."""
+
+    model_config = ConfigDict(
+        populate_by_name=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    _SECRET: ClassVar[str] = "openai_api_key"  # noqa: S105 - the field's name
+
+    model_name: str = Field(alias="model")
+    """Slug, as `author/model[:variant]`. Nothing is inferred from it."""
+
+    openai_api_key: SecretStr | Callable[[], Any] | None = Field(
+        default=None, alias="api_key", repr=False
+    )
+    """The key: a string, or a sync or async callable that is asked before each request."""
+
+    openai_api_base: str = Field(default=BASE_URL, alias="base_url")  # type: ignore[assignment]
+    """https, or http on loopback."""
+
+    openai_organization: str | None = Field(default=None, alias="organization")
+    openai_proxy: str | None = Field(default=None, repr=False, exclude=True)
+    stream_chunk_timeout: float | None = None
+    http_socket_options: Sequence[tuple[int, int, int]] | None = None
+    output_version: str | None = None
+    """"v1" puts LangChain's standard blocks into `content`."""
+
+    request_timeout: float | tuple[float, float] | Any | None = Field(
+        default=TIMEOUT, alias="timeout"
+    )
+    """Seconds without a byte after which an answer is given up; any byte starts it anew.
+
+    A pair is (connect, idle). Connecting has 10 s. None waits for ever.
+    """
+
+    max_retries: int = Field(default=MAX_RETRIES, ge=0)  # type: ignore[assignment]
+    """Repeats after 408, 429, 5xx and connection errors; Retry-After is obeyed up to 60 s."""
+
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with every request; wins over ours, in any case. Never traced or serialised."""
+
+    extra_body: Mapping[str, Any] | None = Field(default=None, exclude=True, repr=False)
+    """Merged into the body last. Never traced or serialised: use `model_kwargs` for that."""
+
+    app_url: str | None = None
+    """`HTTP-Referer`. See https://openrouter.ai/docs/app-attribution."""
+    app_title: str | None = None
+    """`X-OpenRouter-Title`."""
+    app_categories: list[str] | None = None
+    """`X-OpenRouter-Categories`."""
+
+    models: list[str] | None = None
+    """Fallbacks, in order. https://openrouter.ai/docs/features/model-routing"""
+    preset: str | None = None
+    openrouter_provider: Provider | None = Field(default=None, alias="provider")
+    """Which endpoints may serve. A call's preferences are merged into these, key by key."""
+    route: str | None = None
+    plugins: Plugins | None = None
+    session_id: str | None = Field(default=None, max_length=256)
+    trace: dict[str, Any] | None = None
+    user: str | None = None
+    """Your user's id: keeps one user's abuse from blocking the account."""
+    request_metadata: dict[str, str] | None = None
+    """The wire's `metadata`. LangChain's own `metadata` is for tracing and is not sent."""
+
+    reasoning: Reasoning | None = None  # type: ignore[assignment]
+    """`{"effort": "high"}`, `{"max_tokens": 2000}`, ... https://openrouter.ai/docs/use-cases/reasoning-tokens"""
+    include_reasoning: bool | None = None
+    max_completion_tokens: int | None = None
+    top_k: int | None = None
+    top_a: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    logit_bias: dict[str | int, float] | None = None  # type: ignore[assignment]
+    parallel_tool_calls: bool | None = None
+    max_tool_calls: int | None = None
+    stop_server_tools_when: list[dict[str, Any]] | None = None
+    deferred_tools: dict[str, Any] | None = None
+    structured_outputs: bool | None = None
+    web_search_options: dict[str, Any] | None = None
+    x_search_filter: dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    image_config: dict[str, Any] | None = None
+    audio: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
+    speed: str | None = None
+    cache_control: dict[str, Any] | None = None
+    prompt_cache_key: str | None = None
+    debug: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+    stream_options: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    """Sent with every call that binds none."""
+    tool_choice: str | dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+
+    # --- construction ---------------------------------------------------------------------
+
+    @model_validator(mode="before")
+    @classmethod
+    def build_extra(cls, values: Any) -> Any:
+        """Refuse unknown arguments and fill in what the settings say."""
+        if not isinstance(values, dict):
+            return values
+        by_alias = {field.alias or name: name for name, field in cls.model_fields.items()}
+        known = {*by_alias, *cls.model_fields, *_SYNONYMS, "settings"}
+        given: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(unknown_argument(name, known))
+            name = _SYNONYMS.get(name, by_alias.get(name, name))  # noqa: PLW2901
+            if name in _REFUSED and value not in (None, False):
+                msg = f"`{name}` is not an argument of ChatOpenRouter: {_REFUSED[name]}"
+                raise ValueError(msg)
+            given[name] = value
+        given.pop("use_responses_api", None)
+        settings = given.pop("settings", None)
+        if settings is not None and not isinstance(settings, OpenRouterSettings):
+            msg = "`settings` must be an OpenRouterSettings"
+            raise ValueError(msg)
+        settings = settings or OpenRouterSettings()
+        for name, field in _SETTINGS.items():
+            if given.get(field) is None and not (field == "request_timeout" and field in given):
+                given[field] = getattr(settings, name)
+        return given
+
+    @field_validator("openai_api_base")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        return checked_base_url(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def validate_temperature(cls, values: Any) -> Any:
+        """Replace the parent's rules by model name: a slug tells nothing."""
+        return values
+
+    @model_validator(mode="after")
+    def _infer_use_responses_api(self) -> Self:
+        self.use_responses_api = False
+        return self
+
+    @model_validator(mode="after")
+    def validate_environment(self) -> Self:
+        """Check what can be known now; the environment of other services is not read."""
+        if self.n is not None and self.n < 1:
+            msg = "n must be at least 1"
+            raise ValueError(msg)
+        if self.n is not None and self.n > 1 and self.streaming:
+            msg = "n must be 1 when streaming"
+            raise ValueError(msg)
+        self._headers(None)
+        return self
+
+    @model_validator(mode="after")
+    def _set_openrouter_version(self) -> Self:
+        self._add_version("langchain-openrouter-oauth", version("langchain-openrouter-oauth"))
+        return self
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        """Claim nothing: the parent would look the slug up among OpenAI's own models."""
+        return None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep a key that is assigned as a plain string out of every repr and dump."""
+        if name == self._SECRET and isinstance(value, str):
+            value = SecretStr(value)
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy; `update` may hold another user's key under its field's name or `api_key`."""
+        update = dict(update or {})
+        for name in ("api_key", "openrouter_api_key"):
+            if name in update:
+                update[self._SECRET] = update.pop(name)
+        if isinstance(update.get(self._SECRET), str):
+            update[self._SECRET] = SecretStr(update[self._SECRET])
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_serialized", None)
+        return copy
+
+    @property
+    def _default_params(self) -> dict[str, Any]:
+        """Return the fields of the body that this model sets, by wire name."""
+        params: dict[str, Any] = {"model": self.model_name}
+        for name in wire.REQUEST_FIELDS:
+            if name in {"messages", "prompt", "stream", "model"}:
+                continue
+            value = getattr(self, FIELD_NAMES.get(name, name), None)
+            if value is not None and not (name == "stop" and not value):
+                params[name] = value
+        return {**params, **{k: v for k, v in self.model_kwargs.items() if v is not None}}

@@ -1,0 +1,122 @@
+"""The body of a whole answer -> LangChain's result, or the error that it tells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from langchain_openrouter import errors
+from langchain_openrouter._answer import message_of
+from langchain_openrouter._read import dict_of, dicts_of, json_of, partial_json_of, str_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
+
+    from langchain_openrouter._transport import Failure
+
+
+def body_of(data: bytes, headers: dict[str, str], *, prompt: Any) -> Any:
+    """Return the JSON of a 200 body, its id taken from the headers where it has none.
+
+    Raises:
+        UpstreamError: It is not JSON; holds what can be read of an answer.
+    """
+    try:
+        body = json_of(data)
+    except ValueError:
+        body = None
+    if body is None:
+        raise errors.from_body(
+            data.decode("utf-8", "replace"),
+            headers=headers,
+            partial=partial_of(data),
+            prompt=errors.prompt_of(prompt),
+        )
+    generation_id = headers.get("x-generation-id")
+    if isinstance(body, dict) and generation_id and not str_of(body, "id"):
+        body = {**body, "id": generation_id}
+    return body
+
+
+def result_of(body: Any, *, info: dict[str, Any] | None = None, prompt: Any = None) -> ChatResult:
+    """Return the result of a body.
+
+    Args:
+        body: The JSON of the body.
+        info: Put into each generation's `generation_info`.
+        prompt: The request's messages, which no error message may quote.
+
+    Raises:
+        OpenRouterError: The body tells an error, or holds no message; has what came.
+    """
+    choices = [choice for choice in dicts_of(body, "choices") if dict_of(choice, "message")]
+    messages = [message_of(body, choice) for choice in choices]
+    told = _error_in(body, choices)
+    if told is None and not choices:
+        told = {"message": "the answer holds no message"}
+    if told is not None:
+        raise errors.from_body(
+            told,
+            generation_id=str_of(body, "id"),
+            partial=_worth(messages[0]) if messages else None,
+            prompt=errors.prompt_of(prompt),
+        )
+    for message in messages[1:]:
+        message.usage_metadata = None  # usage is that of all choices: count it once
+    usage = dict_of(body, "usage")
+    return ChatResult(
+        generations=[
+            ChatGeneration(message=message, generation_info=_info(message, info) or None)
+            for message in messages
+        ],
+        llm_output={"token_usage": usage} if usage else {},
+    )
+
+
+def _error_in(body: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what tells of an error: the body, a choice, or a finish reason alone."""
+    for source in (body, *choices):
+        if errors.has_error(source):
+            found: dict[str, Any] = source
+            return found
+    if any(choice.get("finish_reason") == "error" for choice in choices):
+        return {"message": "the provider stopped in mid-answer", "code": 502}
+    return None
+
+
+def _info(message: AIMessage, info: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the generation's info: where callbacks look for the finish reason."""
+    names = ("finish_reason", "logprobs")
+    metadata = message.response_metadata
+    return {**(info or {}), **{name: metadata[name] for name in names if name in metadata}}
+
+
+def error_of(failure: Failure, *, prompt: Any) -> errors.OpenRouterError:
+    """Return the error of a request that brought no (whole) answer."""
+    if failure.failure is not None:
+        return errors.from_body(
+            failure=failure.failure,
+            timed_out=failure.timed_out,
+            partial=partial_of(failure.body),
+        )
+    try:
+        body = json_of(failure.body)
+    except ValueError:
+        body = failure.body.decode("utf-8", "replace")
+    return errors.from_body(
+        body, status=failure.status, headers=failure.headers, prompt=errors.prompt_of(prompt)
+    )
+
+
+def partial_of(data: bytes) -> AIMessage | None:
+    """Return what can be read of a whole answer that was cut."""
+    body = partial_json_of(data)
+    choices = dicts_of(body, "choices")
+    return _worth(message_of(body, {**choices[0], "finish_reason": "length"})) if choices else None
+
+
+def _worth(message: AIMessage) -> AIMessage | None:
+    """Return the message if anything came in it."""
+    came = message.content or message.additional_kwargs
+    return message if came or message.tool_calls or message.invalid_tool_calls else None

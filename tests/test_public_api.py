@@ -1,0 +1,116 @@
+"""The shape of the package: its names, its layers, what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import openai
+import pytest
+from langchain_core import exceptions as core
+
+import langchain_openrouter
+from langchain_openrouter import errors
+
+PACKAGE = Path(langchain_openrouter.__file__).parent
+LAYERS = [
+    "wire", "_read", "errors", "settings", "_keys", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
+    "_answer", "_blocks", "_chunk", "_details", "_stream", "_result", "_structured",
+    "_arguments", "chat_models",
+]  # fmt: skip
+
+
+def test_every_name_is_exported_on_purpose():
+    """`__all__`, the lazy table and `dir` agree, and each name imports."""
+    names = set(langchain_openrouter.__all__)
+
+    assert names == {*langchain_openrouter._HOMES, "__version__"}
+    assert names <= set(dir(langchain_openrouter))
+    assert all(getattr(langchain_openrouter, name) for name in names)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        langchain_openrouter.nothing  # noqa: B018 - the access is the test
+
+
+def test_a_module_imports_only_from_those_above_it():
+    """The layers, from the wire up to the model."""
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {*LAYERS, "__init__"}
+    for place, name in enumerate(LAYERS):
+        tree = ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "langchain_openrouter"
+            ):
+                modules = [node.module.rpartition(".")[2]]
+                if node.module == "langchain_openrouter":
+                    modules = [alias.name for alias in node.names]
+                assert set(modules) <= set(LAYERS[:place]), (name, modules)
+
+
+def test_importing_the_package_imports_nothing_else():
+    """Until a name is used; then the model's imports do not bring our tests' along."""
+    code = (
+        "import sys; before = set(sys.modules); import langchain_openrouter; "
+        "print(*sorted({m.partition('.')[0] for m in set(sys.modules) - before}))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"langchain_core", "langchain_openai", "openai", "pydantic", "httpx2", "tiktoken"}
+
+    assert not heavy & set(said.stdout.split())
+
+
+def test_the_tree_of_errors_is_drawn_as_it_is():
+    """The module's docstring names every error, each once, under its parent."""
+    drawn = re.findall(r"^([\s│]*)(?:[├└]─ )?(\w+Error)\b", errors.__doc__, re.M)
+    classes = {
+        name: value for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, errors.OpenRouterError)
+    }  # fmt: skip
+
+    assert sorted(name for _, name in drawn) == sorted(classes)
+    for name, kind in classes.items():
+        assert kind.__doc__, name
+        if name != "OpenRouterError":
+            parent = next(b for b in kind.__mro__[1:] if b in classes.values())
+            place = [n for _, n in drawn].index(name)
+            assert parent.__name__ in [n for _, n in drawn][:place]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [("InvalidRequestError", "ModelInvalidRequestError"), ("ContextOverflowError",) * 2,
+     ("AuthenticationError", "ModelAuthenticationError"), ("InsufficientCreditsError", "ModelError"),
+     ("PermissionDeniedError", "ModelPermissionDeniedError"),
+     ("ModelUnavailableError", "ModelNotFoundError"), ("RateLimitError", "ModelRateLimitError"),
+     ("RequestTimeoutError", "ModelTimeoutError"), ("RefusalError", "ModelRefusalError"),
+     ("UpstreamError", "ModelAPIError"), ("ConnectionFailedError", "ModelConnectionError"),
+     ("ConnectionTimeoutError", "ModelTimeoutError")],
+)  # fmt: skip
+def test_trap_23_each_error_is_langchains_of_its_kind(ours, theirs):
+    """So that middleware which knows LangChain's errors knows ours."""
+    kind, parent = getattr(errors, ours), getattr(core, theirs)
+
+    assert issubclass(kind, parent)
+    assert kind("x").is_retryable is parent.is_retryable
+
+
+def test_every_exception_of_the_http_client_is_caught():
+    """Each error httpx2 can raise in a request is one the transport turns into ours."""
+    raised = [
+        kind for kind in vars(httpx2).values()
+        if inspect.isclass(kind) and issubclass(kind, httpx2.RequestError)
+    ]  # fmt: skip
+
+    assert raised
+    assert all(issubclass(kind, httpx2.HTTPError) for kind in raised)
+    assert issubclass(openai.APITimeoutError, openai.APIConnectionError)
+
+
+def test_no_module_grew_a_second_idea():
+    """A module past 500 lines is a sign of one."""
+    for path in PACKAGE.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path

@@ -1,0 +1,56 @@
+"""Uses of the public API that a type checker reads and nobody runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_type
+
+from pydantic import SecretStr
+
+from langchain_openrouter import ChatOpenRouter, OpenRouterError, OpenRouterSettings, errors, wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.messages import AIMessage, AIMessageChunk
+
+
+async def key() -> str:
+    """Return a key."""
+    return "k"
+
+
+preferences: wire.ProviderPreferences = {"zdr": True, "max_price": {"prompt": 1, "completion": "2"}}
+reasoning: wire.Reasoning = {"effort": "brand-new", "max_tokens": 1}
+
+ChatOpenRouter(model="a/b")
+ChatOpenRouter(model="a/b", api_key="k", settings=OpenRouterSettings(timeout=3))
+ChatOpenRouter(model="a/b", api_key=SecretStr("k"), base_url="https://openrouter.ai/api/v1")
+ChatOpenRouter(model="a/b", api_key=lambda: "k")
+ChatOpenRouter(model="a/b", api_key=key)
+model = ChatOpenRouter(
+    model="a/b", models=["c/d"], openrouter_provider=preferences, reasoning=reasoning,
+    plugins=[{"id": "web", "max_results": 3}], temperature=0.5, max_tokens=3, timeout=10,
+    max_retries=0, stop=["x"], session_id="s", trace={"trace_id": "t"}, user="u",
+    request_metadata={"a": "b"}, service_tier="flex", verbosity="low", top_k=3,
+    app_url="https://a.org", app_title="A", app_categories=["cli-agent"], default_headers={"a": "b"},
+)  # fmt: skip
+
+assert_type(model.invoke("x"), "AIMessage")
+assert_type(model.stream("x"), "Iterator[AIMessageChunk]")
+assert_type(model.astream("x"), "AsyncIterator[AIMessageChunk]")
+assert_type(model.model_copy(update={"openai_api_key": "k"}), ChatOpenRouter)
+
+model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
+model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)
+model.close()
+
+try:
+    model.invoke("x", provider=preferences)
+except errors.ModerationError as error:
+    assert_type(error.reasons, list[str])
+except errors.RateLimitError as error:
+    assert_type(error.retry_after, float | None)
+except OpenRouterError as error:
+    assert_type(error.code, int | None)
+    assert_type(error.partial, "AIMessage | None")
+    assert_type(error.is_retryable, bool)
