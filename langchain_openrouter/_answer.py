@@ -17,7 +17,7 @@ from langchain_openrouter._messages import ARGUMENTS
 from langchain_openrouter._read import count_of, dict_of, dicts_of, list_of, number_of, str_of
 
 if TYPE_CHECKING:
-    from langchain_core.messages.tool import InvalidToolCall, ToolCall
+    from langchain_core.messages import InvalidToolCall, ToolCall
 
 PROVIDER = "openrouter"
 # OpenRouter's own word, then each provider's, for "the token limit cut it".
@@ -224,7 +224,7 @@ def message_of(body: dict[str, Any], choice: dict[str, Any]) -> AIMessage:
     if texts:
         extras[ARGUMENTS] = texts
     return AIMessage(
-        content=content,  # type: ignore[arg-type]
+        content=content,
         additional_kwargs=extras,
         response_metadata=metadata,
         tool_calls=valid,

@@ -44,7 +44,8 @@ WIRE_NAMES = {
 FIELD_NAMES = {
     wire_name: ours for ours, wire_name in WIRE_NAMES.items() if ours != "stop_sequences"
 }
-_SYNONYMS = {"openrouter_api_key": "openai_api_key", "openrouter_api_base": "openai_api_base"}
+_SYNONYMS = {"openrouter_api_key": "openai_api_key", "openrouter_api_base": "openai_api_base",
+             "provider": "openrouter_provider", "stop_sequences": "stop"}  # fmt: skip
 _SETTINGS = {
     "api_key": "openai_api_key",
     "base_url": "openai_api_base",
@@ -85,21 +86,18 @@ class Arguments(BaseChatOpenAI):
     model_name: str = Field(alias="model")
     """Slug, as `author/model[:variant]`. Nothing is inferred from it."""
 
-    openai_api_key: SecretStr | Callable[[], Any] | None = Field(
+    openai_api_key: SecretStr | str | Callable[[], Any] | None = Field(  # type: ignore[assignment]
         default=None, alias="api_key", repr=False
     )
     """The key: a string, or a sync or async callable that is asked before each request."""
 
-    openai_api_base: str = Field(default=BASE_URL, alias="base_url")  # type: ignore[assignment]
+    openai_api_base: str = Field(default=BASE_URL, alias="base_url")
     """https, or http on loopback."""
 
     openai_organization: str | None = Field(default=None, alias="organization")
     openai_proxy: str | None = Field(default=None, repr=False, exclude=True)
     stream_chunk_timeout: float | None = None
     http_socket_options: Sequence[tuple[int, int, int]] | None = None
-    output_version: str | None = None
-    """"v1" puts LangChain's standard blocks into `content`."""
-
     request_timeout: float | tuple[float, float] | Any | None = Field(
         default=TIMEOUT, alias="timeout"
     )
@@ -108,7 +106,7 @@ class Arguments(BaseChatOpenAI):
     A pair is (connect, idle). Connecting has 10 s. None waits for ever.
     """
 
-    max_retries: int = Field(default=MAX_RETRIES, ge=0)  # type: ignore[assignment]
+    max_retries: int = Field(default=MAX_RETRIES, ge=0)
     """Repeats after 408, 429, 5xx and connection errors; Retry-After is obeyed up to 60 s."""
 
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
@@ -127,7 +125,7 @@ class Arguments(BaseChatOpenAI):
     models: list[str] | None = None
     """Fallbacks, in order. https://openrouter.ai/docs/features/model-routing"""
     preset: str | None = None
-    openrouter_provider: Provider | None = Field(default=None, alias="provider")
+    openrouter_provider: Provider | None = None
     """Which endpoints may serve. A call's preferences are merged into these, key by key."""
     route: str | None = None
     plugins: Plugins | None = None
@@ -164,10 +162,15 @@ class Arguments(BaseChatOpenAI):
     debug: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
     stream_options: dict[str, Any] | None = None
+    stop: list[str] | str | None = None
     tools: list[dict[str, Any]] | None = None
     """Sent with every call that binds none."""
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+
+    if TYPE_CHECKING:  # further words of the constructor, which fill the fields above
+        provider: Provider | None = None
+        settings: OpenRouterSettings | None = None
 
     # --- construction ---------------------------------------------------------------------
 
@@ -177,7 +180,9 @@ class Arguments(BaseChatOpenAI):
         """Refuse unknown arguments and fill in what the settings say."""
         if not isinstance(values, dict):
             return values
-        by_alias = {field.alias or name: name for name, field in cls.model_fields.items()}
+        by_alias: dict[str, str] = {
+            field.alias or name: name for name, field in cls.model_fields.items()
+        }
         known = {*by_alias, *cls.model_fields, *_SYNONYMS, "settings"}
         given: dict[str, Any] = {}
         for name, value in values.items():
@@ -187,6 +192,8 @@ class Arguments(BaseChatOpenAI):
             if name in _REFUSED and value not in (None, False):
                 msg = f"`{name}` is not an argument of ChatOpenRouter: {_REFUSED[name]}"
                 raise ValueError(msg)
+            if name == cls._SECRET and isinstance(value, str):
+                value = SecretStr(value)  # noqa: PLW2901 - as it is kept
             given[name] = value
         given.pop("use_responses_api", None)
         settings = given.pop("settings", None)
@@ -265,3 +272,8 @@ class Arguments(BaseChatOpenAI):
             if value is not None and not (name == "stop" and not value):
                 params[name] = value
         return {**params, **{k: v for k, v in self.model_kwargs.items() if v is not None}}
+
+    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
+        return request_headers(
+            self.app_url, self.app_title, self.app_categories, self.default_headers, extra
+        )

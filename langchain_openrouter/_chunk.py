@@ -16,7 +16,7 @@ from langchain_openrouter import _blocks  # noqa: F401 - registers the translato
 from langchain_openrouter._answer import CUT_CALL, arguments_of, is_cut
 
 if TYPE_CHECKING:
-    from langchain_core.messages.tool import InvalidToolCall, ToolCall
+    from langchain_core.messages import InvalidToolCall, ToolCall
 
 
 class _BuildsMessage:

@@ -53,8 +53,8 @@ def _checked(key: Any) -> str:
     if not isinstance(key, str) or not key.strip():
         msg = "no OpenRouter API key: pass `api_key=` or set OPENROUTER_API_KEY"
         raise AuthenticationError(msg)
-    key = key.strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
+    text: str = key.strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
         msg = "the API key holds characters that no key has: copy it again"
         raise AuthenticationError(msg)
-    return key
+    return text

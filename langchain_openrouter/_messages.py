@@ -96,7 +96,9 @@ def _role_of(message: BaseMessage, where: str) -> str:
     raise ValueError(msg)
 
 
-def _assistant(message: AIMessage, where: str) -> dict[str, Any]:
+def _assistant(  # noqa: C901 - one branch for each thing that goes back
+    message: AIMessage, where: str
+) -> dict[str, Any]:
     """Return an assistant message with all it carried when it came."""
     extras = message.additional_kwargs
     calls = _tool_calls(message)

@@ -47,8 +47,8 @@ class _Sealed:
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
         }
-        for name, value in (options.headers or {}).items():
-            headers[name.lower()] = str(value)
+        given: Any = options.headers
+        headers.update({name.lower(): str(value) for name, value in given.items()})
         return httpx2.Headers(headers)
 
     def _should_retry(self, response: httpx2.Response) -> bool:
@@ -56,7 +56,7 @@ class _Sealed:
         return error.is_retryable and (error.retry_after or 0) <= LONGEST_RETRY_AFTER
 
     def _parse_retry_after_header(self, response_headers: httpx2.Headers | None = None) -> Any:
-        waits = (response_headers or {}).get(_WAIT)
+        waits = response_headers.get(_WAIT) if response_headers else None
         return None if waits is None else float(waits)
 
     def _make_status_error_from_response(self, response: httpx2.Response) -> APIStatusError:

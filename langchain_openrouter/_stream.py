@@ -143,7 +143,9 @@ class StreamState:
             raise self.error(choice)
         return chunks
 
-    def _note(self, event: dict[str, Any], choice: dict[str, Any] | None) -> None:
+    def _note(  # noqa: C901 - one branch for each thing held back
+        self, event: dict[str, Any], choice: dict[str, Any] | None
+    ) -> None:
         """Remember what is not shown until the end."""
         if event.get("debug"):
             # One for each provider tried: its id and model may be another attempt's.
@@ -363,7 +365,7 @@ class StreamState:
         if not (text or extras or self._calls or self._parts or self._usage):
             return None
         return AIMessage(
-            content=[text, *self._parts] if self._parts else text,  # type: ignore[list-item]
+            content=[text, *self._parts] if self._parts else text,
             additional_kwargs=extras,
             response_metadata=self._metadata(),
             invalid_tool_calls=[

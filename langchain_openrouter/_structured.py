@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
-from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
@@ -21,6 +20,8 @@ from langchain_openrouter.errors import RefusalError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from langchain_core.messages import AIMessage
 
 
 def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Runnable[Any, Any]:

@@ -69,7 +69,9 @@ def _is_server_tool(tool: dict[str, Any]) -> bool:
     )
 
 
-def wire_tool_choice(choice: Any, tools: Sequence[dict[str, Any]]) -> Any:
+def wire_tool_choice(  # noqa: C901, PLR0911 - one return for each form of a choice
+    choice: Any, tools: Sequence[dict[str, Any]]
+) -> Any:
     """Return `tool_choice` for the wire, or None where nothing is asked.
 
     Takes a tool's name, "auto", "none", "any", "required", True, a server tool's type, and the

@@ -22,7 +22,7 @@ from langchain_openrouter._pool import (
 from langchain_openrouter._sse import Events
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 
 __all__ = [
     "DONE", "Failure", "Request", "aclose", "aevents", "apost", "body_of", "close", "encode",

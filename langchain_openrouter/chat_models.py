@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
-from importlib.metadata import version
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
 from langchain_openrouter import _result, _transport, wire
@@ -17,11 +15,11 @@ from langchain_openrouter._answer import PROVIDER, total_of
 from langchain_openrouter._arguments import WIRE_NAMES, Arguments
 from langchain_openrouter._keys import akey_of, fingerprint, key_of
 from langchain_openrouter._messages import wire_messages
-from langchain_openrouter._read import dict_of, dicts_of, list_of
+from langchain_openrouter._read import dict_of, dicts_of
 from langchain_openrouter._stream import StreamState
 from langchain_openrouter._structured import parser_of
 from langchain_openrouter._tools import wire_response_format, wire_tool, wire_tool_choice
-from langchain_openrouter.settings import request_headers, unknown_argument
+from langchain_openrouter.settings import unknown_argument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,8 +29,10 @@ if TYPE_CHECKING:
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
     )
-    from langchain_core.language_models import LanguageModelInput, LangSmithParams
+    from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from pydantic import SecretStr
 
 
 _CALL_ONLY = {
@@ -81,7 +81,7 @@ class ChatOpenRouter(Arguments):
     # --- identity -------------------------------------------------------------------------
 
     @property
-    def openrouter_api_key(self) -> SecretStr | Callable[[], Any] | None:
+    def openrouter_api_key(self) -> SecretStr | str | Callable[[], Any] | None:
         """The key, by the name LangChain's own package gives it."""
         return self.openai_api_key
 
@@ -132,22 +132,24 @@ class ChatOpenRouter(Arguments):
 
     def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         if callable(self.openai_api_key) and self.cache is not False:
-            self = self.model_copy(update={self._SECRET: key_of(self.openai_api_key)})  # noqa: PLW0642
-        return super(ChatOpenRouter, self)._generate_with_cache(messages, *args, **kwargs)
+            asked = self.model_copy(update={self._SECRET: key_of(self.openai_api_key)})
+            return asked._generate_with_cache(  # noqa: SLF001 - of the same class
+                messages, *args, **kwargs
+            )
+        return super()._generate_with_cache(messages, *args, **kwargs)
 
     async def _agenerate_with_cache(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> Any:
         if callable(self.openai_api_key) and self.cache is not False:
-            self = self.model_copy(update={self._SECRET: await akey_of(self.openai_api_key)})  # noqa: PLW0642
-        return await super(ChatOpenRouter, self)._agenerate_with_cache(messages, *args, **kwargs)
+            key = await akey_of(self.openai_api_key)
+            asked = self.model_copy(update={self._SECRET: key})
+            return await asked._agenerate_with_cache(  # noqa: SLF001 - of the same class
+                messages, *args, **kwargs
+            )
+        return await super()._agenerate_with_cache(messages, *args, **kwargs)
 
     # --- the request ----------------------------------------------------------------------
-
-    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
-        return request_headers(
-            self.app_url, self.app_title, self.app_categories, self.default_headers, extra
-        )
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
@@ -266,7 +268,7 @@ class ChatOpenRouter(Arguments):
         try:
             if _transport.is_event_stream(got):
                 state = self._state(got, payload)
-                with closing(_transport.events(got)) as events:  # type: ignore[type-var]
+                with closing(_transport.events(got)) as events:
                     for data in events:
                         for chunk in self._step(state, data):
                             if run_manager:
@@ -300,7 +302,7 @@ class ChatOpenRouter(Arguments):
         try:
             if _transport.is_event_stream(got):
                 state = self._state(got, payload)
-                async with aclosing(_transport.aevents(got)) as events:  # type: ignore[type-var]
+                async with aclosing(_transport.aevents(got)) as events:
                     async for data in events:
                         for chunk in self._step(state, data):
                             if run_manager:
@@ -392,7 +394,7 @@ class ChatOpenRouter(Arguments):
             kwargs["parallel_tool_calls"] = parallel_tool_calls
         return self.bind(tools=wired, **kwargs)
 
-    def with_structured_output(
+    def with_structured_output(  # noqa: PLR0913 - the parent's arguments
         self,
         schema: dict[str, Any] | type | None = None,
         *,

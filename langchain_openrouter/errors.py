@@ -207,13 +207,14 @@ _STATUS_OF_TYPE = {
 }
 
 _CONTEXT = re.compile(
-    r"context[ _](?:length|window)|maximum context|prompt is too long|too many input tokens", re.I
+    r"context[ _](?:length|window)|maximum context|prompt is too long|too many input tokens",
+    re.IGNORECASE,
 )
 # 402 by the limits page, 403 by the budgets page: both mean that money has run out.
 _EXHAUSTED = re.compile(
     r"(?:key|budget|spend\w*|credit|usage)\b.{0,40}\b(?:limit|exceeded|exhausted)"
     r"|insufficient credits",
-    re.I,
+    re.IGNORECASE,
 )
 _ADVICE: dict[type[OpenRouterError], str] = {
     AuthenticationError: "check the key at https://openrouter.ai/settings/keys",
@@ -261,8 +262,8 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
     headers = headers or {}
     generation_id = generation_id or headers.get("x-generation-id")
     if failure is not None:
-        kind = ConnectionTimeoutError if timed_out else ConnectionFailedError
-        return kind(_failure_text(failure, timed_out=timed_out, partial=partial),
+        failed = ConnectionTimeoutError if timed_out else ConnectionFailedError
+        return failed(_failure_text(failure, timed_out=timed_out, partial=partial),
                     generation_id=generation_id, partial=partial)  # fmt: skip
     error = _error_of(body)
     metadata = dict_of(error, "metadata") or {}

@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 CUT = object()  # close the connection before the body has ended
 RESET = object()  # the same, with a TCP reset
@@ -135,7 +135,7 @@ class Server:
         """The API's base URL."""
         return f"http://127.0.0.1:{self.port}/api/v1"
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -82,7 +82,7 @@ def test_stream_cut(mode, fault, texts, serve, model_on):
 
 @pytest.mark.parametrize("mode", ["stream", "astream"])
 def test_stream_cut_inside_an_event(mode, serve, model_on):
-    """Half an event is no event, and no success."""
+    """Half an event is no event and no success."""
     data = sse([event({"content": "Hel"}), event({"content": "lo"})], done=False)
     reply = Reply([data[:-40], CUT], content_type="text/event-stream")
     text, error = run(model_on(serve(reply)), mode)
@@ -92,8 +92,8 @@ def test_stream_cut_inside_an_event(mode, serve, model_on):
 
 
 @pytest.mark.parametrize("mode", ["stream", "astream"])
-def test_stream_that_ends_early_with_a_proper_end_of_body(mode, serve, model_on):
-    """No finish reason and no [DONE]: cut, though HTTP saw nothing wrong (trap 22)."""
+def test_trap_22_a_stream_that_ends_early_with_a_proper_end_of_body(mode, serve, model_on):
+    """No finish reason and no [DONE]: cut, though HTTP saw nothing wrong."""
     reply = Reply(sse([event({"content": "Hel"})], done=False), content_type="text/event-stream")
     text, error = run(model_on(serve(reply)), mode)
 
@@ -133,8 +133,8 @@ def test_stall_in_mid_stream(mode, serve, model_on):
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_any_byte_starts_the_timer_anew(mode, serve, model_on):
-    """Keep-alive comments and blank lines keep a slow answer alive (trap 17)."""
+def test_trap_17_any_byte_starts_the_timer_anew(mode, serve, model_on):
+    """Keep-alive comments and blank lines keep a slow answer alive."""
 
     def reply(seen):
         if seen.body.get("stream"):

@@ -343,8 +343,8 @@ def test_a_thousand_users_at_once_share_a_pool_and_no_key(serve, model_on):
     assert server.connections < 50
 
 
-def test_streams_reuse_their_connection(serve, model_on):
-    """Twenty streams, one handshake, sync and async (trap 33)."""
+def test_trap_33_streams_reuse_their_connection(serve, model_on):
+    """Twenty streams, one handshake, sync and async."""
     server = serve(echo)
     model = model_on(server)
     from langchain_openrouter import _transport

@@ -65,7 +65,7 @@ def test_importing_the_package_imports_nothing_else():
 
 def test_the_tree_of_errors_is_drawn_as_it_is():
     """The module's docstring names every error, each once, under its parent."""
-    drawn = re.findall(r"^([\s│]*)(?:[├└]─ )?(\w+Error)\b", errors.__doc__, re.M)
+    drawn = re.findall(r"^([\s│]*)(?:[├└]─ )?(\w+Error)\b", errors.__doc__, re.MULTILINE)
     classes = {
         name: value for name, value in vars(errors).items()
         if inspect.isclass(value) and issubclass(value, errors.OpenRouterError)

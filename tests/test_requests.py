@@ -171,7 +171,7 @@ def test_trap_11_never_another_endpoint(given, serve, model_on):
 @pytest.mark.parametrize("name", ["use_responses_api", "truncation", "include", "store"])
 def test_trap_11_asking_for_it_is_refused(name):
     """What belongs to another endpoint is refused, not ignored."""
-    with pytest.raises(ValidationError, match="Responses API|Chat Completions"):
+    with pytest.raises(ValidationError, match=r"Responses API|Chat Completions"):
         model(**{name: ["x"] if name == "include" else True})
 
 
@@ -569,7 +569,7 @@ def test_messages_of_other_models_are_understood():
             additional_kwargs={
                 "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{ }"}}]
             },
-        )  # fmt: skip
+        )
     )["messages"][0]
 
     assert sent["content"] == "hi"
@@ -591,7 +591,7 @@ def test_pin_model_names_the_model_of_each_answer():
 
 def test_what_is_not_json_is_refused_by_type(serve, model_on):
     """A value that JSON has no word for is an error, without its value."""
-    with pytest.raises(ValueError, match="as JSON.*set"):
+    with pytest.raises(ValueError, match=r"as JSON.*set"):
         model_on(serve(Reply(whole()))).invoke("x", trace={"x": {1}})
     with pytest.raises(ValueError, match="as JSON"):
         model_on(serve(Reply(whole()))).invoke("x", temperature=float("nan"))

@@ -107,7 +107,7 @@ def test_secrets_are_hidden():
             "http://localhost:8000/v1", "http://127.0.0.1:1", "http://[::1]:1/x"],
 )  # fmt: skip
 def test_base_urls_that_are_safe(url):
-    """https anywhere, http on loopback; a trailing slash goes."""
+    """Over https anywhere, http on loopback; a trailing slash goes."""
     assert ChatOpenRouter(model="a/b", base_url=url).openai_api_base == url.rstrip("/")
 
 

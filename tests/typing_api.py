@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_type
+from collections.abc import AsyncIterator, Iterator
+from typing import assert_type
 
+from langchain_core.messages import AIMessage, AIMessageChunk
 from pydantic import SecretStr
 
 from langchain_openrouter import ChatOpenRouter, OpenRouterError, OpenRouterSettings, errors, wire
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-
-    from langchain_core.messages import AIMessage, AIMessageChunk
 
 
 async def key() -> str:
@@ -25,6 +22,7 @@ reasoning: wire.Reasoning = {"effort": "brand-new", "max_tokens": 1}
 ChatOpenRouter(model="a/b")
 ChatOpenRouter(model="a/b", api_key="k", settings=OpenRouterSettings(timeout=3))
 ChatOpenRouter(model="a/b", api_key=SecretStr("k"), base_url="https://openrouter.ai/api/v1")
+ChatOpenRouter(model="a/b", api_key="k", provider=preferences)
 ChatOpenRouter(model="a/b", api_key=lambda: "k")
 ChatOpenRouter(model="a/b", api_key=key)
 model = ChatOpenRouter(
@@ -35,9 +33,9 @@ model = ChatOpenRouter(
     app_url="https://a.org", app_title="A", app_categories=["cli-agent"], default_headers={"a": "b"},
 )  # fmt: skip
 
-assert_type(model.invoke("x"), "AIMessage")
-assert_type(model.stream("x"), "Iterator[AIMessageChunk]")
-assert_type(model.astream("x"), "AsyncIterator[AIMessageChunk]")
+assert_type(model.invoke("x"), AIMessage)
+assert_type(model.stream("x"), Iterator[AIMessageChunk])
+assert_type(model.astream("x"), AsyncIterator[AIMessageChunk])
 assert_type(model.model_copy(update={"openai_api_key": "k"}), ChatOpenRouter)
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
@@ -52,5 +50,5 @@ except errors.RateLimitError as error:
     assert_type(error.retry_after, float | None)
 except OpenRouterError as error:
     assert_type(error.code, int | None)
-    assert_type(error.partial, "AIMessage | None")
+    assert_type(error.partial, AIMessage | None)
     assert_type(error.is_retryable, bool)
