@@ -14,6 +14,7 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_openrouter import wire
+from langchain_openrouter._payload import FIELD_NAMES
 from langchain_openrouter.settings import (
     BASE_URL,
     MAX_RETRIES,
@@ -35,15 +36,6 @@ else:  # pydantic would drop the keys that a TypedDict does not name
     Provider = Reasoning = dict[str, Any]
     Plugins = list[dict[str, Any]]
 
-WIRE_NAMES = {
-    "model_name": "model",
-    "openrouter_provider": "provider",
-    "request_metadata": "metadata",
-    "stop_sequences": "stop",
-}
-FIELD_NAMES = {
-    wire_name: ours for ours, wire_name in WIRE_NAMES.items() if ours != "stop_sequences"
-}
 _SYNONYMS = {"openrouter_api_key": "openai_api_key", "openrouter_api_base": "openai_api_base",
              "provider": "openrouter_provider", "stop_sequences": "stop"}  # fmt: skip
 _SETTINGS = {

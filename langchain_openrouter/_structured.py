@@ -7,21 +7,90 @@ are parsing errors, whole and streamed.
 from __future__ import annotations
 
 import json
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.output_parsers.openai_tools import JsonOutputKeyToolsParser, PydanticToolsParser
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+from langchain_core.runnables import (
+    Runnable,
+    RunnableGenerator,
+    RunnableLambda,
+    RunnableMap,
+    RunnablePassthrough,
+)
 
 from langchain_openrouter._answer import is_cut
-from langchain_openrouter._tools import is_pydantic
+from langchain_openrouter._tools import is_pydantic, wire_response_format, wire_tool
 from langchain_openrouter.errors import RefusalError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
+    from langchain_openai.chat_models.base import BaseChatOpenAI
+
+
+def structured(  # noqa: PLR0913 - the arguments of `with_structured_output`
+    model: BaseChatOpenAI,
+    schema: Any,
+    *,
+    method: str,
+    include_raw: bool,
+    strict: bool | None,
+    tools: list[Any] | None,
+    options: dict[str, Any],
+    require_parameters: bool,
+) -> Runnable[LanguageModelInput, Any]:
+    """Return the runnable of `ChatOpenRouter.with_structured_output`, which documents it."""
+    _check_arguments(schema, method, include_raw=include_raw, strict=strict, tools=tools)
+    if require_parameters:
+        preferences = options.pop("provider", None) or options.pop("openrouter_provider", None)
+        options["provider"] = {**(preferences or {}), "require_parameters": True}
+    shown = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    options = {"ls_structured_output_format": shown, **options}
+    name: str | None = None
+    llm: Runnable[LanguageModelInput, Any]
+    if method == "function_calling":
+        tool = wire_tool(schema, strict=strict)
+        name = tool["function"]["name"]
+        options = model._filter_disabled_params(  # noqa: SLF001 - the parent's own use of it
+            parallel_tool_calls=False, **options
+        )
+        llm = model.bind_tools([tool], tool_choice=name, **options)
+    elif method == "json_schema":
+        if tools:
+            options["tools"] = [wire_tool(tool, strict=strict) for tool in tools]
+        llm = model.bind(response_format=wire_response_format(schema, strict=strict), **options)
+    else:
+        llm = model.bind(response_format={"type": "json_object"}, **options)
+    parser = parser_of(schema, tool=name, with_tools=bool(tools))
+    if not include_raw:
+        return llm | parser
+    parsed = RunnablePassthrough.assign(
+        parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
+    )
+    unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
+    return RunnableMap(raw=llm) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
+
+
+def _check_arguments(
+    schema: Any, method: str, *, include_raw: bool, strict: bool | None, tools: list[Any] | None
+) -> None:
+    """Raise ValueError where the arguments do not go together."""
+    msg = None
+    if method not in {"function_calling", "json_mode", "json_schema"}:
+        msg = f"method {method!r}: use 'function_calling', 'json_schema' or 'json_mode'"
+    elif schema is None and method != "json_mode":
+        msg = f"method {method!r} needs a schema"
+    elif strict is not None and method == "json_mode":
+        msg = "`strict` needs a schema: use method='json_schema'"
+    elif tools and (method != "json_schema" or not include_raw):
+        msg = "`tools` needs method='json_schema' and include_raw=True"
+    if msg is not None:
+        raise ValueError(msg)
 
 
 def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Runnable[Any, Any]:

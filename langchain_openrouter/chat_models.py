@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 
-from langchain_openrouter import _result, _transport, wire
+from langchain_openrouter import _result, _transport
 from langchain_openrouter._answer import PROVIDER, total_of
-from langchain_openrouter._arguments import WIRE_NAMES, Arguments
+from langchain_openrouter._arguments import Arguments
 from langchain_openrouter._keys import akey_of, fingerprint, key_of
-from langchain_openrouter._messages import wire_messages
-from langchain_openrouter._read import dict_of, dicts_of
+from langchain_openrouter._payload import payload_of
+from langchain_openrouter._read import dict_of
 from langchain_openrouter._stream import StreamState
-from langchain_openrouter._structured import parser_of
+from langchain_openrouter._structured import structured
 from langchain_openrouter._tools import wire_response_format, wire_tool, wire_tool_choice
-from langchain_openrouter.settings import unknown_argument
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,18 +29,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LangSmithParams, LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
+    from langchain_core.runnables import Runnable
     from pydantic import SecretStr
-
-
-_CALL_ONLY = {
-    "extra_headers",
-    "extra_query",
-    "extra_body",
-    "timeout",
-    "max_retries",
-    "stream_usage",
-}
-# The model's own words for fields of the wire.
 
 
 class ChatOpenRouter(Arguments):
@@ -159,31 +146,15 @@ class ChatOpenRouter(Arguments):
         Raises:
             ValueError: An argument is not known, or a message cannot be sent.
         """
-        params = dict(self._default_params)
         if stop is not None:
             kwargs["stop"] = stop
-        for name, value in kwargs.items():
-            if name in _CALL_ONLY:
-                continue
-            name = WIRE_NAMES.get(name, name)  # noqa: PLW2901
-            if name not in wire.REQUEST_FIELDS or name in {"messages", "prompt"}:
-                if name in self.model_kwargs:
-                    params[name] = value
-                    continue
-                raise ValueError(unknown_argument(name, [*wire.REQUEST_FIELDS, *WIRE_NAMES]))
-            if name == "provider" and isinstance(value, Mapping):
-                value = {**(params.get(name) or {}), **value}  # noqa: PLW2901 - privacy stays
-            if name == "tools" and value is not None:
-                value = [wire_tool(tool) for tool in value]  # noqa: PLW2901
-            params[name] = value
-        params.update(self.extra_body or {})
-        params.update(kwargs.get("extra_body") or {})
-        pinned = any(plugin.get("pin_model") for plugin in dicts_of(params, "plugins"))
-        params["messages"] = wire_messages(
-            self._convert_input(input_).to_messages(), with_model=pinned
+        return payload_of(
+            self._default_params,
+            kwargs,
+            self._convert_input(input_).to_messages(),
+            extras=(self.extra_body, kwargs.get("extra_body")),
+            also_known=self.model_kwargs,
         )
-        ordered = {name: params.pop(name) for name in wire.REQUEST_FIELDS if name in params}
-        return {name: value for name, value in {**ordered, **params}.items() if value is not None}
 
     def _request(self, payload: dict[str, Any], kwargs: dict[str, Any], own: Any) -> Any:
         retries = kwargs.get("max_retries")
@@ -425,45 +396,15 @@ class ChatOpenRouter(Arguments):
                 `OutputParserException` for an answer that was cut or does not fit, and
                 `RefusalError`.
         """
-        if method not in {"function_calling", "json_mode", "json_schema"}:
-            msg = f"method {method!r}: use 'function_calling', 'json_schema' or 'json_mode'"
-            raise ValueError(msg)
-        if schema is None and method != "json_mode":
-            msg = f"method {method!r} needs a schema"
-            raise ValueError(msg)
-        if strict is not None and method == "json_mode":
-            msg = "`strict` needs a schema: use method='json_schema'"
-            raise ValueError(msg)
-        if tools and (method != "json_schema" or not include_raw):
-            msg = "`tools` needs method='json_schema' and include_raw=True"
-            raise ValueError(msg)
-        if require_parameters:
-            preferences = kwargs.pop("provider", None) or kwargs.pop("openrouter_provider", None)
-            kwargs["provider"] = {**(preferences or {}), "require_parameters": True}
-        shown = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-        kwargs = {"ls_structured_output_format": shown, **kwargs}
-        name: str | None = None
-        llm: Runnable[LanguageModelInput, Any]
-        if method == "function_calling":
-            tool = wire_tool(schema, strict=strict)  # type: ignore[arg-type]
-            name = tool["function"]["name"]
-            kwargs = self._filter_disabled_params(parallel_tool_calls=False, **kwargs)
-            llm = self.bind_tools([tool], tool_choice=name, **kwargs)
-        elif method == "json_schema":
-            if tools:
-                kwargs["tools"] = [wire_tool(tool, strict=strict) for tool in tools]
-            llm = self.bind(response_format=wire_response_format(schema, strict=strict), **kwargs)
-        else:
-            llm = self.bind(response_format={"type": "json_object"}, **kwargs)
-        parser = parser_of(schema, tool=name, with_tools=bool(tools))
-        if not include_raw:
-            return llm | parser
-        parsed = RunnablePassthrough.assign(
-            parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
-        )
-        unparsed = RunnablePassthrough.assign(parsed=lambda _: None)
-        return RunnableMap(raw=llm) | parsed.with_fallbacks(
-            [unparsed], exception_key="parsing_error"
+        return structured(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            tools=tools,
+            options=kwargs,
+            require_parameters=require_parameters,
         )
 
     # --- tokens and connections -----------------------------------------------------------

@@ -20,6 +20,7 @@ from langchain_openrouter import errors
 PACKAGE = Path(langchain_openrouter.__file__).parent
 LAYERS = [
     "wire", "_read", "errors", "settings", "_keys", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
+    "_payload",
     "_answer", "_blocks", "_chunk", "_details", "_stream", "_result", "_structured",
     "_arguments", "chat_models",
 ]  # fmt: skip
@@ -111,6 +112,6 @@ def test_every_exception_of_the_http_client_is_caught():
 
 
 def test_no_module_grew_a_second_idea():
-    """A module past 500 lines is a sign of one."""
+    """A module past 470 lines is a sign of one."""
     for path in PACKAGE.glob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 500, path
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 470, path

@@ -1,0 +1,86 @@
+"""The body of a request: the model's fields, a call's, the messages; a pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter import wire
+from langchain_openrouter._messages import wire_messages
+from langchain_openrouter._read import dicts_of
+from langchain_openrouter._tools import wire_tool
+from langchain_openrouter.settings import unknown_argument
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+WIRE_NAMES = {
+    "model_name": "model",
+    "openrouter_provider": "provider",
+    "request_metadata": "metadata",
+    "stop_sequences": "stop",
+}
+"""Our words for fields of the wire, where they differ."""
+FIELD_NAMES = {
+    "model": "model_name",
+    "provider": "openrouter_provider",
+    "metadata": "request_metadata",
+}
+"""The model's fields for fields of the wire, where they differ."""
+
+# Arguments of a call that do not travel in the body.
+_CALL_ONLY = {
+    "extra_headers",
+    "extra_query",
+    "extra_body",
+    "timeout",
+    "max_retries",
+    "stream_usage",
+}
+_NEVER = {"messages", "prompt"}
+
+
+def payload_of(
+    params: Mapping[str, Any],
+    call: Mapping[str, Any],
+    messages: Sequence[BaseMessage],
+    *,
+    extras: Sequence[Mapping[str, Any] | None] = (),
+    also_known: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the body: absent means absent, never null; the order is always the same.
+
+    Args:
+        params: The model's own fields, by wire name.
+        call: The call's arguments; None takes a field away, `provider` is merged key by key, so
+            that privacy asked for once stays asked for.
+        messages: The conversation.
+        extras: Merged in last, unchecked.
+        also_known: Names beyond those of the wire that the user vouches for.
+
+    Raises:
+        ValueError: An argument is not known, or a message cannot be sent.
+    """
+    body = dict(params)
+    for given, value in call.items():
+        if given in _CALL_ONLY:
+            continue
+        name = WIRE_NAMES.get(given, given)
+        if (name not in wire.REQUEST_FIELDS or name in _NEVER) and name not in (also_known or {}):
+            raise ValueError(unknown_argument(name, [*wire.REQUEST_FIELDS, *WIRE_NAMES]))
+        body[name] = _merged(name, body.get(name), value)
+    for extra in extras:
+        body.update(extra or {})
+    pinned = any(plugin.get("pin_model") for plugin in dicts_of(body, "plugins"))
+    body["messages"] = wire_messages(messages, with_model=pinned)
+    ordered = {name: body.pop(name) for name in wire.REQUEST_FIELDS if name in body}
+    return {name: value for name, value in {**ordered, **body}.items() if value is not None}
+
+
+def _merged(name: str, ours: Any, value: Any) -> Any:
+    """Return what a call's value makes of the model's."""
+    if name == "provider" and isinstance(value, Mapping):
+        return {**(ours or {}), **value}
+    if name == "tools" and value is not None:
+        return [wire_tool(tool) for tool in value]
+    return value
