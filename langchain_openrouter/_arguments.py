@@ -66,6 +66,13 @@ _REFUSED = {
 }
 
 
+_SENT = tuple(
+    (name, FIELD_NAMES.get(name, name))
+    for name in wire.REQUEST_FIELDS
+    if name not in {"messages", "prompt", "stream"}
+)
+
+
 class Arguments(BaseChatOpenAI):
     """Every constructor argument of `ChatOpenRouter`, resolved and checked."""
 
@@ -256,13 +263,12 @@ class Arguments(BaseChatOpenAI):
     @property
     def _default_params(self) -> dict[str, Any]:
         """Return the fields of the body that this model sets, by wire name."""
-        params: dict[str, Any] = {"model": self.model_name}
-        for name in wire.REQUEST_FIELDS:
-            if name in {"messages", "prompt", "stream", "model"}:
-                continue
-            value = getattr(self, FIELD_NAMES.get(name, name), None)
-            if value is not None and not (name == "stop" and not value):
-                params[name] = value
+        values = self.__dict__
+        params = {
+            name: value
+            for name, field in _SENT
+            if (value := values.get(field)) is not None and (value or name != "stop")
+        }
         return {**params, **{k: v for k, v in self.model_kwargs.items() if v is not None}}
 
     def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:

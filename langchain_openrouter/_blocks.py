@@ -29,11 +29,11 @@ def blocks_of(message: AIMessage) -> list[ContentBlock]:
 
 def chunk_blocks_of(chunk: AIMessageChunk) -> list[ContentBlock]:
     """Return the blocks of one streamed chunk, or of the sum of several."""
-    tail = getattr(chunk, "_tail", False)
+    tail = getattr(chunk, "tail", False)
     if chunk.chunk_position == "last" and not tail:
         return blocks_of(chunk)
     extras = chunk.additional_kwargs
-    position = getattr(chunk, "_position", None)
+    position = getattr(chunk, "detail", None)
     if tail:
         blocks = [
             {**block, "reasoning": "", "index": f"{REASONING}{place}"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
-from pydantic import PrivateAttr, model_validator
+from pydantic import model_validator
 
 from langchain_openrouter import _blocks  # noqa: F401 - registers the translator of our blocks
 from langchain_openrouter._answer import CUT_CALL, arguments_of, is_cut
@@ -36,10 +36,10 @@ class _BuildsMessage:
 class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
     """A streamed piece of an answer; adds up like any `AIMessageChunk`."""
 
-    _position: int | None = PrivateAttr(default=None)
-    """Which reasoning detail this piece's reasoning belongs to."""
-    _tail: bool = PrivateAttr(default=False)
-    """Whether this is the last piece, which completes what the others began."""
+    # Set on the pieces of a stream, unset on their sum: `detail`, the place of the reasoning
+    # detail that this piece belongs to, and `tail`, that it completes what the others began.
+    # Slots, since private attributes of pydantic cost half as much as the chunk itself.
+    __slots__ = ("detail", "tail")
 
     @classmethod
     def lc_id(cls) -> list[str]:
@@ -48,7 +48,14 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
 
     @model_validator(mode="after")
     def init_tool_calls(self) -> Self:
-        """Parse the calls; once the answer is whole, a call that is not goes to the invalid."""
+        """Parse the calls; once the answer is whole, a call that is not goes to the invalid.
+
+        A piece from the middle of some arguments is not worth parsing.
+        """
+        if self.chunk_position != "last" and any(
+            call["args"] and call["args"].lstrip()[:1] != "{" for call in self.tool_call_chunks
+        ):
+            return self
         AIMessageChunk.init_tool_calls(self)  # type: ignore[operator]
         if self.chunk_position != "last" or not self.tool_call_chunks:
             return self

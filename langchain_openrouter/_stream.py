@@ -393,7 +393,8 @@ class StreamState:
             id=self._id or self._generation_id,
             chunk_position="last" if last else None,
         )
-        message._position, message._tail = position, last  # noqa: SLF001 - our own chunk
+        object.__setattr__(message, "detail", position)
+        object.__setattr__(message, "tail", last)
         return ChatGenerationChunk(message=message)
 
 

@@ -152,6 +152,7 @@ class Server:
                 sock, _ = self._socket.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self._open.append(sock)
             threading.Thread(target=self._serve, args=(sock, self.connections), daemon=True).start()
