@@ -7,7 +7,6 @@ rules from the model's name; each of its validators that does so is replaced her
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_openai.chat_models.base import BaseChatOpenAI
@@ -19,6 +18,7 @@ from langchain_openrouter.settings import (
     BASE_URL,
     MAX_RETRIES,
     TIMEOUT,
+    VERSION,
     OpenRouterSettings,
     checked_base_url,
     request_headers,
@@ -235,7 +235,7 @@ class Arguments(BaseChatOpenAI):
 
     @model_validator(mode="after")
     def _set_openrouter_version(self) -> Self:
-        self._add_version("langchain-openrouter-oauth", version("langchain-openrouter-oauth"))
+        self._add_version("langchain-openrouter-oauth", VERSION)
         return self
 
     def _resolve_model_profile(self) -> ModelProfile | None:

@@ -36,6 +36,7 @@ _CALL_ONLY = {
     "timeout",
     "max_retries",
     "stream_usage",
+    "ls_structured_output_format",
 }
 _NEVER = {"messages", "prompt"}
 
@@ -82,5 +83,5 @@ def _merged(name: str, ours: Any, value: Any) -> Any:
     if name == "provider" and isinstance(value, Mapping):
         return {**(ours or {}), **value}
     if name == "tools" and value is not None:
-        return [wire_tool(tool) for tool in value]
+        return [wire_tool(tool) for tool in value] or None  # an empty list is refused
     return value

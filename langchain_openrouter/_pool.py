@@ -12,7 +12,6 @@ import os
 import threading
 import weakref
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -21,6 +20,7 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 
 from langchain_openrouter import errors
 from langchain_openrouter._read import json_of
+from langchain_openrouter.settings import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LONGEST_RETRY_AFTER = 60.0
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_USER_AGENT = f"langchain-openrouter-oauth/{version('langchain-openrouter-oauth')}"
+_USER_AGENT = f"langchain-openrouter-oauth/{VERSION}"
 BODY = "langchain_openrouter.body"
 _WAIT = "x-langchain-openrouter-wait"
 

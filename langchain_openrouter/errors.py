@@ -292,6 +292,8 @@ def has_error(body: Any) -> bool:
     """Tell whether a 200 body, an event or a choice carries an error."""
     if not isinstance(body, dict):
         return False
+    if "choices" not in body and isinstance(body.get("message"), str):
+        return True  # the error itself, unwrapped
     error = body.get("error")
     return bool(error) or (error is not None and error is not False and not body.get("choices"))
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import re
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlsplit
 
@@ -19,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+VERSION = version("langchain-openrouter-oauth")
 BASE_URL = "https://openrouter.ai/api/v1"
 TIMEOUT = 300.0
 MAX_RETRIES = 2
@@ -148,13 +151,16 @@ def header_value(name: str, value: str) -> str:
     """Return the value as ASCII, other characters percent-encoded as UTF-8.
 
     Raises:
-        ValueError: The value holds a control character, which would start another header.
+        ValueError: The name is none, or the value holds a control character, which would start
+            another header.
     """
+    value = value.strip()
+    if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
+        msg = f"{name!r} is no name for a header"
+        raise ValueError(msg)
     if any(char < " " or char == "\x7f" for char in value):
         msg = f"header {name} must not hold control characters"
         raise ValueError(msg)
-    if value.isascii():
-        return value
     return "".join(char if char.isascii() else quote(char) for char in value)
 
 

@@ -163,10 +163,14 @@ def test_trap_35_titles_beyond_ascii(title, sent, serve, model_on):
     assert server.seen[0].headers["x-u"] == "%C3%BC"
 
 
-@pytest.mark.parametrize("given", [{"app_title": "a\nX-Evil: 1"}, {"default_headers": {"A": "\r"}}])
+@pytest.mark.parametrize(
+    "given",
+    [{"app_title": "a\nX-Evil: 1"}, {"default_headers": {"A": "b\rc"}},
+     {"default_headers": {"A: b\r\nX-Evil": "1"}}, {"default_headers": {"": "1"}}],
+)  # fmt: skip
 def test_a_line_break_is_no_header(given):
     """A header cannot be smuggled in."""
-    with pytest.raises(ValidationError, match="control characters"):
+    with pytest.raises(ValidationError, match=r"control characters|no name"):
         ChatOpenRouter(model="a/b", **given)
 
 
