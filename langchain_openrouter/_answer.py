@@ -25,6 +25,39 @@ _CUT = {"length", "max_output_tokens", "max_tokens", "model_length", "token_limi
 CUT_CALL = "the token limit cut this call, or its arguments are not a JSON object"
 
 
+# What is read by name; anything else that a newer service sends is kept under its own name.
+_KNOWN_BODY = {
+    "id", "object", "created", "model", "provider", "system_fingerprint", "service_tier",
+    "choices", "usage", "error", "user_id",
+}  # fmt: skip
+_KNOWN_MESSAGE = {
+    "role", "content", "refusal", "reasoning", "reasoning_content", "reasoning_details",
+    "tool_calls", "images", "annotations", "audio",
+}  # fmt: skip
+
+
+def unwrapped(body: Any) -> Any:
+    """Return the answer itself: now and then it comes inside `provider`, all else null.
+
+    See https://github.com/pydantic/pydantic-ai/issues/3994.
+    """
+    inner = dict_of(body, "provider")
+    if inner is None or not isinstance(inner.get("choices"), list) or body.get("choices"):
+        return body
+    rest = {key: value for key, value in body.items() if value is not None and key != "provider"}
+    return {**rest, **inner}
+
+
+def unknown_fields(source: dict[str, Any] | None, *, message: bool = False) -> dict[str, Any]:
+    """Return what a body or a message holds beyond the fields that are read by name."""
+    known = _KNOWN_MESSAGE if message else _KNOWN_BODY
+    return {
+        name: value
+        for name, value in (source or {}).items()
+        if name not in known and value is not None
+    }
+
+
 def is_cut(finish_reason: Any, native: Any) -> bool:
     """Tell whether the token limit ended the answer; for tool calls only `native` says so."""
     return any(
@@ -146,16 +179,20 @@ def metadata_of(body: dict[str, Any], choice: dict[str, Any], usage: Any) -> dic
         "token_usage": usage or None,
         "logprobs": dict_of(choice, "logprobs"),
     }
-    for name in ("openrouter_metadata", "debug", "safeguard_results", "alignment"):
-        metadata[name] = body.get(name) or None
-    return {name: value for name, value in metadata.items() if value is not None}
+    found = {name: value for name, value in metadata.items() if value is not None}
+    return {**unknown_fields(body), **found}
 
 
 def finish_reason_of(choice: dict[str, Any]) -> str | None:
     """Return the finish reason; a missing one beside tool calls means `tool_calls`."""
     reason = str_of(choice, "finish_reason")
-    message = dict_of(choice, "message") or dict_of(choice, "delta")
-    return reason or ("tool_calls" if dicts_of(message, "tool_calls") else None)
+    return reason or ("tool_calls" if dicts_of(said_in(choice), "tool_calls") else None)
+
+
+def said_in(choice: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a choice's message or delta, whichever it has."""
+    message = dict_of(choice, "message")
+    return message if message is not None else dict_of(choice, "delta")
 
 
 def content_of(raw: Any) -> tuple[str | list[str | dict[str, Any]], list[dict[str, Any]]]:
@@ -209,12 +246,13 @@ def extras_of(message: dict[str, Any], images: list[dict[str, Any]]) -> dict[str
         "audio": dict_of(message, "audio") or None,
         "refusal": str_of(message, "refusal"),
     }
-    return {name: value for name, value in extras.items() if value is not None}
+    found = {name: value for name, value in extras.items() if value is not None}
+    return {**unknown_fields(message, message=True), **found}
 
 
 def message_of(body: dict[str, Any], choice: dict[str, Any]) -> AIMessage:
     """Return the message of one choice of a whole answer."""
-    raw = dict_of(choice, "message") or {}
+    raw = said_in(choice) or {}
     usage = body.get("usage")
     content, images = content_of(raw.get("content"))
     metadata = metadata_of(body, choice, usage)

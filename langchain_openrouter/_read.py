@@ -55,7 +55,7 @@ def json_of(data: bytes | str) -> Any:
         return from_json(data)
     except ValueError:
         # The fast parser refuses half of a surrogate pair, which a model may well emit.
-        text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+        text = data if isinstance(data, str) else data.decode("utf-8-sig", "replace")
         return _whole_characters(json.loads(text))
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from langchain_openrouter import errors
-from langchain_openrouter._answer import message_of
+from langchain_openrouter._answer import message_of, said_in, unwrapped
 from langchain_openrouter._read import dict_of, dicts_of, json_of, partial_json_of, str_of
+from langchain_openrouter._sse import Events
+from langchain_openrouter._stream import StreamState
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
@@ -23,7 +27,7 @@ def body_of(data: bytes, headers: dict[str, str], *, prompt: Any) -> Any:
         UpstreamError: It is not JSON; holds what can be read of an answer.
     """
     try:
-        body = json_of(data)
+        body = unwrapped(json_of(data))
     except ValueError:
         body = None
     if body is None:
@@ -50,7 +54,7 @@ def result_of(body: Any, *, info: dict[str, Any] | None = None, prompt: Any = No
     Raises:
         OpenRouterError: The body tells an error, or holds no message; has what came.
     """
-    choices = [choice for choice in dicts_of(body, "choices") if dict_of(choice, "message")]
+    choices = [choice for choice in dicts_of(body, "choices") if said_in(choice) is not None]
     messages = [message_of(body, choice) for choice in choices]
     told = _error_in(body, choices)
     if told is None and not choices:
@@ -70,6 +74,29 @@ def result_of(body: Any, *, info: dict[str, Any] | None = None, prompt: Any = No
             ChatGeneration(message=message, generation_info=_info(message, info) or None)
             for message in messages
         ],
+        llm_output={"token_usage": usage} if usage else {},
+    )
+
+
+def result_of_events(data: bytes, headers: dict[str, str], *, prompt: Any) -> ChatResult:
+    """Return the result of a stream that came where a whole answer was asked for.
+
+    Raises:
+        OpenRouterError: The stream tells an error, or was cut; has what came.
+    """
+    decoder = Events()
+    state = StreamState(generation_id=headers.get("x-generation-id"), prompt=prompt)
+    chunks = [
+        chunk
+        for event in (*decoder.feed(data), *decoder.end())
+        for chunk in (() if state.done else state.read(event))
+    ]
+    chunks.append(state.finish())
+    merged = merge_chat_generation_chunks(chunks) or chunks[-1]
+    message = message_chunk_to_message(merged.message)
+    usage = message.response_metadata.get("token_usage")
+    return ChatResult(
+        generations=[ChatGeneration(message=message, generation_info=merged.generation_info)],
         llm_output={"token_usage": usage} if usage else {},
     )
 

@@ -25,6 +25,9 @@ from langchain_openrouter._answer import (
     is_cut,
     metadata_of,
     reasoning_text,
+    said_in,
+    unknown_fields,
+    unwrapped,
     usage_of,
 )
 from langchain_openrouter._chunk import OpenRouterMessageChunk
@@ -37,10 +40,8 @@ if TYPE_CHECKING:
 
     from langchain_core.messages.tool import ToolCallChunk
 
-_SCALARS = (
-    "model", "provider", "created", "system_fingerprint", "service_tier",
-    "openrouter_metadata", "safeguard_results", "alignment",
-)  # fmt: skip
+# Read by `_note` itself; every other field of an event is one of the answer's.
+_NOTED_ELSEWHERE = {"id", "object", "choices", "usage", "error", "debug", "user_id"}
 
 
 class _Call:
@@ -96,6 +97,7 @@ class StreamState:
         self._ids: set[str] = set()
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
+        self._unknown: dict[str, Any] = {}
         self._audio: dict[str, list[str]] = {}
         self._audio_facts: dict[str, Any] = {}
         self._seen_choice = False
@@ -114,7 +116,7 @@ class StreamState:
         Raises:
             OpenRouterError: The event is not JSON, or tells an error; holds what came so far.
         """
-        if data == b"[DONE]":
+        if data.strip() == b"[DONE]":
             self.done = True
             return []
         if not data.strip():
@@ -133,10 +135,10 @@ class StreamState:
         Raises:
             OpenRouterError: The event tells an error; holds what came so far.
         """
+        event = unwrapped(event)
         choice = _first_choice(event)
         self._note(event, choice)
-        delta = (dict_of(choice, "delta") or dict_of(choice, "message") or {}) if choice else {}
-        chunks = self._take(delta)
+        chunks = self._take(said_in(choice) or {})
         if errors.has_error(event):
             raise self.error(event)
         if choice is not None and errors.has_error(choice):
@@ -153,9 +155,9 @@ class StreamState:
             if choice is None:
                 return
         self._id = self._id or str_of(event, "id")
-        for name in _SCALARS:
-            if event.get(name) is not None:
-                self._body[name] = event[name]
+        for name, value in event.items():
+            if value is not None and name not in _NOTED_ELSEWHERE:
+                self._body[name] = value
         self._usage = dict_of(event, "usage") or self._usage
         if choice is None:
             return
@@ -187,6 +189,10 @@ class StreamState:
                 self._parts += [part for part in content if isinstance(part, dict)]
             chunks.append(self._chunk(content, {}, calls=calls))
         self._take_media(delta, images)
+        for name, value in unknown_fields(delta, message=True).items():
+            known = self._unknown.get(name)
+            joins = isinstance(value, str | list) and type(known) is type(value)
+            self._unknown[name] = known + value if joins else value
         return chunks
 
     def _take_reasoning(self, delta: dict[str, Any]) -> list[tuple[int | None, str]]:
@@ -311,7 +317,7 @@ class StreamState:
         return late
 
     def _metadata(self) -> dict[str, Any]:
-        body = {**self._body, "id": self._id or self._generation_id, "debug": self._debug}
+        body = {**self._body, "id": self._id or self._generation_id, "debug": self._debug or None}
         choice = {**self._choice, "logprobs": self._logprobs or None}
         if self._calls:
             choice.setdefault("finish_reason", "tool_calls")
@@ -322,7 +328,8 @@ class StreamState:
 
     def _extras(self) -> dict[str, Any]:
         """Return the `additional_kwargs` of a whole answer, but for the reasoning's text."""
-        extras = {
+        extras: dict[str, Any] = {
+            **self._unknown,
             "reasoning_details": self._details.whole(),
             "images": self._images or None,
             "annotations": self._annotations or None,

@@ -169,7 +169,7 @@ def events(response: httpx2.Response) -> Generator[bytes | Failure]:
         for chunk in chunks:
             for data in decoder.feed(chunk):
                 yield data
-                if data == DONE:
+                if data.strip() == DONE:
                     _drain(chunks)
                     return
         yield from decoder.end()
@@ -184,7 +184,7 @@ async def aevents(response: httpx2.Response) -> AsyncGenerator[bytes | Failure]:
         async for chunk in chunks:
             for data in decoder.feed(chunk):
                 yield data
-                if data == DONE:
+                if data.strip() == DONE:
                     await _adrain(chunks)
                     return
         for data in decoder.end():

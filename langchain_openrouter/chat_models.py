@@ -203,8 +203,12 @@ class ChatOpenRouter(Arguments):
         if isinstance(got, _transport.Failure):
             raise _result.error_of(got, prompt=prompt)
         headers = _transport.headers_of(got)
-        body = _result.body_of(_transport.body_of(got), headers, prompt=prompt)
-        result = self._create_chat_result(body, prompt=prompt)
+        data = _transport.body_of(got)
+        if "event-stream" in headers.get("content-type", "") and data.strip():
+            result = _result.result_of_events(data, headers, prompt=prompt)
+        else:
+            body = _result.body_of(data, headers, prompt=prompt)
+            result = self._create_chat_result(body, prompt=prompt)
         if self.include_response_headers:
             for generation in result.generations:
                 generation.message.response_metadata["headers"] = headers

@@ -328,9 +328,9 @@ def _status_of(error: dict[str, Any], status: int | None, error_type: str | None
 def _message_of(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> str:
     """Return what the service says, with the provider's own words where ours say nothing."""
     message = error.get("message")
-    if not isinstance(message, str) or not message:
-        message = json.dumps(message) if message else _unreadable(body)
     upstream = _upstream_message(metadata.get("raw"))
+    if not isinstance(message, str) or not message:
+        message = json.dumps(message) if message else upstream or _unreadable(body)
     if upstream and upstream not in message and (message in _GENERIC or len(message) < _WINDOW):
         message = f"{message}: {upstream}"
     return message

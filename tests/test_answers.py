@@ -545,3 +545,44 @@ def test_a_stream_of_n_chunks_costs_order_n():
 
     calls(10)
     assert calls(800) / calls(400) < 2.2
+
+
+def test_an_answer_inside_provider(serve, model_on):
+    """Now and then all of it comes nested there, with null around it."""
+    nested = {"id": None, "choices": None, "model": None, "provider": whole("Hi")}
+    message = model_on(serve(Reply(nested))).invoke("x")
+    found = [{"id": None, "choices": None, "provider": e} for e in events({"content": "Hi"})]
+    streamed = summed(model_on(serve(Reply(sse(found), content_type="text/event-stream"))))
+
+    for answer in (message, streamed):
+        assert answer.text == "Hi"
+        assert answer.response_metadata["provider"] == "OpenAI"
+        assert answer.response_metadata["cost"] == 0.0025
+
+
+def test_a_stream_where_a_whole_answer_was_asked(serve, model_on):
+    """Events are read as the answer they are, and their errors as errors."""
+    good = serve(stream({"reasoning": "hm"}, "Hi"))
+    message = model_on(good).invoke("x")
+
+    assert type(message) is AIMessage
+    assert message.text == "Hi"
+    assert message.response_metadata["cost"] == 0.0025
+    bad = serve(stream("Hi", done=False, reason=None))
+    with pytest.raises(errors.ConnectionFailedError) as caught:
+        model_on(bad).invoke("x")
+    assert caught.value.partial.text == "Hi"
+
+
+def test_fields_of_a_newer_service_are_kept(serve, model_on):
+    """Under their own names: of the body in the metadata, of the message beside its extras."""
+    body = whole("Hi", message={"mood": "fine", "steps": [1, 2]}, trace_url="https://e.org")
+    found = [event({"content": "Hi", "mood": "fi", "steps": [1]}),
+             event({"mood": "ne", "steps": [2]}, trace_url="https://e.org"), *events()]  # fmt: skip
+    whole_one = model_on(serve(Reply(body))).invoke("x")
+    streamed = summed(model_on(serve(Reply(sse(found), content_type="text/event-stream"))))
+
+    for answer in (whole_one, streamed):
+        assert answer.additional_kwargs["mood"] == "fine"
+        assert answer.additional_kwargs["steps"] == [1, 2]
+        assert answer.response_metadata["trace_url"] == "https://e.org"
