@@ -196,7 +196,7 @@ def said_in(choice: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def content_of(raw: Any) -> tuple[str | list[str | dict[str, Any]], list[dict[str, Any]]]:
-    """Return the text (with parts of an unknown kind, if any) and the images of a content.
+    """Return the text and the images of a content; parts of an unknown kind beside the text.
 
     Some providers send a list of parts where a string is documented.
     """
@@ -214,7 +214,7 @@ def content_of(raw: Any) -> tuple[str | list[str | dict[str, Any]], list[dict[st
             else:
                 found.append(text)
         elif isinstance(part, dict) and part.get("type", "text") != "text":
-            found.append(part)
+            found.append({"type": "non_standard", "value": part})
     if all(isinstance(item, str) for item in found):
         return "".join(item for item in found if isinstance(item, str)), images
     return found, images

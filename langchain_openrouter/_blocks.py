@@ -86,7 +86,7 @@ def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
         if isinstance(item, str):
             if item:
                 blocks.append({"type": "text", "text": item})
-        elif item.get("type") == "text":
+        elif item.get("type") in ("text", "non_standard"):
             blocks.append(item)
         else:
             blocks.append({"type": "non_standard", "value": item})

@@ -68,12 +68,12 @@ def _part_of(block: Any, where: str) -> dict[str, Any] | None:
     """Return one part, or None for a block that travels elsewhere."""
     if isinstance(block, str):
         return {"type": "text", "text": block}
-    kind = block.get("type") if isinstance(block, dict) else None
+    kind = str(block.get("type")) if isinstance(block, dict) else "None"
     if kind in ELSEWHERE:
         return None
     if kind == "non_standard" and isinstance(block.get("value"), dict):
         value = block["value"]
-        return dict(value) if value.get("type") not in ELSEWHERE else None
+        return dict(value) if str(value.get("type")) not in ELSEWHERE else None
     if kind in _NATIVE and isinstance(block.get(kind), dict | str):
         return _native(block, kind)
     if kind in _CONVERTERS and isinstance(block, dict):

@@ -323,14 +323,15 @@ def test_trap_29_odd_messages(serve, model_on):
 
 
 def test_trap_29_unknown_parts_are_kept(serve, model_on):
-    """A part of a kind that nobody knows stays in the content."""
+    """A part of a kind that nobody knows stays in the content, and goes back as it came."""
     parts = [{"type": "text", "text": "a"}, {"type": "novel", "x": 1}]
     for answer in (
         model_on(serve(Reply(whole(message={"content": parts})))).invoke("x"),
         summed(model_on(serve(stream({"content": parts})))),
     ):
-        assert answer.content == ["a", parts[1]]
+        assert answer.content == ["a", {"type": "non_standard", "value": parts[1]}]
         assert answer.content_blocks[1] == {"type": "non_standard", "value": parts[1]}
+        assert model_on(None)._get_request_payload([answer])["messages"][0]["content"] == parts
 
 
 def test_trap_30_cache_counts_keep_their_names(serve, model_on):
