@@ -443,3 +443,65 @@ def test_many_threads_start_one_pool(serve, model_on):
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(run, range(8)))) == 1
+
+
+def test_hundreds_of_streams_at_once_do_not_mix(serve, model_on):
+    """300 users stream in one event loop, each with a key of their own."""
+
+    def slow(seen):
+        said = stream(*[f"{seen.key} "] * 5).items()[0]
+        return Reply([said[:200], 0.2, said[200:]], content_type="text/event-stream")
+
+    model = model_on(serve(slow), timeout=30)
+
+    async def one(number):
+        mine = model.model_copy(update={"openai_api_key": f"sk-or-v1-user-{number}"})
+        return "".join([chunk.text async for chunk in mine.astream("x")])
+
+    async def everyone():
+        return await asyncio.gather(*[one(number) for number in range(300)])
+
+    assert asyncio.run(everyone()) == [f"sk-or-v1-user-{n} " * 5 for n in range(300)]
+
+
+def test_a_cancelled_stream_hangs_up_and_leaves_the_pool_whole(serve, model_on):
+    """Cancelling a task closes its connection; the next request works."""
+
+    def reply(seen):
+        if seen.body.get("stream"):
+            drip = [x for _ in range(200) for x in (b": OPENROUTER PROCESSING\n\n", 0.02)]
+            return Reply(drip, content_type="text/event-stream")
+        return echo(seen)
+
+    server = serve(reply)
+    model = model_on(server)
+
+    async def run():
+        async def read():
+            async for _ in model.astream("x"):
+                pass
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await read()
+        await asyncio.to_thread(server.hung_up.wait, 3)
+        return (await model.ainvoke("x")).text
+
+    assert asyncio.run(run()) == KEY
+    assert server.hung_up.is_set()
+
+
+def test_any_field_can_be_configured(serve, model_on):
+    """`configurable_fields` rebuilds the model from its fields, after use too."""
+    server = serve(echo)
+    model = model_on(server, openrouter_provider={"zdr": True})
+    model.invoke("x")
+    asked = model.configurable_fields(
+        temperature=ConfigurableField(id="t"), model_name=ConfigurableField(id="m")
+    )
+    asked.invoke("x", config={"configurable": {"t": 0.5, "m": "c/d"}})
+    body = server.seen[-1].body
+
+    assert (body["model"], body["temperature"]) == ("c/d", 0.5)
+    assert body["provider"] == {"zdr": True}
+    assert server.seen[-1].key == KEY
