@@ -36,7 +36,10 @@ from langchain_openrouter._read import dict_of, dicts_of, list_of, number_of, st
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from langchain_core.exceptions import ModelRefusalError as _ModelRefusalError
     from langchain_core.messages import AIMessage
+else:  # langchain-core before 1.7.5 has none
+    _ModelRefusalError = getattr(core, "ModelRefusalError", core.ModelError)
 
 
 class OpenRouterError(core.LangChainException):
@@ -136,7 +139,7 @@ class RequestTimeoutError(ResponseError, core.ModelTimeoutError):
     """OpenRouter or the provider timed out."""
 
 
-class RefusalError(ResponseError, core.ModelRefusalError):
+class RefusalError(ResponseError, _ModelRefusalError):
     """The model refused to give the structured answer; `partial` is what it said."""
 
     @property

@@ -6,7 +6,7 @@ import asyncio
 from typing import TypedDict
 
 import pytest
-from langchain_core.exceptions import ModelRefusalError, OutputParserException
+from langchain_core.exceptions import ModelError, OutputParserException
 from loopback import Reply, stream, whole
 from pydantic import BaseModel
 
@@ -136,13 +136,13 @@ def test_trap_28_a_cut_answer_is_a_parsing_error(text, reason, method, schema, s
 
 @pytest.mark.parametrize("method", ["function_calling", "json_schema", "json_mode"])
 def test_a_refusal_is_told_as_one(method, serve, model_on):
-    """A refusal and a content filter raise RefusalError, which is LangChain's own too."""
+    """A refusal and a content filter raise RefusalError."""
     for answer in (reply(JSON, refusal="I will not."), reply(JSON, reason="content_filter")):
         asked = model_on(serve(answer)).with_structured_output(Person, method=method)
         for ask in (lambda a=asked: a.invoke("x"), lambda a=asked: list(a.stream("x"))):
             with pytest.raises(errors.RefusalError) as caught:
                 ask()
-            assert isinstance(caught.value, ModelRefusalError)
+            assert isinstance(caught.value, ModelError)
             assert caught.value.raw_message.response_metadata["finish_reason"]
 
 
