@@ -169,6 +169,8 @@ class Arguments(BaseChatOpenAI):
 
     if TYPE_CHECKING:  # further words of the constructor, which fill the fields above
         provider: Provider | None = None
+        stop_sequences: list[str] | str | None = None
+        openrouter_api_base: str | None = None
         settings: OpenRouterSettings | None = None
 
     # --- construction ---------------------------------------------------------------------

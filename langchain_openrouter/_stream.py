@@ -60,7 +60,9 @@ class _Call:
 
     def complete(self) -> bool:
         """Tell whether the arguments are a whole JSON object."""
-        return bool(self.pieces) and arguments_of(self.text, cut=True) is not None
+        if not self.pieces or not self.pieces[-1].rstrip().endswith("}"):
+            return False  # without joining the pieces, which some providers would make O(n^2)
+        return arguments_of(self.text, cut=True) is not None
 
 
 class StreamState:
