@@ -36,14 +36,14 @@ async def akey_of(key: Any) -> str:
     return _checked(key)
 
 
-def fingerprint(key: Any) -> str:
-    """Return what tells keys apart without giving them away.
+def fingerprint(key: Any, *more: Any) -> str:
+    """Return what tells keys, and whatever else is private, apart without giving them away.
 
-    The sha256 of a key is the id OpenRouter itself puts into links to it.
+    The sha256 of a key alone is the id OpenRouter itself puts into links to it.
     See https://openrouter.ai/docs/use-cases/oauth-pkce.
     """
     text = key.get_secret_value() if isinstance(key, SecretStr) else str(id(key))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256("".join((text, *map(repr, more))).encode()).hexdigest()
 
 
 def _checked(key: Any) -> str:

@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 
+# What a call may say that is neither traced nor written into a cache.
+_PRIVATE = ("extra_headers", "extra_body", "extra_query")
+
+
 class ChatOpenRouter(Arguments):
     """Chat with any model on OpenRouter.
 
@@ -97,7 +101,7 @@ class ChatOpenRouter(Arguments):
         """Return what traces show: no header and no `extra_body` value."""
         shown = {
             name: dict.fromkeys(value, "**REDACTED**")
-            if name in {"extra_headers", "extra_body", "extra_query"} and isinstance(value, Mapping)
+            if name in _PRIVATE and isinstance(value, Mapping)
             else value
             for name, value in kwargs.items()
         }
@@ -112,10 +116,15 @@ class ChatOpenRouter(Arguments):
         return params
 
     def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Give each key a cache of its own: an answer belongs to the user who paid for it."""
-        return (
-            f"{super()._get_llm_string(stop=stop, **kwargs)}---{fingerprint(self.openai_api_key)}"
+        """Give each key a cache of its own: an answer belongs to the user who paid for it.
+
+        Headers and extra bodies count too, but are not written into the cache.
+        """
+        private = [kwargs.pop(name, None) for name in _PRIVATE]
+        mark = fingerprint(
+            self.openai_api_key, private, self.default_headers, self.extra_body, self.default_query
         )
+        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{mark}"
 
     def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         if callable(self.openai_api_key) and self.cache is not False:

@@ -320,6 +320,20 @@ def test_trap_9_cached_answers_belong_to_their_user(serve, model_on):
     assert A not in repr(cache._cache.keys())
 
 
+def test_trap_9_private_arguments_tell_cached_answers_apart(serve, model_on):
+    """Another header or extra body is another question; neither stands in the cache."""
+    server = serve(echo)
+    cache = InMemoryCache()
+    for number in (1, 2, 1):
+        private = {"x": f"secret-{number}"}
+        model_on(server, cache=cache, extra_body=private).invoke("x")
+        model_on(server, cache=cache, default_headers=private).invoke("x")
+        model_on(server, cache=cache).invoke("x", extra_headers=private)
+
+    assert len(server.seen) == 6
+    assert "secret-" not in repr(list(cache._cache))
+
+
 def test_trap_10_models_pickle_and_copy(serve, model_on):
     """A copy, deep or through pickle, works and asks with the same key."""
     model = model_on(serve(echo), openrouter_provider={"zdr": True})
