@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from langchain_core.messages.tool import ToolCallChunk
 
+_PLAIN = {"role", "content"}  # every delta of the live service has both
 # Read by `_note` itself; every other field of an event is one of the answer's.
 _NOTED_ELSEWHERE = {"id", "object", "choices", "usage", "error", "debug", "user_id"}
 
@@ -176,6 +177,10 @@ class StreamState:
 
     def _take(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
         """Take one delta; return the chunks to show."""
+        text = delta.get("content")
+        if isinstance(text, str) and not delta.keys() - _PLAIN:  # nearly all of a long answer
+            self._text.append(text)
+            return [self._chunk(text)] if text else []
         chunks = []
         for position, words in self._take_reasoning(delta):
             self._reasoning.append(words)
@@ -189,7 +194,7 @@ class StreamState:
             else:
                 self._text += [part for part in content if isinstance(part, str)]
                 self._parts += [part for part in content if isinstance(part, dict)]
-            chunks.append(self._chunk(content, {}, calls=calls))
+            chunks.append(self._chunk(content, calls=calls))
         self._take_media(delta, images)
         for name, value in unknown_fields(delta, message=True).items():
             known = self._unknown.get(name)
@@ -388,19 +393,21 @@ class StreamState:
     def _chunk(
         self,
         content: Any,
-        extras: dict[str, Any],
+        extras: dict[str, Any] | None = None,
         *,
         calls: list[ToolCallChunk] | None = None,
         position: int | None = None,
         last: bool = False,
     ) -> ChatGenerationChunk:
+        fields: dict[str, Any] = {"id": self._id or self._generation_id}
+        if extras:
+            fields["additional_kwargs"] = extras
+        if calls:
+            fields["tool_call_chunks"] = calls
+        if last:
+            fields["chunk_position"] = "last"
         message = OpenRouterMessageChunk(
-            content=content,
-            additional_kwargs=extras,
-            response_metadata={"model_provider": PROVIDER},
-            tool_call_chunks=calls or [],
-            id=self._id or self._generation_id,
-            chunk_position="last" if last else None,
+            content=content, response_metadata={"model_provider": PROVIDER}, **fields
         )
         object.__setattr__(message, "detail", position)
         object.__setattr__(message, "tail", last)
