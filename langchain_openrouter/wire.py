@@ -141,7 +141,7 @@ class FunctionTool(TypedDict, total=False):
     """A tool the caller runs. https://openrouter.ai/docs/features/tool-calling."""
 
     type: Literal["function"]
-    function: Json
+    function: Function
     cache_control: CacheControl
     defer_loading: bool
 
@@ -153,7 +153,7 @@ class ServerTool(TypedDict, total=False):
     """
 
     type: str
-    parameters: Json
+    parameters: ServerToolParameters
 
 
 class Trace(TypedDict, total=False):
@@ -188,6 +188,175 @@ class ReasoningDetail(TypedDict, total=False):
     tool_call_id: str
 
 
+class UserLocation(TypedDict, total=False):
+    """Where the searcher is, approximately."""
+
+    type: str
+    city: str
+    region: str
+    country: str
+    timezone: str
+
+
+class XSearch(TypedDict, total=False):
+    """xAI's search on X; the handles exclude each other. Invalid ones are silently dropped.
+
+    https://openrouter.ai/docs/features/web-search
+    """
+
+    allowed_x_handles: Sequence[str]
+    excluded_x_handles: Sequence[str]
+    from_date: str
+    to_date: str
+    enable_image_understanding: bool
+    enable_video_understanding: bool
+
+
+class ServerToolParameters(TypedDict, total=False):
+    """The `parameters` of all server tools in one: web_search, web_fetch, datetime, ...
+
+    https://openrouter.ai/docs/features/server-tools
+    """
+
+    engine: str
+    mode: str
+    max_results: int
+    max_total_results: int
+    max_uses: int
+    search_context_size: str
+    max_characters: int
+    allowed_domains: Sequence[str]
+    excluded_domains: Sequence[str]
+    blocked_domains: Sequence[str]
+    user_location: UserLocation
+    x_search: XSearch
+    max_content_tokens: int
+    timezone: str
+    model: str
+    analysis_models: Sequence[str]
+    max_tool_calls: int
+    max_completion_tokens: int
+    reasoning: Json
+    temperature: float
+    tools: Sequence[Json]
+    cache_control: CacheControl
+    name: str
+    instructions: str
+    forward_transcript: bool
+    stream: bool
+    inherit_functions: bool
+    inherited_function_names: Sequence[str]
+    environment: Json
+    container_id: str
+    sleep_after_seconds: int
+
+
+class StopCondition(TypedDict, total=False):
+    """One of `stop_server_tools_when`; any of them that holds ends the loop."""
+
+    type: str
+    step_count: int
+    tool_name: str
+    max_tokens: int
+    max_cost_in_dollars: float
+    reason: str
+
+
+class Function(TypedDict, total=False):
+    """What a function tool declares (`parameters`) or a call names (`arguments`, JSON text)."""
+
+    name: str
+    description: str
+    parameters: Json
+    strict: bool | None
+    arguments: str
+
+
+class JsonSchema(TypedDict, total=False):
+    """A named schema. `strict` can leave no endpoint that serves."""
+
+    name: str
+    description: str
+    schema: Json
+    strict: bool | None
+
+
+class ResponseFormat(TypedDict, total=False):
+    """text, json_object, json_schema, grammar or python.
+
+    https://openrouter.ai/docs/features/structured-outputs
+    """
+
+    type: str
+    json_schema: JsonSchema
+    grammar: str
+
+
+class StreamOptions(TypedDict, total=False):
+    """Deprecated, no effect."""
+
+    include_usage: bool
+
+
+class Debug(TypedDict, total=False):
+    """Streams only; not for production. https://openrouter.ai/docs/api-reference/errors."""
+
+    echo_upstream_body: bool
+
+
+class ImageUrl(TypedDict, total=False):
+    """An image or a video by URL or data URL."""
+
+    url: str
+    detail: str
+
+
+class Audio(TypedDict, total=False):
+    """Sound: asked for (`voice`, `format`), sent (`data`, `format`) or received.
+
+    https://openrouter.ai/docs/features/multimodal/audio
+    """
+
+    voice: str
+    format: str
+    id: str
+    data: str
+    expires_at: int
+    transcript: str
+
+
+class File(TypedDict, total=False):
+    """A file by URL, data URL or id; in an answer, parsed (`hash`, `name`, `content`).
+
+    https://openrouter.ai/docs/features/multimodal/pdfs
+    """
+
+    filename: str
+    file_data: str
+    file_id: str
+    hash: str
+    name: str
+    content: Sequence[Json]
+
+
+class UrlCitation(TypedDict, total=False):
+    """A source; all but `url` may be missing."""
+
+    url: str
+    title: str
+    content: str
+    start_index: int
+    end_index: int
+
+
+class Annotation(TypedDict, total=False):
+    """A citation, or a parsed file, which goes back so that it is not parsed again."""
+
+    type: str
+    url_citation: UrlCitation
+    file: File
+
+
 class Part(TypedDict, total=False):
     """A content part: text, image_url, input_audio, video_url or file.
 
@@ -196,10 +365,10 @@ class Part(TypedDict, total=False):
 
     type: str
     text: str
-    image_url: Json
-    input_audio: Json
-    video_url: Json
-    file: Json
+    image_url: ImageUrl
+    input_audio: Audio
+    video_url: ImageUrl
+    file: File
     cache_control: CacheControl
     prompt_cache_breakpoint: Json
 
@@ -210,7 +379,7 @@ class ToolCall(TypedDict, total=False):
     id: str
     type: str
     index: int
-    function: Json
+    function: Function
 
 
 class Message(TypedDict, total=False):
@@ -228,9 +397,9 @@ class Message(TypedDict, total=False):
     reasoning: str | None
     reasoning_content: str | None
     reasoning_details: Sequence[ReasoningDetail]
-    images: Sequence[Json]
-    audio: Json | None
-    annotations: Sequence[Json]
+    images: Sequence[Part]
+    audio: Audio | None
+    annotations: Sequence[Annotation]
     refusal: str | None
     model: str
     configuration_update: Json
@@ -250,7 +419,7 @@ class ChatRequest(TypedDict, total=False):
     prompt: str
     """Legacy text completion. Never sent: `messages` takes its place."""
     stream: bool
-    stream_options: Json
+    stream_options: StreamOptions
     """Deprecated, no effect: usage always comes."""
     usage: Json
     """Deprecated, no effect."""
@@ -274,9 +443,9 @@ class ChatRequest(TypedDict, total=False):
     tool_choice: str | Json
     parallel_tool_calls: bool
     max_tool_calls: int
-    stop_server_tools_when: Sequence[Json]
+    stop_server_tools_when: Sequence[StopCondition]
     deferred_tools: Json
-    response_format: Json
+    response_format: ResponseFormat
     structured_outputs: bool
     reasoning: Reasoning
     reasoning_effort: Effort
@@ -288,10 +457,10 @@ class ChatRequest(TypedDict, total=False):
     """Deprecated alias of `provider.sort.partition`."""
     plugins: Sequence[Plugin]
     web_search_options: Json
-    x_search_filter: Json
+    x_search_filter: XSearch
     modalities: Sequence[Literal["text", "image", "audio"] | str]  # noqa: PYI051
     image_config: Json
-    audio: Json
+    audio: Audio
     prediction: Json
     service_tier: ServiceTier
     speed: str
@@ -302,7 +471,7 @@ class ChatRequest(TypedDict, total=False):
     user: str
     metadata: Mapping[str, str]
     trace: Trace
-    debug: Json
+    debug: Debug
 
 
 class PromptTokensDetails(TypedDict, total=False):
@@ -333,6 +502,14 @@ class CostDetails(TypedDict, total=False):
     server_tool_cost: float
 
 
+class ServerToolUse(TypedDict, total=False):
+    """How often OpenRouter's own tools were used; do not sum the two counts of calls."""
+
+    web_search_requests: int
+    tool_calls_requested: int
+    tool_calls_executed: int
+
+
 class Usage(TypedDict, total=False):
     """Counts by the model's own tokenizer; `cost` in USD.
 
@@ -348,8 +525,37 @@ class Usage(TypedDict, total=False):
     cost: float | None
     cost_details: CostDetails | None
     is_byok: bool
-    server_tool_use_details: Json
-    server_tool_use: Json
+    server_tool_use_details: ServerToolUse
+    server_tool_use: ServerToolUse
+
+
+class ErrorMetadata(TypedDict, total=False):
+    """Details of an error; may quote the prompt (`flagged_input`, `raw`)."""
+
+    error_type: str
+    provider_code: str | int
+    provider_name: str
+    raw: Any
+    previous_errors: Sequence[Json]
+    reasons: Sequence[str]
+    flagged_input: str
+    model_slug: str
+    patterns: Sequence[Json]
+    file_annotations: Sequence[Annotation]
+
+
+class Availability(TypedDict, total=False):
+    """Why no endpoint serves: "always switch on `retryable`"."""
+
+    code: str
+    retryable: bool
+    retry_after: float | None
+    requested_models: Sequence[str]
+    affected_providers: Sequence[str] | None
+    excluded_by: Sequence[str]
+    fallback_models: Sequence[str]
+    constraint: Json
+    docs_url: str
 
 
 class Error(TypedDict, total=False):
@@ -362,8 +568,79 @@ class Error(TypedDict, total=False):
     http_status: int
     message: str
     error_type: str
-    metadata: Json
-    availability: Json
+    metadata: ErrorMetadata
+    availability: Availability
+
+
+class Logprob(TypedDict, total=False):
+    """One token of `logprobs.content`."""
+
+    token: str
+    logprob: float
+    bytes: Sequence[int] | None
+    top_logprobs: Sequence[Json]
+
+
+class Logprobs(TypedDict, total=False):
+    """Log probabilities of the text and of a refusal."""
+
+    content: Sequence[Logprob] | None
+    refusal: Sequence[Logprob] | None
+
+
+class Endpoint(TypedDict, total=False):
+    """An endpoint the router saw or tried."""
+
+    provider: str
+    model: str
+    selected: bool
+    status: int
+
+
+class Endpoints(TypedDict, total=False):
+    """The endpoints the router saw."""
+
+    total: int
+    available: Sequence[Endpoint]
+
+
+class RouterParams(TypedDict, total=False):
+    """What a router was told."""
+
+    quality_floor: float
+    throughput_floor: float
+    version_group: str
+
+
+class PipelineStage(TypedDict, total=False):
+    """One stage: guardrail, plugin, server_tools, response_healing, context_compression."""
+
+    type: str
+    name: str
+    summary: str
+    cost_usd: float
+    guardrail_id: str
+    guardrail_scope: str
+    data: Json
+
+
+class RouterMetadata(TypedDict, total=False):
+    """How the request was routed; sent on request (header `X-OpenRouter-Metadata: enabled`).
+
+    https://openrouter.ai/docs/features/router-metadata
+    """
+
+    requested: str
+    strategy: str
+    region: str | None
+    summary: str
+    attempt: int
+    is_byok: bool
+    endpoints: Endpoints
+    params: RouterParams
+    attempts: Sequence[Endpoint]
+    pipeline: Sequence[PipelineStage]
+    generation_time: float
 
 
 class Choice(TypedDict, total=False):
@@ -372,7 +649,7 @@ class Choice(TypedDict, total=False):
     index: int
     finish_reason: str | None
     native_finish_reason: str | None
-    logprobs: Json | None
+    logprobs: Logprobs | None
     message: Message | None
     delta: Message | None
     error: Error | None
@@ -391,7 +668,7 @@ class ChatResult(TypedDict, total=False):
     choices: Sequence[Choice]
     usage: Usage | None
     error: Error | None
-    openrouter_metadata: Json | None
+    openrouter_metadata: RouterMetadata | None
     debug: Json
     safeguard_results: Sequence[Json]
     alignment: Json

@@ -128,6 +128,35 @@ def test_wire_names_every_field_of_the_specification():
             assert properties(schema) <= set(wire.ReasoningDetail.__annotations__), name
 
 
+def test_wire_names_everything_a_chat_may_hold():
+    """Every property that the specification reaches from a request or an answer."""
+    specification = schemas()
+    if not specification:
+        pytest.skip("the specification is not at hand")
+    named = {name for kind in vars(wire).values() for name in getattr(kind, "__annotations__", ())}
+    reached, seen = set(), set()
+
+    def walk(schema):
+        if isinstance(schema, list):
+            for part in schema:
+                walk(part)
+        if not isinstance(schema, dict):
+            return
+        reference = schema.get("$ref", "").rpartition("/")[2]
+        if reference and reference not in seen:
+            seen.add(reference)
+            walk(specification[reference])
+        reached.update(schema.get("properties", {}))
+        walk(list(schema.get("properties", {}).values()))
+        for key in ("allOf", "anyOf", "oneOf", "items", "additionalProperties"):
+            walk(schema.get(key))
+
+    for root in ("ChatRequest", "ChatResult", "ChatStreamChunk"):
+        walk(specification[root])
+    assert len(reached) > 150
+    assert reached <= named
+
+
 def test_official_words_work(serve, model_on):
     """A constructor call written for LangChain's own package sends what it means."""
     server = serve(Reply(whole()))
