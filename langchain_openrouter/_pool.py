@@ -209,7 +209,16 @@ async def async_client(own: Any = None) -> _AsyncClient:
     if loop not in pools.guards:
         pools.guards[loop] = guard = _close_with_loop(pools, loop)
         await anext(guard)
+        _forget_closed(pools)
     return client
+
+
+def _forget_closed(pools: _Pools) -> None:
+    """Let go of loops that were closed by hand, without telling their generators."""
+    with pools.lock:
+        for loop in [loop for loop in list(pools.loops) if loop.is_closed()]:
+            pools.guards.pop(loop, None)
+            pools.loops.pop(loop, None)
 
 
 async def _close_with_loop(pools: _Pools, loop: Any) -> AsyncGenerator[None]:

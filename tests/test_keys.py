@@ -519,3 +519,34 @@ def test_any_field_can_be_configured(serve, model_on):
     assert (body["model"], body["temperature"]) == ("c/d", 0.5)
     assert body["provider"] == {"zdr": True}
     assert server.seen[-1].key == KEY
+
+
+def test_ended_event_loops_leave_nothing_behind(serve, model_on):
+    """A hundred loops later the pools hold none of them."""
+    from langchain_openrouter import _pool
+
+    model = model_on(serve(echo))
+    for _ in range(100):
+        asyncio.run(model.ainvoke("x"))
+    gc.collect()
+
+    assert len(_pool._pools.loops) == 0
+    assert len(_pool._pools.guards) == 0
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_loops_closed_by_hand_are_let_go(serve, model_on):
+    """A loop that never shut its generators down is forgotten when the next one comes."""
+    from langchain_openrouter import _pool
+
+    model = model_on(serve(echo))
+    for _ in range(5):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(model.ainvoke("x"))
+        loop.close()
+    asyncio.run(model.ainvoke("x"))
+    gc.collect()
+
+    assert len(_pool._pools.loops) == 0

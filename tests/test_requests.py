@@ -19,7 +19,7 @@ from langchain_core.tools import StructuredTool, tool
 from loopback import Reply, stream, whole
 from pydantic import BaseModel, Field, ValidationError
 
-from langchain_openrouter import ChatOpenRouter, wire
+from langchain_openrouter import ChatOpenRouter, errors, wire
 
 PNG = "iVBORw0KGgo="
 
@@ -648,3 +648,20 @@ def test_n_answers(serve, model_on):
         list(asked.stream("x"))
     with pytest.raises(ValidationError, match="n must be"):
         model(n=0)
+
+
+def test_a_calls_own_timeout_retries_query_and_body(serve, model_on):
+    """They shape the request and do not travel in its body."""
+    server = serve(Reply({"error": {"code": 500, "message": "x"}}, 500,
+                         headers={"retry-after": "0.01"}))  # fmt: skip
+    asked = model_on(server, max_retries=0, default_query={"a": "1"})
+    with pytest.raises(Exception, match="500 x"):
+        asked.invoke("x", max_retries=1, timeout=3, extra_query={"b": "2"}, extra_body={"c": 3})
+
+    assert len(server.seen) == 2
+    assert server.seen[0].path == "/api/v1/chat/completions?a=1&b=2"
+    assert server.seen[0].body["c"] == 3
+    assert set(server.seen[0].body) == {"model", "messages", "c"}
+    stalled = serve(Reply([8.0]))
+    with pytest.raises(errors.ConnectionTimeoutError):
+        model_on(stalled, timeout=60).invoke("x", timeout=0.2)
