@@ -203,6 +203,8 @@ class Arguments(BaseChatOpenAI):
             raise ValueError(msg)
         settings = settings or OpenRouterSettings()
         for name, field in _SETTINGS.items():
+            if field == cls._SECRET and field in values:
+                continue  # made from another model's fields: one without a key stays so
             if given.get(field) is None and not (field == "request_timeout" and field in given):
                 given[field] = getattr(settings, name)
         return given

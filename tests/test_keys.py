@@ -521,6 +521,19 @@ def test_any_field_can_be_configured(serve, model_on):
     assert server.seen[-1].key == KEY
 
 
+def test_a_model_without_a_key_never_takes_the_operators(serve, model_on, monkeypatch):
+    """Not when it is copied, and not when `configurable_fields` builds it anew."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-v1-the-operators")
+    server = serve(echo)
+    keyless = model_on(server).model_copy(update={"api_key": None})
+    configured = keyless.configurable_fields(temperature=ConfigurableField(id="t"))
+    for ask in (keyless.invoke, copy.deepcopy(keyless).invoke, configured.invoke):
+        with pytest.raises(errors.AuthenticationError, match="no OpenRouter API key"):
+            ask("x", config={"configurable": {"t": 0.5}})
+
+    assert not server.seen
+
+
 def test_ended_event_loops_leave_nothing_behind(serve, model_on):
     """A hundred loops later the pools hold none of them."""
     from langchain_openrouter import _pool
