@@ -103,11 +103,12 @@ def _assistant(  # noqa: C901 - one branch for each thing that goes back
     extras = message.additional_kwargs
     calls = _tool_calls(message)
     images: list[Any] = []
-    blocks = message.content if isinstance(message.content, list) else []
-    sound = [block for block in dicts_of({"": blocks}, "") if block.get("type") == "audio"]
+    whole = message.content if isinstance(message.content, list) else []
+    blocks = [block for block in whole if isinstance(block, dict)]
+    sound = [block for block in blocks if block.get("type") == "audio"]
     content: Any = message.content
     if sound:
-        content = [block for block in blocks if block not in sound]
+        content = [block for block in whole if block not in sound]
     content = parts_of(content, where=where)
     if isinstance(content, list):
         images = [part for part in content if part.get("type") == "image_url"]
@@ -132,7 +133,7 @@ def _assistant(  # noqa: C901 - one branch for each thing that goes back
         sent["images"] = images
     if sound and "audio" not in sent:
         sent["audio"] = {**(dict_of(sound[0], "extras") or {}), "data": sound[0].get("base64")}
-    for block in dicts_of({"": blocks}, ""):
+    for block in blocks:
         if block.get("type") == "refusal" and str_of(block, "refusal"):
             sent.setdefault("refusal", block["refusal"])
     return sent
@@ -145,11 +146,11 @@ def _assistant_content(parts: list[dict[str, Any]]) -> Any:
     return parts
 
 
-def _reasoning(blocks: list[Any]) -> tuple[list[dict[str, Any]], str | None]:
+def _reasoning(blocks: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
     """Return the reasoning details that content blocks stand for, and their text."""
     details: list[dict[str, Any]] = []
     text = ""
-    for block in dicts_of({"": blocks}, ""):
+    for block in blocks:
         extras = dict_of(block, "extras") or {}
         match block.get("type"):
             case "reasoning":

@@ -19,7 +19,7 @@ from openai import APIStatusError
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 
 from langchain_openrouter import errors
-from langchain_openrouter._read import json_of
+from langchain_openrouter._read import json_or_text
 from langchain_openrouter.settings import VERSION
 
 if TYPE_CHECKING:
@@ -66,21 +66,13 @@ class _Sealed:
 def _status_error(response: httpx2.Response) -> errors.OpenRouterError:
     """Read an error status, and leave its seconds to wait where the SDK looks for them."""
     error = errors.from_body(
-        _json_or_text(response.extensions.get(BODY, b"")),
+        json_or_text(response.extensions.get(BODY, b"")),
         status=response.status_code,
         headers=response.headers,
     )
     if error.retry_after:
         response.headers[_WAIT] = str(error.retry_after)
     return error
-
-
-def _json_or_text(body: bytes) -> Any:
-    """Return the JSON value, or the text where it is not JSON."""
-    try:
-        return json_of(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")
 
 
 class _SyncClient(_Sealed, SyncAPIClient):

@@ -59,6 +59,14 @@ def json_of(data: bytes | str) -> Any:
         return _whole_characters(json.loads(text))
 
 
+def json_or_text(data: bytes) -> Any:
+    """Return the JSON value, or the text where it is not JSON."""
+    try:
+        return json_of(data)
+    except ValueError:
+        return data.decode("utf-8", "replace")
+
+
 def partial_json_of(data: bytes) -> Any:
     """Parse what there is of a JSON text that was cut; None if nothing can be read."""
     try:

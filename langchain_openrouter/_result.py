@@ -10,7 +10,14 @@ from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from langchain_openrouter import errors
 from langchain_openrouter._answer import message_of, said_in, unwrapped
-from langchain_openrouter._read import dict_of, dicts_of, json_of, partial_json_of, str_of
+from langchain_openrouter._read import (
+    dict_of,
+    dicts_of,
+    json_of,
+    json_or_text,
+    partial_json_of,
+    str_of,
+)
 from langchain_openrouter._sse import Events
 from langchain_openrouter._stream import StreamState
 
@@ -127,12 +134,11 @@ def error_of(failure: Failure, *, prompt: Any) -> errors.OpenRouterError:
             timed_out=failure.timed_out,
             partial=partial_of(failure.body),
         )
-    try:
-        body = json_of(failure.body)
-    except ValueError:
-        body = failure.body.decode("utf-8", "replace")
     return errors.from_body(
-        body, status=failure.status, headers=failure.headers, prompt=errors.prompt_of(prompt)
+        json_or_text(failure.body),
+        status=failure.status,
+        headers=failure.headers,
+        prompt=errors.prompt_of(prompt),
     )
 
 

@@ -5,6 +5,9 @@ See https://html.spec.whatwg.org/multipage/server-sent-events.html.
 
 from __future__ import annotations
 
+DONE = b"[DONE]"
+"""The data of the event that ends a stream."""
+
 
 class Events:
     """Bytes in, `data` out: the lines may be cut anywhere and end in LF, CRLF or CR.

@@ -34,6 +34,7 @@ from langchain_openrouter._chunk import OpenRouterMessageChunk
 from langchain_openrouter._details import Details
 from langchain_openrouter._messages import ARGUMENTS
 from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
+from langchain_openrouter._sse import DONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +120,7 @@ class StreamState:
         Raises:
             OpenRouterError: The event is not JSON, or tells an error; holds what came so far.
         """
-        if data.strip() == b"[DONE]":
+        if data.strip() == DONE:
             self.done = True
             return []
         if not data.strip():

@@ -19,18 +19,17 @@ from langchain_openrouter._pool import (
     is_event_stream,
     sync_client,
 )
-from langchain_openrouter._sse import Events
+from langchain_openrouter._sse import DONE, Events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 
 __all__ = [
-    "DONE", "Failure", "Request", "aclose", "aevents", "apost", "body_of", "close", "encode",
+    "Failure", "Request", "aclose", "aevents", "apost", "body_of", "close", "encode",
     "events", "headers_of", "is_event_stream", "post", "timeout_of",
 ]  # fmt: skip
 
 CONNECT_TIMEOUT = 10.0
-DONE = b"[DONE]"
 _AFTER_DONE = 65_536  # bytes read after the end of an answer, so that its connection is reused
 
 
@@ -47,19 +46,15 @@ class Request(NamedTuple):
     """The user's own httpx2 client, in place of the shared one."""
 
 
-class Failure(Exception):  # noqa: N818 - a value handed back, never seen by a user
+class Failure(NamedTuple):
     """What the HTTP client said, with what it had received; holds no request and no key."""
 
-    def __init__(
-        self, failure: Exception | None, body: bytes = b"", *, timed_out: bool = False,
-        status: int | None = None, headers: Mapping[str, str] | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.failure = failure
-        self.body = body
-        self.timed_out = timed_out
-        self.status = status
-        self.headers = dict(headers or {})
+    failure: Exception | None
+    """None where an HTTP status tells the error."""
+    body: bytes = b""
+    timed_out: bool = False
+    status: int | None = None
+    headers: Mapping[str, str] | None = None
 
 
 def encode(body: Any) -> bytes:
@@ -109,9 +104,8 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, APIStatusError):
         response = error.response
         return Failure(
-            None, response.extensions.get(BODY, b""),
-            status=response.status_code, headers=response.headers,
-        )  # fmt: skip
+            None, body_of(response), status=response.status_code, headers=response.headers
+        )
     inner = error.__cause__ if isinstance(error, APIConnectionError) else error
     inner = inner if isinstance(inner, Exception) else error
     timed_out = isinstance(error, APITimeoutError) or isinstance(inner, httpx2.TimeoutException)

@@ -229,10 +229,12 @@ _ADVICE: dict[type[OpenRouterError], str] = {
     "the provider preferences and https://openrouter.ai/settings/privacy",
     RateLimitError: "wait and try again",
 }
-_KEY = re.compile(r"sk-or-[\w-]{4,}")
+# Keys of OpenRouter and of the vendors behind it, Bearer tokens and JWTs.
+_KEY = re.compile(r"sk-[\w-]{8,}|eyJ[\w-]+\.[\w.-]+|(?<=Bearer )\S+")
 _GENERIC = ("Provider returned error", "Internal Server Error")
 _MESSAGE_LIMIT = 600
 _WINDOW = 16
+_SHORTEST = 6  # a shorter line says nothing, and may be a word of any message
 _LOWEST_ERROR = 400
 _HIGHEST_ERROR = 599
 _SERVER_ERROR = 500
@@ -422,8 +424,11 @@ def _retry_after(
 
 
 def _hide(message: str, prompt: str) -> str:
-    """Replace keys, and every run of 16 characters or more that also stands in the prompt."""
+    """Replace keys, each short line of the prompt, and every run of 16 characters out of it."""
     message = _KEY.sub("[key]", message)[:_MESSAGE_LIMIT]
+    for line in {line.strip() for line in prompt.split("\n")}:
+        if _SHORTEST <= len(line) < _WINDOW:
+            message = message.replace(line, "[...]")
     hidden = [False] * len(message)
     for start in range(len(message) - _WINDOW + 1 if prompt else 0):
         if message[start : start + _WINDOW] in prompt:

@@ -78,11 +78,25 @@ def test_no_message_quotes_the_prompt(quote, place):
     assert "[...]" in str(error)
 
 
-def test_no_message_quotes_a_key():
-    """A key in the service's own words is taken out."""
-    body = {"error": {"code": 401, "message": "no user for sk-or-v1-0123456789abcdef"}}
+@pytest.mark.parametrize("prompt", ["PIN 1234", "Hi!\nPIN 1234\nBye."])
+def test_no_message_quotes_a_short_prompt(prompt):
+    """A prompt of a few words is hidden too."""
+    error = errors.from_body({"error": {"code": 400, "message": "bad: 'PIN 1234'"}}, prompt=prompt)
 
-    assert "0123456789" not in str(errors.from_body(body))
+    assert str(error) == "400 bad: '[...]'"
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-or-v1-0123456789abcdef", "sk-proj-0123456789abcdef", "eyJh0123456789.eyJz.sig",
+            "Bearer opaque0123456789"],
+)  # fmt: skip
+def test_no_message_quotes_a_key(key):
+    """A key in the service's own words is taken out, whatever kind of key it is."""
+    error = errors.from_body({"error": {"code": 401, "message": f"no user for {key} here"}})
+
+    assert "0123456789" not in str(error)
+    assert str(error).startswith("401 no user for")
+    assert " here" in str(error)
 
 
 def test_the_providers_own_words_are_told():
