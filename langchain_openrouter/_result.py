@@ -18,6 +18,7 @@ from langchain_openrouter._read import (
     partial_json_of,
     str_of,
 )
+from langchain_openrouter._redact import prompt_of
 from langchain_openrouter._sse import Events
 from langchain_openrouter._stream import StreamState
 
@@ -42,7 +43,7 @@ def body_of(data: bytes, headers: dict[str, str], *, prompt: Any) -> Any:
             data.decode("utf-8", "replace"),
             headers=headers,
             partial=partial_of(data),
-            prompt=errors.prompt_of(prompt),
+            prompt=prompt_of(prompt),
         )
     generation_id = headers.get("x-generation-id")
     if isinstance(body, dict) and generation_id and not str_of(body, "id"):
@@ -71,7 +72,7 @@ def result_of(body: Any, *, info: dict[str, Any] | None = None, prompt: Any = No
             told,
             generation_id=str_of(body, "id"),
             partial=_worth(messages[0]) if messages else None,
-            prompt=errors.prompt_of(prompt),
+            prompt=prompt_of(prompt),
         )
     for message in messages[1:]:
         message.usage_metadata = None  # usage is that of all choices: count it once
@@ -138,7 +139,7 @@ def error_of(failure: Failure, *, prompt: Any) -> errors.OpenRouterError:
         json_or_text(failure.body),
         status=failure.status,
         headers=failure.headers,
-        prompt=errors.prompt_of(prompt),
+        prompt=prompt_of(prompt),
     )
 
 

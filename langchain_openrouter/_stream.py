@@ -34,6 +34,7 @@ from langchain_openrouter._chunk import OpenRouterMessageChunk
 from langchain_openrouter._details import Details
 from langchain_openrouter._messages import ARGUMENTS
 from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
+from langchain_openrouter._redact import prompt_of
 from langchain_openrouter._sse import DONE
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ class StreamState:
             timed_out=timed_out,
             generation_id=self._id or self._generation_id,
             partial=self.partial(),
-            prompt=errors.prompt_of(self._prompt),
+            prompt=prompt_of(self._prompt),
         )
 
     def partial(self) -> AIMessage | None:

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core import exceptions as core
 
-from langchain_openrouter._read import dict_of, dicts_of, list_of, number_of, str_of
+from langchain_openrouter._read import dict_of, list_of, number_of, str_of
+from langchain_openrouter._redact import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -229,12 +230,8 @@ _ADVICE: dict[type[OpenRouterError], str] = {
     "the provider preferences and https://openrouter.ai/settings/privacy",
     RateLimitError: "wait and try again",
 }
-# Keys of OpenRouter and of the vendors behind it, Bearer tokens and JWTs.
-_KEY = re.compile(r"sk-[\w-]{8,}|eyJ[\w-]+\.[\w.-]+|(?<=Bearer )\S+")
 _GENERIC = ("Provider returned error", "Internal Server Error")
-_MESSAGE_LIMIT = 600
-_WINDOW = 16
-_SHORTEST = 6  # a shorter line says nothing, and may be a word of any message
+_TERSE = 16  # characters: a message this short says little
 _LOWEST_ERROR = 400
 _HIGHEST_ERROR = 599
 _SERVER_ERROR = 500
@@ -280,7 +277,7 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
     provider = str_of(metadata, "provider_name")
     retry_after = _retry_after(headers, availability, metadata)
     return kind(
-        _text(kind, code, _hide(message, prompt), provider, retry_after),
+        _text(kind, code, hidden(message, prompt), provider, retry_after),
         code=code,
         error_type=error_type,
         retry_after=retry_after,
@@ -336,7 +333,7 @@ def _message_of(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> s
     upstream = _upstream_message(metadata.get("raw"))
     if not isinstance(message, str) or not message:
         message = json.dumps(message) if message else upstream or _unreadable(body)
-    if upstream and upstream not in message and (message in _GENERIC or len(message) < _WINDOW):
+    if upstream and upstream not in message and (message in _GENERIC or len(message) < _TERSE):
         message = f"{message}: {upstream}"
     return message
 
@@ -423,20 +420,6 @@ def _retry_after(
     return None
 
 
-def _hide(message: str, prompt: str) -> str:
-    """Replace keys, each short line of the prompt, and every run of 16 characters out of it."""
-    message = _KEY.sub("[key]", message)[:_MESSAGE_LIMIT]
-    for line in {line.strip() for line in prompt.split("\n")}:
-        if _SHORTEST <= len(line) < _WINDOW:
-            message = message.replace(line, "[...]")
-    hidden = [False] * len(message)
-    for start in range(len(message) - _WINDOW + 1 if prompt else 0):
-        if message[start : start + _WINDOW] in prompt:
-            hidden[start : start + _WINDOW] = [True] * _WINDOW
-    shown = "".join("\0" if hide else char for char, hide in zip(message, hidden, strict=True))
-    return re.sub("\0+", "[...]", shown)
-
-
 def _text(
     kind: type[OpenRouterError],
     code: int | None,
@@ -459,14 +442,3 @@ def _failure_text(failure: Exception, *, timed_out: bool, partial: AIMessage | N
     why = "no byte came in time" if timed_out else "the connection failed"
     advice = "raise `timeout=` or try again" if timed_out else "try again"
     return f"{what}: {why} ({type(failure).__name__}) - {advice}"
-
-
-def prompt_of(messages: Any) -> str:
-    """Return all text of a request's messages, for `from_body(prompt=...)`."""
-    texts: list[str] = []
-    for message in messages if isinstance(messages, list) else []:
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, str):
-            texts.append(content)
-        texts += [part["text"] for part in dicts_of(message, "content") if str_of(part, "text")]
-    return "\n".join(texts)

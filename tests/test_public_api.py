@@ -19,7 +19,7 @@ from langchain_openrouter import errors
 
 PACKAGE = Path(langchain_openrouter.__file__).parent
 LAYERS = [
-    "wire", "_read", "errors", "settings", "_keys", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
+    "wire", "_read", "_redact", "errors", "settings", "_keys", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
     "_payload",
     "_answer", "_blocks", "_chunk", "_details", "_stream", "_result", "_structured",
     "_arguments", "chat_models",
