@@ -8,14 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_openrouter.chat_models import ChatOpenRouter
     from langchain_openrouter.errors import OpenRouterError
+    from langchain_openrouter.oauth import PKCELogin, UserKey, alogin, login
     from langchain_openrouter.settings import OpenRouterSettings
 
-__all__ = ["ChatOpenRouter", "OpenRouterError", "OpenRouterSettings", "__version__"]
+__all__ = [
+    "ChatOpenRouter",
+    "OpenRouterError",
+    "OpenRouterSettings",
+    "PKCELogin",
+    "UserKey",
+    "__version__",
+    "alogin",
+    "login",
+]
 
 _HOMES = {
     "ChatOpenRouter": "langchain_openrouter.chat_models",
     "OpenRouterError": "langchain_openrouter.errors",
     "OpenRouterSettings": "langchain_openrouter.settings",
+    "PKCELogin": "langchain_openrouter.oauth",
+    "UserKey": "langchain_openrouter.oauth",
+    "alogin": "langchain_openrouter.oauth",
+    "login": "langchain_openrouter.oauth",
 }
 
 

@@ -48,9 +48,10 @@ _SETTINGS = {
     "app_categories": "app_categories",
     "session_id": "session_id",
 }
-# Fields of the parent that are OpenAI's: accepted as None (a model built from another's fields
-# has them), refused with a value, since it would do nothing.
+# Fields of the parent that are OpenAI's: accepted as None, refused with a value, since it would do
+# nothing. They are no fields of ours: each takes room in every copy of a model.
 _REFUSED = {
+    "organization": "OpenRouter has no organisations on the wire",
     "openai_organization": "OpenRouter has no organisations on the wire",
     "openai_proxy": "set HTTPS_PROXY, or pass `http_client=` and `http_async_client=`",
     "http_socket_options": "pass `http_client=` and `http_async_client=`",
@@ -93,10 +94,22 @@ class Arguments(BaseChatOpenAI):
     openai_api_base: str = Field(default=BASE_URL, alias="base_url")
     """https, or http on loopback."""
 
-    openai_organization: str | None = Field(default=None, alias="organization")
-    openai_proxy: str | None = Field(default=None, repr=False, exclude=True)
     stream_chunk_timeout: float | None = None
-    http_socket_options: Sequence[tuple[int, int, int]] | None = None
+    client: ClassVar[Any] = None  # type: ignore[misc]
+    async_client: ClassVar[Any] = None  # type: ignore[misc]
+    root_client: ClassVar[Any] = None  # type: ignore[misc]
+    root_async_client: ClassVar[Any] = None  # type: ignore[misc]
+    openai_organization: ClassVar[None] = None  # type: ignore[misc]
+    openai_proxy: ClassVar[None] = None  # type: ignore[misc]
+    http_socket_options: ClassVar[None] = None  # type: ignore[misc]
+    tiktoken_model_name: ClassVar[None] = None  # type: ignore[misc]
+    context_management: ClassVar[None] = None  # type: ignore[misc]
+    include: ClassVar[None] = None  # type: ignore[misc]
+    store: ClassVar[None] = None  # type: ignore[misc]
+    truncation: ClassVar[None] = None  # type: ignore[misc]
+    use_previous_response_id: ClassVar[bool] = False  # type: ignore[misc]
+    use_responses_api: ClassVar[bool] = False  # type: ignore[misc]
+
     request_timeout: float | tuple[float, float] | Any | None = Field(
         default=TIMEOUT, alias="timeout"
     )
@@ -184,19 +197,20 @@ class Arguments(BaseChatOpenAI):
         by_alias: dict[str, str] = {
             field.alias or name: name for name, field in cls.model_fields.items()
         }
-        known = {*by_alias, *cls.model_fields, *_SYNONYMS, "settings"}
+        known = {*by_alias, *cls.model_fields, *_SYNONYMS, *_REFUSED, "settings"}
         given: dict[str, Any] = {}
         for name, value in values.items():
             if name not in known:
                 raise ValueError(unknown_argument(name, known))
             name = _SYNONYMS.get(name, by_alias.get(name, name))  # noqa: PLW2901
-            if name in _REFUSED and value not in (None, False):
+            if name in _REFUSED:
+                if value in (None, False):
+                    continue
                 msg = f"`{name}` is not an argument of ChatOpenRouter: {_REFUSED[name]}"
                 raise ValueError(msg)
             if name == cls._SECRET and isinstance(value, str):
                 value = SecretStr(value)  # noqa: PLW2901 - as it is kept
             given[name] = value
-        given.pop("use_responses_api", None)
         settings = given.pop("settings", None)
         if settings is not None and not isinstance(settings, OpenRouterSettings):
             msg = "`settings` must be an OpenRouterSettings"
@@ -222,7 +236,7 @@ class Arguments(BaseChatOpenAI):
 
     @model_validator(mode="after")
     def _infer_use_responses_api(self) -> Self:
-        self.use_responses_api = False
+        """Replace the parent's guess: only Chat Completions are spoken."""
         return self
 
     @model_validator(mode="after")

@@ -28,6 +28,11 @@ def hidden(message: str, prompt: str) -> str:
     return re.sub("\0+", "[...]", shown)
 
 
+def holds_key(text: str) -> bool:
+    """Tell whether a text holds what looks like a key."""
+    return _KEY.search(text) is not None
+
+
 def prompt_of(messages: Any) -> str:
     """Return all text of a request's messages, for `hidden`."""
     texts: list[str] = []

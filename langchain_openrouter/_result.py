@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.utils import message_chunk_to_message
@@ -21,8 +22,12 @@ from langchain_openrouter._read import (
 from langchain_openrouter._redact import prompt_of
 from langchain_openrouter._sse import Events
 from langchain_openrouter._stream import StreamState
+from langchain_openrouter._transport import settings_url_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx2
     from langchain_core.messages import AIMessage
 
     from langchain_openrouter._transport import Failure
@@ -135,12 +140,31 @@ def error_of(failure: Failure, *, prompt: Any) -> errors.OpenRouterError:
             timed_out=failure.timed_out,
             partial=partial_of(failure.body),
         )
-    return errors.from_body(
+    error = errors.from_body(
         json_or_text(failure.body),
         status=failure.status,
         headers=failure.headers,
         prompt=prompt_of(prompt),
     )
+    return _pointed(error, failure)
+
+
+@contextmanager
+def account_of(got: httpx2.Response) -> Iterator[None]:
+    """Tell errors about money on which page the owner of the key that was sent can mend them."""
+    try:
+        yield
+    except errors.InsufficientCreditsError as error:
+        _pointed(error, got)
+        raise
+
+
+def _pointed(
+    error: errors.OpenRouterError, got: httpx2.Response | Failure
+) -> errors.OpenRouterError:
+    if isinstance(error, errors.InsufficientCreditsError):
+        error.settings_url = settings_url_of(got) or error.settings_url
+    return error
 
 
 def partial_of(data: bytes) -> AIMessage | None:

@@ -11,6 +11,7 @@ import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError
 from openai._models import FinalRequestOptions
 
+from langchain_openrouter import _links
 from langchain_openrouter._pool import (
     BODY,
     aclose,
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Failure", "Request", "aclose", "aevents", "apost", "body_of", "close", "encode",
-    "events", "headers_of", "is_event_stream", "post", "timeout_of",
+    "events", "headers_of", "is_event_stream", "post", "settings_url_of", "timeout_of",
 ]  # fmt: skip
 
 CONNECT_TIMEOUT = 10.0
+_SETTINGS_URL = "langchain_openrouter.settings_url"
 _AFTER_DONE = 65_536  # bytes read after the end of an answer, so that its connection is reused
 
 
@@ -55,6 +57,8 @@ class Failure(NamedTuple):
     timed_out: bool = False
     status: int | None = None
     headers: Mapping[str, str] | None = None
+    settings_url: str = ""
+    """The page of the key that was sent, for its owner."""
 
 
 def encode(body: Any) -> bytes:
@@ -99,13 +103,14 @@ def _options(request: Request, key: str) -> FinalRequestOptions:
     )
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: Exception, settings_url: str = "") -> Failure:
     """Strip an SDK error of its request, which holds the key."""
     if isinstance(error, APIStatusError):
         response = error.response
         return Failure(
-            None, body_of(response), status=response.status_code, headers=response.headers
-        )
+            None, body_of(response), status=response.status_code, headers=response.headers,
+            settings_url=settings_url,
+        )  # fmt: skip
     inner = error.__cause__ if isinstance(error, APIConnectionError) else error
     inner = inner if isinstance(inner, Exception) else error
     timed_out = isinstance(error, APITimeoutError) or isinstance(inner, httpx2.TimeoutException)
@@ -126,7 +131,8 @@ def post(request: Request, key: str, *, stream: bool = False) -> httpx2.Response
             httpx2.Response, _options(request, key), stream=stream
         )
     except (APIConnectionError, APIStatusError, httpx2.HTTPError) as error:
-        return _failure(error)
+        return _failure(error, _settings_url(request, key))
+    response.extensions[_SETTINGS_URL] = _settings_url(request, key)
     return response
 
 
@@ -138,8 +144,21 @@ async def apost(request: Request, key: str, *, stream: bool = False) -> httpx2.R
             httpx2.Response, _options(request, key), stream=stream
         )
     except (APIConnectionError, APIStatusError, httpx2.HTTPError) as error:
-        return _failure(error)
+        return _failure(error, _settings_url(request, key))
+    response.extensions[_SETTINGS_URL] = _settings_url(request, key)
     return response
+
+
+def _settings_url(request: Request, key: str) -> str:
+    site = _links.site_of(request.url.removesuffix("/chat/completions"))
+    return _links.settings_url(site, _links.fingerprint_of(key))
+
+
+def settings_url_of(got: httpx2.Response | Failure) -> str:
+    """Return the page where the owner of the key that was sent raises its limit."""
+    if isinstance(got, Failure):
+        return got.settings_url
+    return str(got.extensions.get(_SETTINGS_URL, ""))
 
 
 def body_of(response: httpx2.Response) -> bytes:

@@ -10,13 +10,13 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_openrouter import _result, _transport
 from langchain_openrouter._answer import PROVIDER, total_of
-from langchain_openrouter._arguments import Arguments
 from langchain_openrouter._keys import akey_of, fingerprint, key_of
 from langchain_openrouter._payload import payload_of
 from langchain_openrouter._read import dict_of
 from langchain_openrouter._stream import StreamState
 from langchain_openrouter._structured import structured
 from langchain_openrouter._tools import wire_response_format, wire_tool, wire_tool_choice
+from langchain_openrouter._users import PerUser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _PRIVATE = ("extra_headers", "extra_body", "extra_query")
 
 
-class ChatOpenRouter(Arguments):
+class ChatOpenRouter(PerUser):
     """Chat with any model on OpenRouter.
 
     The key is read when a request is sent, and no client is held: a model can be copied, pickled,
@@ -211,6 +211,10 @@ class ChatOpenRouter(Arguments):
         prompt = payload["messages"]
         if isinstance(got, _transport.Failure):
             raise _result.error_of(got, prompt=prompt)
+        with _result.account_of(got):
+            return self._whole(got, prompt)
+
+    def _whole(self, got: httpx2.Response, prompt: Any) -> ChatResult:
         headers = _transport.headers_of(got)
         data = _transport.body_of(got)
         if "event-stream" in headers.get("content-type", "") and data.strip():
@@ -252,7 +256,7 @@ class ChatOpenRouter(Arguments):
         try:
             if _transport.is_event_stream(got):
                 state = self._state(got, payload)
-                with closing(_transport.events(got)) as events:
+                with _result.account_of(got), closing(_transport.events(got)) as events:
                     for data in events:
                         for chunk in self._step(state, data):
                             if run_manager:
@@ -286,12 +290,13 @@ class ChatOpenRouter(Arguments):
         try:
             if _transport.is_event_stream(got):
                 state = self._state(got, payload)
-                async with aclosing(_transport.aevents(got)) as events:
-                    async for data in events:
-                        for chunk in self._step(state, data):
-                            if run_manager:
-                                await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                            yield chunk
+                with _result.account_of(got):
+                    async with aclosing(_transport.aevents(got)) as events:
+                        async for data in events:
+                            for chunk in self._step(state, data):
+                                if run_manager:
+                                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                                yield chunk
                 last = [] if state.done else [state.finish()]
             else:
                 last = self._whole_as_chunks(got, payload)

@@ -15,7 +15,17 @@
     │  └─ UpstreamError         5xx, an error in mid-answer, an unreadable body
     ├─ ConnectionFailedError    no answer, or an answer cut short
     │  └─ ConnectionTimeoutError  no byte came for `timeout` seconds
-    └─ SignInError              the sign-in ended without a key
+    ├─ SignInError              the sign-in ended without a key
+    │  ├─ SignInDeniedError       the user said no
+    │  ├─ SignInTimeoutError      nobody answered in time
+    │  ├─ SignInExpiredError      the code, or the sealed sign-in, is too old
+    │  ├─ InvalidCodeError        no code, a used one, or one of another sign-in
+    │  ├─ InvalidSealError        a sealed sign-in that was altered, or sealed with another secret
+    │  ├─ ChallengeMethodError    the service does not take S256
+    │  ├─ SignInConnectionError   the exchange did not reach the service, or its answer us
+    │  ├─ SignInRefusedError      the exchange was refused: 405, 429, 5xx, an unreadable answer
+    │  └─ ListenerError           no redirect can be received here
+    └─ KeyStoreError            a stored key cannot be read, or there is nowhere to keep one
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
 retry and fallback middleware act on it. See https://openrouter.ai/docs/api-reference/errors.
@@ -24,7 +34,6 @@ retry and fallback middleware act on it. See https://openrouter.ai/docs/api-refe
 from __future__ import annotations
 
 import email.utils
-import json
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -33,6 +42,7 @@ from langchain_core import exceptions as core
 
 from langchain_openrouter._read import dict_of, list_of, number_of, str_of
 from langchain_openrouter._redact import hidden
+from langchain_openrouter._said import failure_text, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +114,21 @@ class AuthenticationError(ResponseError, core.ModelAuthenticationError):
 
 
 class InsufficientCreditsError(ResponseError):
-    """The account, or this key's own limit, is used up."""
+    """The account, or this key's own limit, is used up.
+
+    Attributes:
+        settings_url: The page where the owner of the key that was sent raises its limit; only
+            the owner can open it. See https://openrouter.ai/docs/use-cases/oauth-pkce.
+    """
+
+    credits_url = "https://openrouter.ai/settings/credits"
+    """Where the owner of the account adds credits."""
+    settings_url = "https://openrouter.ai/settings/keys"
+
+    def __str__(self) -> str:
+        """Say what happened, and where it can be mended."""
+        mend = f"add credits at {self.credits_url} or raise the key's limit at {self.settings_url}"
+        return f"{super().__str__()} - {mend}"
 
 
 class PermissionDeniedError(ResponseError, core.ModelPermissionDeniedError):
@@ -162,7 +186,49 @@ class ConnectionTimeoutError(ConnectionFailedError, core.ModelTimeoutError):
 
 
 class SignInError(OpenRouterError):
-    """The sign-in ended without a key."""
+    """The sign-in ended without a key; begin a new one to try again, a code works once."""
+
+    is_retryable = False
+
+
+class SignInDeniedError(SignInError):
+    """The user said no on OpenRouter's page."""
+
+
+class SignInTimeoutError(SignInError):
+    """Nobody finished the sign-in in time."""
+
+
+class SignInExpiredError(SignInError):
+    """The code, which lives ten minutes, or the sealed sign-in is too old."""
+
+
+class InvalidCodeError(SignInError):
+    """There is no code, it is wrong or used, or it belongs to another sign-in."""
+
+
+class InvalidSealError(SignInError):
+    """The sealed sign-in was altered, or sealed with another secret."""
+
+
+class ChallengeMethodError(SignInError):
+    """The service does not take the challenge method S256."""
+
+
+class SignInConnectionError(SignInError):
+    """The exchange did not reach the service, or its answer did not reach us."""
+
+
+class SignInRefusedError(SignInError):
+    """The service refused the exchange for another reason; `code` is the HTTP status."""
+
+
+class ListenerError(SignInError):
+    """No redirect can be received here: use `mode="headless"`."""
+
+
+class KeyStoreError(OpenRouterError):
+    """A stored key cannot be read, or there is nowhere to keep one."""
 
     is_retryable = False
 
@@ -222,16 +288,12 @@ _EXHAUSTED = re.compile(
 )
 _ADVICE: dict[type[OpenRouterError], str] = {
     AuthenticationError: "check the key at https://openrouter.ai/settings/keys",
-    InsufficientCreditsError: "add credits at https://openrouter.ai/settings/credits "
-    "or raise the key's limit at https://openrouter.ai/settings/keys",
     ContextOverflowError: "shorten the conversation or choose a model with a longer context",
     ModerationError: "change the input or the model",
     ModelUnavailableError: "check the model's slug at https://openrouter.ai/models, "
     "the provider preferences and https://openrouter.ai/settings/privacy",
     RateLimitError: "wait and try again",
 }
-_GENERIC = ("Provider returned error", "Internal Server Error")
-_TERSE = 16  # characters: a message this short says little
 _LOWEST_ERROR = 400
 _HIGHEST_ERROR = 599
 _SERVER_ERROR = 500
@@ -265,14 +327,14 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
     generation_id = generation_id or headers.get("x-generation-id")
     if failure is not None:
         failed = ConnectionTimeoutError if timed_out else ConnectionFailedError
-        return failed(_failure_text(failure, timed_out=timed_out, partial=partial),
+        return failed(failure_text(failure, timed_out=timed_out, partial=partial),
                     generation_id=generation_id, partial=partial)  # fmt: skip
     error = _error_of(body)
     metadata = dict_of(error, "metadata") or {}
     availability = dict_of(error, "availability")
     error_type = str_of(metadata, "error_type") or str_of(error, "error_type")
     code = _status_of(error, status, error_type)
-    message = _message_of(error, body, metadata)
+    message = message_of(error, body, metadata)
     kind = _kind_of(code, error_type, availability, metadata, message)
     provider = str_of(metadata, "provider_name")
     retry_after = _retry_after(headers, availability, metadata)
@@ -325,39 +387,6 @@ def _status_of(error: dict[str, Any], status: int | None, error_type: str | None
         if number is not None and _LOWEST_ERROR <= number <= _HIGHEST_ERROR:
             return int(number)
     return status
-
-
-def _message_of(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> str:
-    """Return what the service says, with the provider's own words where ours say nothing."""
-    message = error.get("message")
-    upstream = _upstream_message(metadata.get("raw"))
-    if not isinstance(message, str) or not message:
-        message = json.dumps(message) if message else upstream or _unreadable(body)
-    if upstream and upstream not in message and (message in _GENERIC or len(message) < _TERSE):
-        message = f"{message}: {upstream}"
-    return message
-
-
-def _unreadable(body: Any) -> str:
-    """Describe a body that tells no error of its own."""
-    if isinstance(body, str) and body.strip():
-        text = " ".join(re.sub(r"<[^>]*>", " ", body).split())
-        return f"the answer is not JSON: {text[:120]!r}"
-    return "the answer says no more" if body else "the answer is empty"
-
-
-def _upstream_message(raw: Any) -> str | None:
-    """Return the message inside `metadata.raw`: text, JSON text or an object."""
-    if isinstance(raw, str):
-        try:
-            raw = json.loads(raw)
-        except ValueError:
-            return raw.strip() or None
-    for source in (dict_of(raw, "error"), raw):
-        for key in ("message", "msg", "detail", "error"):
-            if found := str_of(source, key):
-                return found
-    return None
 
 
 def _kind_of(
@@ -434,11 +463,3 @@ def _text(
     if kind is RateLimitError and retry_after is not None:
         advice = f"wait {retry_after:g} s and try again"
     return f"{prefix}{message}{source}" + (f" - {advice}" if advice else "")
-
-
-def _failure_text(failure: Exception, *, timed_out: bool, partial: AIMessage | None) -> str:
-    """Name the failure by its type: its text may hold a URL with credentials."""
-    what = "the answer was cut short" if partial is not None else "no answer came"
-    why = "no byte came in time" if timed_out else "the connection failed"
-    advice = "raise `timeout=` or try again" if timed_out else "try again"
-    return f"{what}: {why} ({type(failure).__name__}) - {advice}"

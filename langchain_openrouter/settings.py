@@ -8,7 +8,6 @@ only: `OpenRouterSettings(_env_file=".env")`, `OpenRouterSettings(_secrets_dir="
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
 import re
 from importlib.metadata import version
@@ -18,11 +17,12 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from langchain_openrouter._links import BASE_URL, is_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 VERSION = version("langchain-openrouter-oauth")
-BASE_URL = "https://openrouter.ai/api/v1"
 TIMEOUT = 300.0
 MAX_RETRIES = 2
 
@@ -133,18 +133,10 @@ def checked_base_url(url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         msg = "base_url must not hold a user name, a password, a query or a fragment"
         raise ValueError(msg)
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _loopback(host))):
+    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         msg = "base_url must be https, or http on loopback: a key would travel in plain text"
         raise ValueError(msg)
     return url.strip().rstrip("/")
-
-
-def _loopback(host: str) -> bool:
-    """Tell whether the host is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def header_value(name: str, value: str) -> str:

@@ -1,0 +1,35 @@
+"""A warning where a key travels in a place that LangGraph writes down in plain text."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter._redact import holds_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LONGEST = 1000  # characters: no key is longer
+_warned = False
+
+
+def warn_of_keys(place: str, values: Mapping[str, Any] | None) -> None:
+    """Warn, once in a process, of a string that looks like a key.
+
+    See https://docs.langchain.com/oss/python/langgraph/persistence: checkpoints hold the
+    configuration and its metadata.
+    """
+    global _warned  # noqa: PLW0603 - once is the point
+    if _warned or not values:
+        return
+    for name, value in values.items():
+        if isinstance(value, str) and len(value) <= _LONGEST and holds_key(value):
+            _warned = True
+            msg = (
+                f"what looks like a key travels in {place}[{name!r}]: LangGraph writes it into "
+                "checkpoints and traces in plain text. Pass `context=` and use "
+                "`langchain_openrouter.middleware.PerUserModel`, or `model.for_user(key)`."
+            )
+            warnings.warn(msg, UserWarning, stacklevel=2)
+            return

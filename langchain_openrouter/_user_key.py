@@ -1,0 +1,151 @@
+"""A user's own key, as the sign-in gives it, and what OpenRouter tells of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html import escape
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import SecretStr
+
+from langchain_openrouter import _links, _plain
+from langchain_openrouter._read import dict_of, number_of, str_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_openrouter.errors import OpenRouterError
+
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyInfo:
+    """What `GET /key` says of a key. Amounts are USD; None is "no limit", or "not said".
+
+    See https://openrouter.ai/docs/api-reference/limits.
+    """
+
+    label: str | None = None
+    """The key's name; where the user gave none, the service's own masked form of the key."""
+    limit: float | None = None
+    remaining: float | None = None
+    reset: str | None = None
+    """When the limit starts anew: daily, weekly, monthly; None is never."""
+    usage: float = 0.0
+    """Spent with this key so far."""
+    is_free_tier: bool = False
+    """Whether the account has never bought credits."""
+    expires_at: str | None = None
+    """ISO 8601, UTC."""
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All fields, as sent."""
+
+    @classmethod
+    def of(cls, body: Any) -> Self:
+        """Read an answer of `GET /key`; what is not there stays unsaid."""
+        data = dict_of(body, "data") or {}
+        return cls(
+            label=str_of(data, "label"),
+            limit=number_of(data, "limit"),
+            remaining=number_of(data, "limit_remaining"),
+            reset=str_of(data, "limit_reset"),
+            usage=number_of(data, "usage") or 0.0,
+            is_free_tier=data.get("is_free_tier") is True,
+            expires_at=str_of(data, "expires_at"),
+            data=data,
+        )
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the amounts, and a bar where there is a limit."""
+        rows = [("key", self.label), ("used", _usd(self.usage)), ("limit", _usd(self.limit)),
+                ("left", _usd(self.remaining)), ("resets", self.reset),
+                ("expires", self.expires_at)]  # fmt: skip
+        bar = ""
+        if self.limit and self.remaining is not None:
+            left = min(1.0, max(0.0, self.remaining / self.limit))
+            bar = f'<meter min="0" max="1" low="0.2" value="{left:.3f}"></meter>'
+        cells = "".join(
+            f"<tr><th>{name}</th><td>{escape(str(value))}</td></tr>"
+            for name, value in rows
+            if value is not None
+        )
+        return f"<table>{cells}</table>{bar}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UserKey:
+    """A user's own API key: permanent, with no refresh and no scope, until its owner deletes it.
+
+    Args:
+        secret: The key. A `SecretStr`; a plain string is made one.
+        user_id: OpenRouter's id of the user; the service may give none.
+        base_url: The API it is for.
+    """
+
+    secret: SecretStr
+    user_id: str | None = None
+    base_url: str = _links.BASE_URL
+
+    def __post_init__(self) -> None:
+        """Wrap a plain string."""
+        if isinstance(self.secret, str):
+            object.__setattr__(self, "secret", SecretStr(self.secret))
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of the key: tells keys apart in logs and links, and gives none away."""
+        return _links.fingerprint_of(self.secret.get_secret_value())
+
+    @property
+    def settings_url(self) -> str:
+        """The page where the user raises the key's limit, and deletes the key."""
+        return _links.settings_url(_links.site_of(self.base_url), self.fingerprint)
+
+    @property
+    def logs_url(self) -> str:
+        """The page where the user sees what the key was used for."""
+        return _links.logs_url(_links.site_of(self.base_url), self.fingerprint)
+
+    def info(self, *, timeout: float = TIMEOUT) -> KeyInfo:
+        """Ask what the key may still spend.
+
+        Args:
+            timeout: Seconds without a byte.
+
+        Raises:
+            AuthenticationError: The key is wrong, deleted, disabled or expired.
+            OpenRouterError: Another answer, or none.
+        """
+        return _info_of(_plain.send(self._ask(timeout)))
+
+    async def ainfo(self, *, timeout: float = TIMEOUT) -> KeyInfo:  # noqa: ASYNC109 - as in `info`
+        """Ask like `info`, in the running event loop."""
+        return _info_of(await _plain.asend(self._ask(timeout)))
+
+    def _ask(self, timeout: float) -> _plain.Ask:
+        return _plain.Ask("GET", f"{self.base_url}/key", timeout, key=self.secret)
+
+    def __repr__(self) -> str:
+        """Show whose key it is, and nothing of the key."""
+        return f"UserKey('**********', user_id={self.user_id!r}, fingerprint='{self.fingerprint[:8]}…')"
+
+    def _repr_html_(self) -> str:
+        """Show a notebook the links, and nothing of the key."""
+        user = escape(self.user_id or "unnamed user")
+        links = " · ".join(
+            f'<a href="{escape(url)}" target="_blank" rel="noreferrer">{name}</a>'
+            for name, url in (("limit and deletion", self.settings_url), ("logs", self.logs_url))
+        )
+        return f"<b>OpenRouter key</b> of {user} · <code>**********</code> · {links}"
+
+
+def _info_of(answer: _plain.Answer) -> KeyInfo:
+    error: OpenRouterError | None = answer.error()
+    if error is not None:
+        raise error
+    return KeyInfo.of(answer.data)
+
+
+def _usd(amount: float | None) -> str | None:
+    return None if amount is None else f"${amount:,.4f}"

@@ -1,0 +1,324 @@
+"""Users' keys, encrypted, on any LangChain store of bytes: in memory, in files, in Redis, ...
+
+`FileStore` and `KeyringStore` are two more of such stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, unquote
+
+from langchain_core.stores import BaseStore, InMemoryByteStore
+from pydantic import SecretStr
+
+from langchain_openrouter._read import str_of
+from langchain_openrouter._seal import cipher
+from langchain_openrouter._user_key import UserKey
+from langchain_openrouter.errors import KeyStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from langchain_openrouter._seal import Secret
+
+_PREFIX = "openrouter-key-"
+_PURPOSE = "langchain-openrouter key store"
+_SERVICE = "langchain-openrouter"
+
+
+class KeyStore:
+    """Keeps each user's key under the user's id, encrypted with a secret of yours.
+
+    A stored value can be read under the id it was stored for and no other: whoever can write to
+    the store still cannot hand one user another's key.
+
+    Args:
+        store: Any LangChain `BaseStore[str, bytes]`. None: in memory, gone with the process.
+        secret: 16 bytes or more. Of several, the first encrypts and all decrypt, so that a secret
+            can be replaced; `rotate` re-encrypts what is there. Not needed in memory, nor for a
+            store that encrypts by itself (`encrypts_at_rest`).
+
+    Raises:
+        ValueError: The secret is missing or too short.
+    """
+
+    def __init__(
+        self,
+        store: BaseStore[str, bytes] | None = None,
+        secret: Secret | Sequence[Secret] | None = None,
+    ) -> None:
+        if store is None:
+            store, secret = InMemoryByteStore(), secret or secrets.token_bytes(32)
+        if secret is None and not getattr(store, "encrypts_at_rest", False):
+            msg = "pass a secret to encrypt the keys with: `secrets.token_urlsafe(32)` makes one"
+            raise ValueError(msg)
+        self._store = store
+        self._cipher = None if secret is None else cipher(secret, _PURPOSE)
+
+    @classmethod
+    def file(cls, folder: str | os.PathLike[str] | None = None) -> Self:
+        """Keep keys in files that only this user of the machine can read.
+
+        The secret lies in the same folder: this protects a single file that is copied or backed
+        up, not the folder. A keyring is safer; see `keyring`.
+
+        Args:
+            folder: Made with mode 0700. None: `langchain-openrouter` where this system keeps
+                users' data.
+
+        Raises:
+            KeyStoreError: The folder cannot be used, or others can read it.
+        """
+        store = FileStore(folder)
+        return cls(store, store.once("secret", secrets.token_urlsafe(32).encode()))
+
+    @classmethod
+    def keyring(cls, service: str = _SERVICE) -> Self:
+        """Keep keys in the operating system's keyring (extra `keyring`).
+
+        Raises:
+            KeyStoreError: There is no keyring here.
+        """
+        return cls(KeyringStore(service))
+
+    def get(self, user_id: str) -> UserKey | None:
+        """Return a user's key, None where none is kept.
+
+        Raises:
+            KeyStoreError: What is stored cannot be read: another secret, or altered.
+        """
+        return self._opened(user_id, self._store.mget([_name(user_id)])[0])
+
+    async def aget(self, user_id: str) -> UserKey | None:
+        """Return like `get`."""
+        return self._opened(user_id, (await self._store.amget([_name(user_id)]))[0])
+
+    def set(self, user_id: str, key: UserKey | SecretStr | str) -> None:
+        """Keep a user's key in place of any other."""
+        self._store.mset([(_name(user_id), self._closed(user_id, key))])
+
+    async def aset(self, user_id: str, key: UserKey | SecretStr | str) -> None:
+        """Keep like `set`."""
+        await self._store.amset([(_name(user_id), self._closed(user_id, key))])
+
+    def delete(self, user_id: str) -> None:
+        """Forget a user's key. The key itself still works: see `UserKey.settings_url`."""
+        self._store.mdelete([_name(user_id)])
+
+    async def adelete(self, user_id: str) -> None:
+        """Forget like `delete`."""
+        await self._store.amdelete([_name(user_id)])
+
+    def rotate(self) -> int:
+        """Encrypt all keys with the first secret; return how many there are.
+
+        Raises:
+            KeyStoreError: A value cannot be read with any of the secrets; those before it are
+                encrypted anew.
+        """
+        names = list(self._store.yield_keys(prefix=_PREFIX))
+        for name in names:
+            value = self._store.mget([name])[0]
+            if value is not None and self._cipher is not None:
+                self._store.mset([(name, self._cipher.encrypt(self._decrypted(value)))])
+        return len(names)
+
+    def __repr__(self) -> str:
+        """Show where keys are kept, and none of them."""
+        return f"KeyStore({type(self._store).__name__})"
+
+    def _closed(self, user_id: str, key: UserKey | SecretStr | str) -> bytes:
+        kept = key if isinstance(key, UserKey) else UserKey(key)  # type: ignore[arg-type]
+        values = {
+            "owner": user_id,
+            "key": kept.secret.get_secret_value(),
+            "user_id": kept.user_id,
+            "base_url": kept.base_url,
+        }
+        plain = json.dumps(values).encode()
+        return plain if self._cipher is None else self._cipher.encrypt(plain)
+
+    def _opened(self, user_id: str, value: bytes | None) -> UserKey | None:
+        if value is None:
+            return None
+        key = _key_of(self._decrypted(value), user_id)
+        if key is None:
+            msg = "the stored key is not this user's, or was altered: delete it and sign in again"
+            raise KeyStoreError(msg)
+        return key
+
+    def _decrypted(self, value: bytes) -> bytes:
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - only who seals pays
+
+        if self._cipher is None:
+            return value
+        try:
+            return self._cipher.decrypt(value)
+        except InvalidToken:
+            msg = "a stored key cannot be read: it was encrypted with another secret, or altered"
+            raise KeyStoreError(msg) from None
+
+
+def _key_of(plain: bytes, owner: str) -> UserKey | None:
+    """Return the key, None if it was not stored for this owner."""
+    try:
+        values = json.loads(plain)
+    except ValueError:
+        return None
+    secret, base_url = str_of(values, "key"), str_of(values, "base_url")
+    if secret is None or base_url is None or values.get("owner") != owner:
+        return None
+    return UserKey(SecretStr(secret), str_of(values, "user_id"), base_url)
+
+
+def _name(user_id: str) -> str:
+    """Return the name of an entry: stores restrict characters, and an id may be an address."""
+    if not user_id or not isinstance(user_id, str):
+        msg = "a user id is a string that is not empty"
+        raise ValueError(msg)
+    return _PREFIX + hashlib.sha256(user_id.encode()).hexdigest()
+
+
+class FileStore(BaseStore[str, bytes]):
+    """Bytes in files of mode 0600, in a folder of mode 0700, each replaced in one step.
+
+    Args:
+        folder: Made if it is not there. None: `langchain-openrouter` where this system keeps
+            users' data.
+
+    Raises:
+        KeyStoreError: The folder cannot be made, or others can read it.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        if folder is None:
+            from platformdirs import user_data_path  # noqa: PLC0415 - only who asks pays
+
+            folder = user_data_path("langchain-openrouter", appauthor=False)
+        self._folder = Path(folder)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            open_to_others = self._folder.stat().st_mode & 0o077 and os.name == "posix"
+        except OSError as error:
+            msg = f"{self._folder} cannot be used: {error.strerror}"
+            raise KeyStoreError(msg) from None
+        if open_to_others:
+            msg = f"others can read {self._folder}: `chmod 700` it, or choose another folder"
+            raise KeyStoreError(msg)
+
+    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values, None for each that is not there."""
+        return [self._read(key) for key in keys]
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        """Write the values, each whole or not at all."""
+        for key, value in key_value_pairs:
+            Path(self._written(value)).replace(self._path(key))
+
+    def mdelete(self, keys: Sequence[str]) -> None:
+        """Delete those that are there."""
+        for key in keys:
+            self._path(key).unlink(missing_ok=True)
+
+    def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
+        """Yield the names that begin with `prefix`."""
+        for path in sorted(self._folder.iterdir()):
+            name = unquote(path.name)
+            if not path.name.startswith(".") and name.startswith(prefix or ""):
+                yield name
+
+    def once(self, key: str, value: bytes) -> bytes:
+        """Write a value unless there is one; return the one that is there."""
+        written = self._written(value)
+        try:
+            with suppress(FileExistsError):
+                os.link(written, self._path(key))
+        finally:
+            Path(written).unlink()
+        return self._read(key) or value
+
+    def _path(self, key: str) -> Path:
+        return self._folder / quote(key, safe="")
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _written(self, value: bytes) -> str:
+        """Write a new file, readable by this user alone, to the disk; return its name."""
+        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".")
+        with os.fdopen(handle, "wb") as file:
+            file.write(value)
+            file.flush()
+            os.fsync(file.fileno())
+        return name
+
+
+class KeyringStore(BaseStore[str, bytes]):
+    """Bytes in the operating system's keyring (extra `keyring`), which encrypts them.
+
+    Raises:
+        KeyStoreError: The extra is not installed, or there is no keyring here.
+    """
+
+    encrypts_at_rest = True
+
+    def __init__(self, service: str = _SERVICE) -> None:
+        try:
+            import keyring  # noqa: PLC0415 - an extra
+        except ImportError:
+            msg = "no keyring: `pip install 'langchain-openrouter-oauth[keyring]'`"
+            raise KeyStoreError(msg) from None
+        backend = keyring.get_keyring()
+        if backend.priority <= 0 or not getattr(backend, "backends", True):
+            msg = "there is no keyring on this system: use `KeyStore.file()`, or keep no key"
+            raise KeyStoreError(msg)
+        self._backend: Any = backend
+        self._service = service
+
+    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the values, None for each that is not there."""
+        found = [self._call("get_password", key) for key in keys]
+        return [None if value is None else base64.b64decode(value) for value in found]
+
+    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
+        """Write the values."""
+        for key, value in key_value_pairs:
+            self._call("set_password", key, base64.b64encode(value).decode())
+
+    def mdelete(self, keys: Sequence[str]) -> None:
+        """Delete those that are there."""
+        for key in keys:
+            if self._call("get_password", key) is not None:
+                self._call("delete_password", key)
+
+    def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
+        """Raise: a keyring does not tell what it holds.
+
+        Raises:
+            KeyStoreError: Always.
+        """
+        del prefix
+        msg = "a keyring does not tell what it holds"
+        raise KeyStoreError(msg)
+
+    def _call(self, method: str, *arguments: str) -> Any:
+        from keyring.errors import KeyringError  # noqa: PLC0415 - an extra
+
+        try:
+            return getattr(self._backend, method)(self._service, *arguments)
+        except KeyringError as error:
+            failed = type(error).__name__
+        msg = f"the keyring refused ({failed}): unlock it and try again"
+        del arguments
+        raise KeyStoreError(msg)
