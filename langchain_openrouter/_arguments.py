@@ -13,9 +13,9 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_openrouter import wire
+from langchain_openrouter._links import BASE_URL
 from langchain_openrouter._payload import FIELD_NAMES
 from langchain_openrouter.settings import (
-    BASE_URL,
     MAX_RETRIES,
     TIMEOUT,
     VERSION,
@@ -211,14 +211,19 @@ class Arguments(BaseChatOpenAI):
             if name == cls._SECRET and isinstance(value, str):
                 value = SecretStr(value)  # noqa: PLW2901 - as it is kept
             given[name] = value
+        return cls._settled(given, keyed=cls._SECRET in values)
+
+    @classmethod
+    def _settled(cls, given: dict[str, Any], *, keyed: bool) -> dict[str, Any]:
+        """Fill in what the settings say; a model made from another's fields keeps its no key."""
         settings = given.pop("settings", None)
         if settings is not None and not isinstance(settings, OpenRouterSettings):
             msg = "`settings` must be an OpenRouterSettings"
             raise ValueError(msg)
         settings = settings or OpenRouterSettings()
         for name, field in _SETTINGS.items():
-            if field == cls._SECRET and field in values:
-                continue  # made from another model's fields: one without a key stays so
+            if field == cls._SECRET and keyed:
+                continue
             if given.get(field) is None and not (field == "request_timeout" and field in given):
                 given[field] = getattr(settings, name)
         return given

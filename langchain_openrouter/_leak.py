@@ -5,6 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.runnables.config import var_child_runnable_config
+
 from langchain_openrouter._redact import holds_key
 
 if TYPE_CHECKING:
@@ -33,3 +35,12 @@ def warn_of_keys(place: str, values: Mapping[str, Any] | None) -> None:
             )
             warnings.warn(msg, UserWarning, stacklevel=2)
             return
+
+
+def warn_in_graph(run_manager: Any) -> None:
+    """Warn of a key in what LangGraph hands the run that goes on."""
+    config = var_child_runnable_config.get()
+    configurable = config.get("configurable") if config else None
+    if configurable and "checkpoint_ns" in configurable:
+        warn_of_keys("config['configurable']", configurable)
+        warn_of_keys("config['metadata']", getattr(run_manager, "metadata", None))

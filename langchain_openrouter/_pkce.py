@@ -190,8 +190,11 @@ class PKCELogin:
         return ask if isinstance(ask, SignInError) else self._outcome(_plain.send(ask))
 
     async def asettle(
-        self, code_or_pasted: str, *, timeout: float = TIMEOUT
-    ) -> UserKey | SignInError:  # noqa: ASYNC109 - as in `settle`
+        self,
+        code_or_pasted: str,
+        *,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - as in `settle`
+    ) -> UserKey | SignInError:
         """Settle like `settle`, in the running event loop."""
         ask = self._exchange(code_or_pasted, timeout)
         return ask if isinstance(ask, SignInError) else self._outcome(await _plain.asend(ask))

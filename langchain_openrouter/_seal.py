@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.fernet import MultiFernet
 
 Secret: TypeAlias = str | bytes | SecretStr

@@ -128,7 +128,8 @@ class UserKey:
 
     def __repr__(self) -> str:
         """Show whose key it is, and nothing of the key."""
-        return f"UserKey('**********', user_id={self.user_id!r}, fingerprint='{self.fingerprint[:8]}…')"
+        mark = self.fingerprint[:8]
+        return f"UserKey('**********', user_id={self.user_id!r}, fingerprint='{mark}…')"
 
     def _repr_html_(self) -> str:
         """Show a notebook the links, and nothing of the key."""

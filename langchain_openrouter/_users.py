@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import SecretStr
@@ -13,6 +12,8 @@ from langchain_openrouter._user_key import UserKey
 from langchain_openrouter.errors import AuthenticationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_openrouter.oauth import SignInWords
 
 _PAGE = ("mode", "open_browser", "prompt", "remember", "remember_as", "key_label", "limit",

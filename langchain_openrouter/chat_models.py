@@ -11,6 +11,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_openrouter import _result, _transport
 from langchain_openrouter._answer import PROVIDER, total_of
 from langchain_openrouter._keys import akey_of, fingerprint, key_of
+from langchain_openrouter._leak import warn_in_graph
 from langchain_openrouter._payload import payload_of
 from langchain_openrouter._read import dict_of
 from langchain_openrouter._stream import StreamState
@@ -138,8 +139,8 @@ class ChatOpenRouter(PerUser):
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> Any:
         if callable(self.openai_api_key) and self.cache is not False:
-            key = await akey_of(self.openai_api_key)
-            asked = self.model_copy(update={self._SECRET: key})
+            # The key has no name here: this frame is in the traceback of a failed call.
+            asked = self.model_copy(update={self._SECRET: await akey_of(self.openai_api_key)})
             return await asked._agenerate_with_cache(  # noqa: SLF001 - of the same class
                 messages, *args, **kwargs
             )
@@ -186,7 +187,7 @@ class ChatOpenRouter(PerUser):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        del run_manager
+        warn_in_graph(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
         request = self._request(payload, kwargs, self.http_client)
         return self._read(_transport.post(request, key_of(self.openai_api_key)), payload)
@@ -198,7 +199,7 @@ class ChatOpenRouter(PerUser):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        del run_manager
+        warn_in_graph(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
         request = self._request(payload, kwargs, self.http_async_client)
         got = await _transport.apost(request, await akey_of(self.openai_api_key))
@@ -248,6 +249,7 @@ class ChatOpenRouter(PerUser):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         del stream_usage  # usage always comes
+        warn_in_graph(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         request = self._request(payload, kwargs, self.http_client)
         got = _transport.post(request, key_of(self.openai_api_key), stream=True)
@@ -282,6 +284,7 @@ class ChatOpenRouter(PerUser):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         del stream_usage  # usage always comes
+        warn_in_graph(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         request = self._request(payload, kwargs, self.http_async_client)
         got = await _transport.apost(request, await akey_of(self.openai_api_key), stream=True)

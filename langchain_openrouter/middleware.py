@@ -119,7 +119,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         user = self._id(request.runtime.context) if self._send_user else None
         if not isinstance(key, UserKey | SecretStr | str):
             key = None
-        return model.for_user(key, user=user)  # type: ignore[arg-type] - None is refused there
+        return model.for_user(key, user=user)
 
 
 def _context_of(request: ModelRequest[Any]) -> Any:

@@ -10,7 +10,6 @@ import asyncio
 import threading
 import warnings
 import webbrowser
-from collections.abc import Callable
 from concurrent.futures import Future
 from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack
@@ -32,6 +31,7 @@ from langchain_openrouter.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from langchain_openrouter.settings import OpenRouterSettings
@@ -280,7 +280,7 @@ class _Attempt:
 
     def _too_late(self) -> SignInTimeoutError:
         return SignInTimeoutError(
-            f"nobody signed in within {self._timeout:g} s - begin a new sign-in, or raise `timeout=`"
+            f"nobody signed in within {self._timeout:g} s - begin anew, or raise `timeout=`"
         )
 
     # --- what comes back ------------------------------------------------------------------
@@ -297,7 +297,7 @@ class _Attempt:
     def _called_back(self, target: str) -> Verdict:
         """Return what the browser is told: the exchange is over by then."""
         with self._turn:
-            outcome = self._settled(target)
+            outcome = self._settled(f"http://127.0.0.1{target}")
         if _unspent(outcome):
             return Verdict(400, "This is not the sign-in", escape(str(outcome)))
         if isinstance(outcome, UserKey):

@@ -11,7 +11,9 @@ https://openrouter.ai/docs/api-reference/parameters; "no effect" and "deprecated
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias
+
+from typing_extensions import TypedDict
 
 Json: TypeAlias = Mapping[str, Any]
 

@@ -76,3 +76,36 @@ def model_on():
         return ChatOpenRouter(**{**defaults, **kwargs})
 
     return make
+
+
+@pytest.fixture
+def emulate():
+    """Start emulators: `emulate(script, ...)`."""
+    from langchain_openrouter.testing import Emulator
+
+    started: list[Emulator] = []
+
+    def start(*args: Any, **kwargs: Any) -> Emulator:
+        started.append(Emulator(*args, **kwargs))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for emulator in started:
+        emulator.stop()
+
+
+@pytest.fixture
+def browse():
+    """Make browsers, and close their connections."""
+    from browser import Browser
+
+    made = []
+
+    def make(*args, **kwargs):
+        made.append(Browser(*args, **kwargs))
+        return made[-1]
+
+    yield make
+    for browser in made:
+        browser.close()

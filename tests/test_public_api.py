@@ -19,10 +19,11 @@ from langchain_openrouter import errors
 
 PACKAGE = Path(langchain_openrouter.__file__).parent
 LAYERS = [
-    "wire", "_read", "_redact", "errors", "settings", "_keys", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
+    "wire", "_read", "_redact", "_said", "errors", "_links", "settings", "_plain", "_user_key", "_seal",
+    "_pasted", "_pkce", "_place", "_prompt", "_loopback", "oauth", "_keys", "_leak", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
     "_payload",
     "_answer", "_blocks", "_chunk", "_details", "_stream", "_result", "_structured",
-    "_arguments", "chat_models",
+    "_arguments", "_users", "chat_models", "key_store", "middleware",
 ]  # fmt: skip
 
 
@@ -62,6 +63,22 @@ def test_importing_the_package_imports_nothing_else():
     heavy = {"langchain_core", "langchain_openai", "openai", "pydantic", "httpx2", "tiktoken"}
 
     assert not heavy & set(said.stdout.split())
+
+
+def test_the_sign_in_brings_no_model_along():
+    """`login` needs neither the OpenAI SDK nor LangChain's models; a key store is imported apart."""
+    code = "import sys; from langchain_openrouter import login; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(said.stdout.split())
+
+    assert not {"openai", "langchain_openai", "langchain_core.messages", "cryptography"} & modules
+    assert not {"pydantic_settings", "starlette", "vcr", "IPython"} & modules
+
+
+def test_the_testing_package_uses_the_layers_below_it():
+    """And nothing of the package but tests uses it."""
+    for path in PACKAGE.glob("*.py"):
+        assert "langchain_openrouter.testing" not in path.read_text(encoding="utf-8"), path
 
 
 def test_the_tree_of_errors_is_drawn_as_it_is():

@@ -5,43 +5,50 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-from loopback import Reply, stream, whole
-
 from langchain_openrouter import ChatOpenRouter, errors
+from langchain_openrouter.testing import Reply
 from langchain_openrouter.wire import REQUEST_FIELDS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 FENCES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 
 
-def reply(seen):
+def reply(asked):
     """Answer whatever the README asks."""
-    if seen.body.get("stream"):
-        return stream("Red", ".")
-    if "response_format" in seen.body:
-        return Reply(whole('{"city": "Paris", "degrees": 20}'))
-    return Reply(whole("Blue.", message={"reasoning": "Well."}))
+    if asked.body.get("stream"):
+        return "Red."
+    if "response_format" in asked.body or "tools" in asked.body:
+        return None
+    return Reply("Blue.", reasoning="Well.", usage={"cost": 0.0025})
 
 
-@pytest.mark.off_spec("max_price as a number, as the documentation has it")
-def test_every_fence_runs(serve, monkeypatch, tmp_path, capsys):
-    """From the first import to the last answer."""
-    server = serve(reply)
+def test_every_fence_runs(emulate, browse, monkeypatch, tmp_path, capsys):
+    """From the first import to the last answer, the sign-ins through a real page included."""
+    emulator = emulate(reply)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENROUTER_API_KEY", "k")
-    monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("OPENROUTER_API_KEY", "the-operators")
+    monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
+    monkeypatch.setattr("langchain_openrouter._place.reason", lambda **_: None)
+    monkeypatch.setattr("langchain_openrouter.oauth.can_ask", lambda: False)
+    monkeypatch.setattr("webbrowser.open", browse())
     names = {}
     for fence in FENCES:
+        if "callback_address" in fence:
+            names["callback_address"] = browse(follow=False).decide(names["redirect_to"])
         exec(compile(fence, "README.md", "exec"), names)  # noqa: S102 - the README is ours
 
     said = capsys.readouterr().out
     assert "Blue. 0.0025 OpenAI" in said
     assert "Red." in said
     assert "Well." in said
+    assert "not revoked" in said
     assert names["weather"].city == "Paris"
-    assert len(FENCES) >= 8
-    assert server.seen[-1].body["messages"][0]["content"][1]["type"] == "file"
+    assert names["answer"].text.startswith("Blue")
+    assert len(FENCES) >= 12
+    assert emulator.chats[-1].body["messages"][0]["content"][1]["type"] == "file"
+    users = [asked.key for asked in emulator.chats if asked.key in emulator.accounts.keys]
+    assert {"My app", "My script"} <= {emulator.accounts.keys[key].label for key in users}
 
 
 def test_the_collision_is_on_the_first_screen():
@@ -55,7 +62,7 @@ def test_the_collision_is_on_the_first_screen():
 
 def test_every_error_is_in_the_table():
     """And every name in the table exists."""
-    table = set(re.findall(r"`(\w+Error)`", README.partition("## Errors")[2].partition("##")[0]))
+    table = set(re.findall(r"`(\w+Error)`", README))
     ours = {name for name, kind in vars(errors).items()
             if isinstance(kind, type) and issubclass(kind, errors.OpenRouterError)}  # fmt: skip
 

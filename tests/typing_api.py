@@ -8,7 +8,18 @@ from typing import assert_type
 from langchain_core.messages import AIMessage, AIMessageChunk
 from pydantic import SecretStr
 
-from langchain_openrouter import ChatOpenRouter, OpenRouterError, OpenRouterSettings, errors, wire
+from langchain_openrouter import (
+    ChatOpenRouter,
+    OpenRouterError,
+    OpenRouterSettings,
+    PKCELogin,
+    UserKey,
+    errors,
+    login,
+    wire,
+)
+from langchain_openrouter.key_store import KeyStore
+from langchain_openrouter.middleware import PerUserModel
 
 
 async def key() -> str:
@@ -37,6 +48,18 @@ assert_type(model.invoke("x"), AIMessage)
 assert_type(model.stream("x"), Iterator[AIMessageChunk])
 assert_type(model.astream("x"), AsyncIterator[AIMessageChunk])
 assert_type(model.model_copy(update={"openai_api_key": "k"}), ChatOpenRouter)
+
+assert_type(model.for_user("k"), ChatOpenRouter)
+assert_type(model.for_user(UserKey(SecretStr("k")), user=True), ChatOpenRouter)
+model.for_user(key)
+assert_type(ChatOpenRouter.login(model="a/b", mode="headless", temperature=1), ChatOpenRouter)
+assert_type(login(mode="auto", prompt=input, timeout=None, remember=KeyStore()), UserKey)
+started = PKCELogin.start("https://a.org/cb", key_label="A", limit=3)
+assert_type(PKCELogin.unseal(started.seal("s"), ["s", b"t"]), PKCELogin)
+assert_type(started.redeem("code"), UserKey)
+assert_type(started.redeem("code").info().remaining, float | None)
+PerUserModel(KeyStore(), user_id="who")
+PerUserModel(lambda context: context.key)
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
 model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)
