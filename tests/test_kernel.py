@@ -1,0 +1,65 @@
+"""The sign-in in a real Jupyter kernel: a link, a masked prompt, nothing secret in the outputs."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+
+@pytest.fixture
+def kernel(monkeypatch, tmp_path):
+    """Start a kernel and its client."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    manager, client = start_new_kernel(kernel_name="python3")
+    yield client
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+    manager.cleanup_resources()
+
+
+def run(client, code, answer=None):
+    """Run a cell; return its outputs and what it asked for, which `answer(outputs)` answers."""
+    outputs, asked = [], []
+
+    def hear(message):
+        outputs.append(message["content"])
+
+    def stdin(message):
+        asked.append(message["content"])
+        client.input(answer(outputs))
+
+    client.execute_interactive(code, allow_stdin=True, output_hook=hear, stdin_hook=stdin, timeout=60)
+    return outputs, asked
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("call", ["key = login(base_url={url!r})", "key = await alogin(base_url={url!r})"])
+def test_the_login_cell(emulate, browse, kernel, call):
+    """Headless by itself; the code is asked for unseen; the key's display holds no key."""
+    emulator, browser = emulate(any_key=False), browse()
+
+    def answer(outputs):
+        shown = json.dumps([output.get("data") for output in outputs])
+        url = re.search(r"(http://127\S+?)[\\\"]", shown)[1]
+        browser.decide(url)
+        return browser.code()
+
+    run(kernel, "from langchain_openrouter import alogin, login")
+    outputs, asked = run(kernel, call.format(url=emulator.url), answer)
+    links = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+    assert asked[0]["password"] is True
+    assert "Paste the code" in asked[0]["prompt"]
+    assert 'target="_blank"' in links[0]
+    display, _ = run(kernel, "key")
+    info, _ = run(kernel, "key.info()")
+
+    secret = next(iter(emulator.accounts.keys))
+    everything = json.dumps([outputs, display, info], default=str)
+    assert "user_ann" in everything
+    assert "<table>" in json.dumps(info, default=str)
+    assert secret not in everything
+    assert browser.code() not in everything
