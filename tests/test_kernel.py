@@ -32,12 +32,16 @@ def run(client, code, answer=None):
         asked.append(message["content"])
         client.input(answer(outputs))
 
-    client.execute_interactive(code, allow_stdin=True, output_hook=hear, stdin_hook=stdin, timeout=60)
+    client.execute_interactive(
+        code, allow_stdin=True, output_hook=hear, stdin_hook=stdin, timeout=60
+    )
     return outputs, asked
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("call", ["key = login(base_url={url!r})", "key = await alogin(base_url={url!r})"])
+@pytest.mark.parametrize(
+    "call", ["key = login(base_url={url!r})", "key = await alogin(base_url={url!r})"]
+)
 def test_the_login_cell(emulate, browse, kernel, call):
     """Headless by itself; the code is asked for unseen; the key's display holds no key."""
     emulator, browser = emulate(any_key=False), browse()
@@ -50,7 +54,9 @@ def test_the_login_cell(emulate, browse, kernel, call):
 
     run(kernel, "from langchain_openrouter import alogin, login")
     outputs, asked = run(kernel, call.format(url=emulator.url), answer)
-    links = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+    links = [
+        output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})
+    ]
     assert asked[0]["password"] is True
     assert "Paste the code" in asked[0]["prompt"]
     assert 'target="_blank"' in links[0]

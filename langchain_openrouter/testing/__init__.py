@@ -5,19 +5,43 @@ Needs the extra `testing`.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_openrouter.testing.asserts import (
+        assert_no_secrets,
+        assert_prefix_stable,
+        assert_reasoning_returned,
+    )
+    from langchain_openrouter.testing.cassettes import CassetteError, LeakError, use_cassette
     from langchain_openrouter.testing.emulator import Asked, Call, Emulator, Fault, Reply, error
 
-__all__ = ["Asked", "Call", "Emulator", "Fault", "Reply", "error"]
+__all__ = [
+    "Asked",
+    "Call",
+    "CassetteError",
+    "Emulator",
+    "Fault",
+    "LeakError",
+    "Reply",
+    "assert_no_secrets",
+    "assert_prefix_stable",
+    "assert_reasoning_returned",
+    "error",
+    "use_cassette",
+]
+
+_HOMES = {
+    **dict.fromkeys(("Asked", "Call", "Emulator", "Fault", "Reply", "error"), "emulator"),
+    **dict.fromkeys(("CassetteError", "LeakError", "use_cassette"), "cassettes"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: the plugin is loaded by every pytest (PEP 562)."""
+    """Import a name when it is first used: every pytest run loads this package (PEP 562)."""
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from langchain_openrouter.testing import emulator  # noqa: PLC0415 - brings a web server
-
-    return getattr(emulator, name)
+    home = _HOMES.get(name, "asserts")
+    return getattr(import_module(f"langchain_openrouter.testing.{home}"), name)

@@ -81,15 +81,29 @@ def _calls(body: Mapping[str, Any], asked: str) -> list[Call]:
     forced = str_of(dict_of(choice, "function"), "name") if isinstance(choice, dict) else None
     if forced is not None:
         tools = [tool for tool in tools if tool.get("name") == forced]
-    elif choice != "required":
-        if last[0].get("role") != "user":
-            return []
+    elif choice == "required":
+        fresh = [tool for tool in tools if tool.get("name") not in _called(body)] or tools[-1:]
+        tools = [tool for tool in fresh if _meant(tool, asked)] or fresh
+    elif last[0].get("role") != "user":
+        return []
+    else:
         tools = [tool for tool in tools if _meant(tool, asked)]
     many = forced is None and choice != "required" and body.get("parallel_tool_calls") is not False
     return [
         Call(str(tool.get("name")), conforming(tool.get("parameters"), asked))
         for tool in (tools if many else tools[:1])
     ]
+
+
+def _called(body: Mapping[str, Any]) -> set[str | None]:
+    """Return the tools that were called since the user last spoke."""
+    called: set[str | None] = set()
+    for message in dicts_of(body, "messages"):
+        if message.get("role") == "user":
+            called.clear()
+        for call in dicts_of(message, "tool_calls"):
+            called.add(str_of(dict_of(call, "function"), "name"))
+    return called
 
 
 def _meant(tool: Mapping[str, Any], asked: str) -> bool:
