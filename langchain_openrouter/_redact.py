@@ -8,7 +8,7 @@ from typing import Any
 from langchain_openrouter._read import dicts_of, str_of
 
 # Keys of OpenRouter and of the vendors behind it, Bearer tokens and JWTs.
-_KEY = re.compile(r"sk-[\w-]{8,}|eyJ[\w-]+\.[\w.-]+|(?<=Bearer )\S+")
+_KEY = re.compile(r"(?<![A-Za-z0-9])sk-[\w-]{8,}|eyJ[\w-]+\.[\w.-]+|(?<=Bearer )\S+")
 _LIMIT = 600
 _WINDOW = 16
 _SHORTEST = 6  # a shorter line says nothing, and may be a word of any message

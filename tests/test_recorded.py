@@ -139,7 +139,7 @@ def test_reasoning_goes_back(openrouter, how, slug):
     first = ask_streamed(thinker, "Why?", how)
     ask(thinker, [HumanMessage("Why?"), first, HumanMessage("And why that?")], how)
 
-    assert [block["type"] for block in first.content_blocks][0] == "reasoning"
+    assert first.content_blocks[0]["type"] == "reasoning"
     assert_reasoning_returned(openrouter.exchanges)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 # `sk-or-v1-...` in any length (also the service's own shortened form), other vendors' keys, JWTs,
 # and the ids of users and organisations. The emulator's own made-up users are nobody.
 _LOOKS_SECRET = re.compile(
-    r"sk-(?!or-v1-redacted)[A-Za-z0-9_-]{6,}[A-Za-z0-9_.-]*"
+    r"(?<![A-Za-z0-9])sk-(?!or-v1-redacted)[A-Za-z0-9_-]{6,}[A-Za-z0-9_.-]*"
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)?"
     r"|\b(?:user|org)_(?!redacted|emulated|REDACTED)[A-Za-z0-9]{12,}"
     r"|__cf_bm=[^;\s\"]+"
@@ -39,6 +39,7 @@ _PLACEHOLDERS = {
 _PLACEHOLDER = re.compile(
     r"(?:sk-or-v1-|user_)redacted-\d+|redacted-(?:code|verifier|challenge)-\d+"
 )
+_NUMBER = re.compile(rb"(redacted-(?:code-|verifier-|challenge-)?)\d+")
 _SHORTEST = 6  # characters; a shorter value would be replaced in ordinary words
 
 
@@ -90,6 +91,11 @@ class Scrubber:
                     self.note(kind, item)
                 else:
                     self._note_fields(item, sign_in=sign_in)
+
+
+def unnumbered(data: bytes) -> bytes:
+    """Return a body for comparison: which secret was seen first is no matter."""
+    return _NUMBER.sub(rb"\1", data)
 
 
 def secrets_in(text: str, known: Mapping[str, str] | None = None) -> list[str]:

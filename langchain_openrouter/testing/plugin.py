@@ -111,6 +111,7 @@ def _used(
     from langchain_openrouter.testing.cassettes import (  # noqa: PLC0415 - inert until used
         EMULATOR,
         LIVE,
+        CassetteError,
         use_cassette,
     )
 
@@ -124,8 +125,11 @@ def _used(
         os.environ.update(environment)
         origin = LIVE if live else EMULATOR
         cassette = use_cassette(path, record=record, origin=origin, **more)
-        with _loopback_only(blocked=not live), cassette as recording:
-            yield OpenRouter(recording, emulator)
+        try:
+            with _loopback_only(blocked=not live), cassette as recording:
+                yield OpenRouter(recording, emulator)
+        except CassetteError as error:
+            pytest.fail(str(error), pytrace=False)
 
 
 def cassette_path(request: pytest.FixtureRequest) -> Path:
