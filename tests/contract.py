@@ -31,6 +31,28 @@ def _validator() -> Draft202012Validator | None:
 
 
 @cache
+def _answers(name: str) -> Draft202012Validator | None:
+    found = schemas()
+    if not found:
+        return None
+    return Draft202012Validator(
+        {"$ref": f"#/components/schemas/{name}", "components": {"schemas": found}}
+    )
+
+
+def fits(name: str, body: Any) -> list[str]:
+    """Return where a body departs from a schema: the place and the rule, not the values."""
+    validator = _answers(name)
+    if validator is None:
+        return []
+    return [
+        f"{'.'.join('[]' if isinstance(p, int) else str(p) for p in e.absolute_path)}: {e.validator}"
+        + (f" {e.message.rpartition(' is a required')[0]}" if e.validator == "required" else "")
+        for e in validator.iter_errors(body)
+    ]
+
+
+@cache
 def problems(raw: bytes) -> list[str]:
     """Return what the specification has against a request body."""
     validator = _validator()
