@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test lint format clean
+.PHONY: test lint format record clean
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -13,6 +13,10 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
+record: $(STAMP)
+	$(BIN)/python -m pytest tests/test_recorded.py tests/test_standard_recorded.py --openrouter-record=all
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -183,6 +183,7 @@ def test_trap_43_a_leak_deletes_the_file(emulate, path, monkeypatch):
         model(emulator).invoke(f"mine is {KEY}")
     assert not path.exists()
     assert KEY not in str(caught.value)
+    assert httpx2.HTTPTransport.handle_request.__module__ == "httpx2._transports.default"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,13 @@ from langchain_openrouter import (
 )
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
+from langchain_openrouter.testing import (
+    Emulator,
+    Fault,
+    Reply,
+    assert_prefix_stable,
+    use_cassette,
+)
 
 
 async def key() -> str:
@@ -60,6 +67,12 @@ assert_type(started.redeem("code"), UserKey)
 assert_type(started.redeem("code").info().remaining, float | None)
 PerUserModel(KeyStore(), user_id="who")
 PerUserModel(lambda context: context.key)
+
+with Emulator(["one", Reply("two", fault=Fault("cut", after=1)), None]) as emulator:
+    assert_type(emulator.url, str)
+    assert_type(emulator.chats[0].key, str)
+with use_cassette("c.yaml", record="once") as recording:
+    assert_prefix_stable(recording.exchanges)
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
 model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)

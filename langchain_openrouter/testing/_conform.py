@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -111,7 +112,7 @@ class _Value:
         value = value if low is None else max(value, low)
         value = value if high is None else min(value, high)
         step = schema.get("multipleOf")
-        return round(value / step) * step if step else value
+        return math.ceil(value / step) * step if step else value
 
     def _integer(self, schema: dict[str, Any], name: str, depth: int) -> int:
         return round(self._number(schema, name, depth))

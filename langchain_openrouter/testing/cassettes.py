@@ -117,12 +117,15 @@ def use_cassette(
     recorder.register_matcher("json_body", _same_body)
     recorder.register_serializer("readable", Readable)
     today = datetime.now(UTC).date().isoformat()
-    recorder.register_persister(Files(f"{origin}, {today}", scrubber.seen))
+    files = Files(f"{origin}, {today}", scrubber.seen)
+    recorder.register_persister(files)
     with recorder.use_cassette(str(path), serializer="readable") as cassette:
         replaying = cassette.record_mode == RecordMode.NONE
         recording = Recording(cassette, replaying=replaying)
         with _patched(recording, cassette, pieces):
             yield recording
+    if files.failure is not None:
+        raise files.failure
     if recording.failed:
         raise CassetteError(recording.failed[0])
     if replaying and not cassette.all_played:

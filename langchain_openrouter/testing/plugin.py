@@ -93,6 +93,13 @@ def _openrouter_marked(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
+def openrouter_emulator() -> Iterator[Emulator]:
+    """Run an emulator for this test: a server of its own, with nothing recorded."""
+    with _emulated({}) as emulator:
+        yield emulator
+
+
+@pytest.fixture
 def openrouter(request: pytest.FixtureRequest) -> Iterator[OpenRouter]:
     """Replay, or record, the cassette of this test."""
     marker = request.node.get_closest_marker("openrouter")
