@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test lint format record clean
+.PHONY: test lint format record profiles clean
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -17,6 +17,10 @@ lint: $(STAMP)
 # Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
 record: $(STAMP)
 	$(BIN)/python -m pytest tests/test_recorded.py tests/test_standard_recorded.py --openrouter-record=all
+
+# What models can do, from the live list, or from a saved one: make profiles FROM=models.json
+profiles: $(STAMP)
+	$(BIN)/python scripts/profiles.py $(FROM)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from langchain_openrouter.chat_models import ChatOpenRouter
+    from langchain_openrouter.embeddings import OpenRouterEmbeddings
     from langchain_openrouter.errors import OpenRouterError
     from langchain_openrouter.oauth import PKCELogin, UserKey, alogin, login
+    from langchain_openrouter.rerank import OpenRouterRerank
     from langchain_openrouter.settings import OpenRouterSettings
 
 __all__ = [
     "ChatOpenRouter",
+    "OpenRouterEmbeddings",
     "OpenRouterError",
+    "OpenRouterRerank",
     "OpenRouterSettings",
     "PKCELogin",
     "UserKey",
@@ -24,7 +28,9 @@ __all__ = [
 
 _HOMES = {
     "ChatOpenRouter": "langchain_openrouter.chat_models",
+    "OpenRouterEmbeddings": "langchain_openrouter.embeddings",
     "OpenRouterError": "langchain_openrouter.errors",
+    "OpenRouterRerank": "langchain_openrouter.rerank",
     "OpenRouterSettings": "langchain_openrouter.settings",
     "PKCELogin": "langchain_openrouter.oauth",
     "UserKey": "langchain_openrouter.oauth",

@@ -15,18 +15,21 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator, model_valida
 from langchain_openrouter import wire
 from langchain_openrouter._links import BASE_URL
 from langchain_openrouter._payload import FIELD_NAMES
+from langchain_openrouter._profiles import profile_of
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
     VERSION,
-    OpenRouterSettings,
     checked_base_url,
     request_headers,
+    settled,
     unknown_argument,
 )
 
 if TYPE_CHECKING:
     from langchain_core.language_models import ModelProfile
+
+    from langchain_openrouter.settings import OpenRouterSettings
 
 if TYPE_CHECKING:
     Provider = wire.ProviderPreferences | dict[str, Any]
@@ -211,22 +214,7 @@ class Arguments(BaseChatOpenAI):
             if name == cls._SECRET and isinstance(value, str):
                 value = SecretStr(value)  # noqa: PLW2901 - as it is kept
             given[name] = value
-        return cls._settled(given, keyed=cls._SECRET in values)
-
-    @classmethod
-    def _settled(cls, given: dict[str, Any], *, keyed: bool) -> dict[str, Any]:
-        """Fill in what the settings say; a model made from another's fields keeps its no key."""
-        settings = given.pop("settings", None)
-        if settings is not None and not isinstance(settings, OpenRouterSettings):
-            msg = "`settings` must be an OpenRouterSettings"
-            raise ValueError(msg)
-        settings = settings or OpenRouterSettings()
-        for name, field in _SETTINGS.items():
-            if field == cls._SECRET and keyed:
-                continue
-            if given.get(field) is None and not (field == "request_timeout" and field in given):
-                given[field] = getattr(settings, name)
-        return given
+        return settled(given, _SETTINGS, keyless={cls._SECRET} & {*values})
 
     @field_validator("openai_api_base")
     @classmethod
@@ -254,6 +242,8 @@ class Arguments(BaseChatOpenAI):
             msg = "n must be 1 when streaming"
             raise ValueError(msg)
         self._headers(None)
+        if self.__dict__.get("profile", True) is None:
+            del self.__dict__["profile"]
         return self
 
     @model_validator(mode="after")
@@ -262,8 +252,17 @@ class Arguments(BaseChatOpenAI):
         return self
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        """Claim nothing: the parent would look the slug up among OpenAI's own models."""
+        """Leave it to `__getattr__`: most models are never asked for their profile."""
         return None
+
+    if not TYPE_CHECKING:  # a checker takes every name for one that this has
+
+        def __getattr__(self, name: str) -> Any:
+            """Look the profile up when it is first asked for; unknown stays None."""
+            if name != "profile":
+                return super().__getattr__(name)
+            profile = self.__dict__["profile"] = profile_of(self.model_name)
+            return profile
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Keep a key that is assigned as a plain string out of every repr and dump."""

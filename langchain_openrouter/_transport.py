@@ -36,7 +36,7 @@ _AFTER_DONE = 65_536  # bytes read after the end of an answer, so that its conne
 
 
 class Request(NamedTuple):
-    """One POST, but for its key."""
+    """One request, but for its key; a GET has an empty body."""
 
     url: str
     body: bytes
@@ -46,6 +46,9 @@ class Request(NamedTuple):
     query: Mapping[str, Any] | None = None
     client: Any = None
     """The user's own httpx2 client, in place of the shared one."""
+    method: str = "post"
+    base_url: str = ""
+    """The API's, whose site has the page of the key."""
 
 
 class Failure(NamedTuple):
@@ -93,13 +96,13 @@ def timeout_of(timeout: float | tuple[float, ...] | httpx2.Timeout | None) -> An
 def _options(request: Request, key: str) -> FinalRequestOptions:
     """Build the SDK's options."""
     return FinalRequestOptions.construct(
-        method="post",
+        method=request.method,
         url=request.url,
-        headers={**request.headers, "authorization": f"Bearer {key}"},
+        headers={**request.headers, **({"authorization": f"Bearer {key}"} if key else {})},
         params=dict(request.query or {}),
         max_retries=request.max_retries,
         timeout=timeout_of(request.timeout),
-        content=request.body,
+        content=request.body or None,
     )
 
 
@@ -150,8 +153,7 @@ async def apost(request: Request, key: str, *, stream: bool = False) -> httpx2.R
 
 
 def _settings_url(request: Request, key: str) -> str:
-    site = _links.site_of(request.url.removesuffix("/chat/completions"))
-    return _links.settings_url(site, _links.fingerprint_of(key))
+    return _links.settings_url(_links.site_of(request.base_url), _links.fingerprint_of(key))
 
 
 def settings_url_of(got: httpx2.Response | Failure) -> str:

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 
 from langchain_openrouter import _links, _plain
 from langchain_openrouter._read import dict_of, number_of, str_of
+from langchain_openrouter.errors import AuthenticationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_openrouter.errors import OpenRouterError
 
@@ -139,6 +140,26 @@ class UserKey:
             for name, url in (("limit and deletion", self.settings_url), ("logs", self.logs_url))
         )
         return f"<b>OpenRouter key</b> of {user} · <code>**********</code> · {links}"
+
+
+def users_secret(key: UserKey | SecretStr | str | Callable[[], Any]) -> Any:
+    """Return what a user's object keeps: a `SecretStr`, or the callable that is asked.
+
+    Raises:
+        AuthenticationError: There is no key; nobody else's is taken instead.
+    """
+    secret: Any = key.secret if isinstance(key, UserKey) else key
+    if isinstance(secret, str):
+        secret = SecretStr(secret)
+    there = (
+        bool(secret.get_secret_value().strip())
+        if isinstance(secret, SecretStr)
+        else callable(secret)
+    )
+    if not there:
+        msg = "no OpenRouter API key for this user: sign the user in first"
+        raise AuthenticationError(msg)
+    return secret
 
 
 def _info_of(answer: _plain.Answer) -> KeyInfo:

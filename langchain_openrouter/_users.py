@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import SecretStr
-
 from langchain_openrouter import oauth
 from langchain_openrouter._arguments import Arguments
-from langchain_openrouter._user_key import UserKey
-from langchain_openrouter.errors import AuthenticationError
+from langchain_openrouter._user_key import UserKey, users_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydantic import SecretStr
 
     from langchain_openrouter.oauth import SignInWords
 
@@ -44,17 +43,7 @@ class PerUser(Arguments):
             AuthenticationError: There is no key: this model's own is never taken instead.
             ValueError: `user=True` and the key came without an id.
         """
-        secret: Any = key.secret if isinstance(key, UserKey) else key
-        if isinstance(secret, str):
-            secret = SecretStr(secret)
-        if isinstance(secret, SecretStr):
-            if not secret.get_secret_value().strip():
-                secret = None
-        elif not callable(secret):
-            secret = None
-        if secret is None:
-            msg = "no OpenRouter API key for this user: sign the user in first"
-            raise AuthenticationError(msg)
+        secret = users_secret(key)
         if user is True:
             user = key.user_id if isinstance(key, UserKey) else None
             if not user:

@@ -170,6 +170,7 @@ class ChatOpenRouter(PerUser):
         retries = kwargs.get("max_retries")
         return _transport.Request(
             url=f"{self.openai_api_base}/chat/completions",
+            base_url=self.openai_api_base,
             body=_transport.encode(payload),
             headers=self._headers(kwargs.get("extra_headers")),
             timeout=kwargs.get("timeout", self.request_timeout),

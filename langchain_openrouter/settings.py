@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from langchain_openrouter._links import BASE_URL, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 VERSION = version("langchain-openrouter-oauth")
 TIMEOUT = 300.0
@@ -116,6 +116,32 @@ class OpenRouterSettings(BaseSettings):
     @classmethod
     def _check_base_url(cls, value: str) -> str:
         return checked_base_url(value)
+
+
+def settled(
+    given: dict[str, Any], names: Mapping[str, str], *, keyless: Container[str] = ()
+) -> dict[str, Any]:
+    """Fill in what was not given: from `settings`, the environment, or the default.
+
+    Args:
+        given: Arguments by field; a `settings` among them is taken out.
+        names: The field that each setting fills.
+        keyless: Fields that stay as they are: a model made from another's fields, which has no
+            key, gets none.
+
+    Raises:
+        ValueError: `settings` is something else.
+    """
+    settings = given.pop("settings", None)
+    if settings is not None and not isinstance(settings, OpenRouterSettings):
+        msg = "`settings` must be an OpenRouterSettings"
+        raise ValueError(msg)
+    settings = settings or OpenRouterSettings()
+    for name, field in names.items():
+        waits_for_ever = name == "timeout" and field in given
+        if given.get(field) is None and field not in keyless and not waits_for_ever:
+            given[field] = getattr(settings, name)
+    return given
 
 
 def checked_base_url(url: str) -> str:

@@ -19,11 +19,11 @@ from langchain_openrouter import errors
 
 PACKAGE = Path(langchain_openrouter.__file__).parent
 LAYERS = [
-    "wire", "_read", "_redact", "_said", "errors", "_links", "settings", "_plain", "_user_key", "_seal",
+    "wire", "_read", "_redact", "_said", "errors", "_links", "settings", "_plain", "_user_key", "_seal", "_profiles",
     "_pasted", "_pkce", "_place", "_prompt", "_loopback", "oauth", "_keys", "_leak", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
     "_payload",
     "_answer", "_blocks", "_chunk", "_details", "_stream", "_result", "_structured",
-    "_arguments", "_users", "chat_models", "key_store", "middleware",
+    "_arguments", "_users", "chat_models", "_endpoint", "embeddings", "rerank", "catalog", "key_store", "middleware",
 ]  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from pydantic import SecretStr
 
 from langchain_openrouter import (
     ChatOpenRouter,
+    OpenRouterEmbeddings,
     OpenRouterError,
+    OpenRouterRerank,
     OpenRouterSettings,
     PKCELogin,
     UserKey,
@@ -18,6 +20,7 @@ from langchain_openrouter import (
     login,
     wire,
 )
+from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
 from langchain_openrouter.testing import (
@@ -73,6 +76,13 @@ with Emulator(["one", Reply("two", fault=Fault("cut", after=1)), None]) as emula
     assert_type(emulator.chats[0].key, str)
 with use_cassette("c.yaml", record="once") as recording:
     assert_prefix_stable(recording.exchanges)
+
+assert_type(OpenRouterEmbeddings(model="a/b").for_user("k").embed_query("x"), list[float])
+assert_type(OpenRouterEmbeddings(model="a/b").embed(["x"]).cost, float | None)
+assert_type(OpenRouterRerank(model="a/b", top_n=1).rerank("q", ["d"]).ranked[0].score, float)
+assert_type(Catalog().models(q="x")[0].prompt_price, float | None)
+assert_type(Catalog().check(model), list[str])
+assert_type(Catalog().estimate(model, "x").cost, float)
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
 model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)

@@ -1,0 +1,183 @@
+"""`OpenRouterRerank`: documents in the order of their relevance, for LangChain's retrievers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import Field
+
+from langchain_openrouter import errors
+from langchain_openrouter._endpoint import Endpoint
+from langchain_openrouter._read import count_of, dict_of, dicts_of, number_of, str_of
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import Callbacks
+
+    from langchain_openrouter import wire
+
+    Provider = wire.ProviderPreferences | dict[str, Any]
+else:  # pydantic would drop the keys that a TypedDict does not name
+    Provider = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """One document's place."""
+
+    index: int
+    """Where it stood among those that were sent."""
+    score: float
+    """Relevance, as the model gives it; comparable within one answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResult:
+    """Documents in the order of their relevance, and what it cost."""
+
+    ranked: list[Ranked]
+    usage: dict[str, Any] = field(default_factory=dict)
+    """As sent: `search_units`, `total_tokens`, `cost`."""
+    cost: float | None = None
+    """USD."""
+    model_name: str | None = None
+    provider: str | None = None
+    id: str | None = None
+
+
+class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
+    """Rerank with any rerank model on OpenRouter.
+
+    Example:
+        ```python
+        from langchain_openrouter import OpenRouterRerank
+
+        rerank = OpenRouterRerank(model="cohere/rerank-v3.5", top_n=3)
+        best = rerank.compress_documents(documents, "Why is the sky blue?")
+        ```
+
+    See https://openrouter.ai/docs/api-reference/rerank.
+    """
+
+    model: str
+    """Slug."""
+    top_n: int | None = Field(default=None, ge=1)
+    """How many documents come back; None is all."""
+    openrouter_provider: Provider | None = None
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the body."""
+
+    def rerank(
+        self, query: str, documents: Sequence[Any], *, top_n: int | None = None
+    ) -> RerankResult:
+        """Return the order of documents, best first.
+
+        Args:
+            query: What they shall be relevant for.
+            documents: Texts, LangChain documents, or `{"text": ..., "image": ...}`.
+            top_n: In place of the object's own.
+
+        Raises:
+            OpenRouterError: As with chat.
+        """
+        texts = [_wired(document) for document in documents]
+        if not texts:
+            return RerankResult([])
+        body = self._body(query, texts, top_n)
+        return _read(self._post("/rerank", body, said=_said(query, texts)), len(texts))
+
+    async def arerank(
+        self, query: str, documents: Sequence[Any], *, top_n: int | None = None
+    ) -> RerankResult:
+        """Return like `rerank`."""
+        texts = [_wired(document) for document in documents]
+        if not texts:
+            return RerankResult([])
+        body = self._body(query, texts, top_n)
+        return _read(await self._apost("/rerank", body, said=_said(query, texts)), len(texts))
+
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """Return copies of the best documents, with `relevance_score` in their metadata."""
+        del callbacks
+        return _scored(documents, self.rerank(query, documents))
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """Return like `compress_documents`."""
+        del callbacks
+        return _scored(documents, await self.arerank(query, documents))
+
+    def _body(self, query: str, documents: list[Any], top_n: int | None) -> dict[str, Any]:
+        body = {
+            "model": self.model,
+            "query": query,
+            "documents": documents,
+            "top_n": top_n or self.top_n,
+            "provider": self.openrouter_provider,
+            **self.model_kwargs,
+        }
+        return {name: value for name, value in body.items() if value is not None}
+
+
+def _wired(document: Any) -> Any:
+    """Return a document by its wire form.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if isinstance(document, Document):
+        return document.page_content
+    if isinstance(document, str):
+        return document
+    if isinstance(document, Mapping):
+        return dict(document)
+    msg = f"a document is a text, a Document or a mapping, not {type(document).__name__}"
+    raise TypeError(msg)
+
+
+def _said(query: str, documents: list[Any]) -> str:
+    return "\n".join([query, *(one for one in documents if isinstance(one, str))])
+
+
+def _read(answer: dict[str, Any], count: int) -> RerankResult:
+    """Read an answer.
+
+    Raises:
+        UpstreamError: It holds no results.
+    """
+    rows = answer.get("results")
+    if not isinstance(rows, list):
+        told = {"message": "the answer holds no results"}
+        raise errors.from_body(told, generation_id=str_of(answer, "id"))
+    ranked = [
+        Ranked(index, score)
+        for row in dicts_of(answer, "results")
+        if (index := count_of(row, "index")) is not None
+        and 0 <= index < count
+        and (score := number_of(row, "relevance_score")) is not None
+    ]
+    usage = dict_of(answer, "usage") or {}
+    return RerankResult(
+        ranked,
+        usage,
+        number_of(usage, "cost"),
+        str_of(answer, "model"),
+        str_of(answer, "provider"),
+        str_of(answer, "id"),
+    )
+
+
+def _scored(documents: Sequence[Document], result: RerankResult) -> list[Document]:
+    return [
+        Document(
+            page_content=documents[one.index].page_content,
+            metadata={**documents[one.index].metadata, "relevance_score": one.score},
+            id=documents[one.index].id,
+        )
+        for one in result.ranked
+    ]
