@@ -4,7 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test lint format record profiles clean
+.PHONY: demo test lint format record profiles clean
+
+# On the emulator; with OPENROUTER_API_KEY set, live.
+demo: $(STAMP)
+	@$(BIN)/python -m langchain_openrouter demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -29,7 +33,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[agents,keyring,testing]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[agents,cli,keyring,testing]" --group dev
 	touch $@
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_openrouter import oauth
@@ -63,6 +64,18 @@ class PerUser(Arguments):
         put(copy, "__pydantic_extra__", None)
         put(copy, "__pydantic_private__", None)
         return copy
+
+    def _repr_html_(self) -> str:
+        """Show a notebook which model this is and where it runs; nothing of the key."""
+        rows = {"model": self.model_name, "at": self.openai_api_base,
+                "key": "**********" if self.openai_api_key else "none"}  # fmt: skip
+        for name, value in self._default_params.items():
+            if name != "model" and value not in (None, False):
+                rows[name] = str(value)
+        cells = "".join(
+            f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in rows.items()
+        )
+        return f"<table>{cells}</table>"
 
     @classmethod
     def login(cls, *, model: str, login_timeout: float | None = 300.0, **kwargs: Any) -> Self:

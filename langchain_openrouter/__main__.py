@@ -1,0 +1,22 @@
+"""`python -m langchain_openrouter`, and the command `langchain-openrouter`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line, or say how to get it."""
+    try:
+        import rich  # noqa: F401, PLC0415 - an extra
+        import typer  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        sys.stderr.write("The command line: pip install 'langchain-openrouter-oauth[cli]'\n")
+        sys.exit(1)
+    from langchain_openrouter import _cli  # noqa: PLC0415 - needs the extra
+
+    _cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""The commands: login, logout, whoami, models, chat, demo. Needs the extra `cli`.
+
+Exit codes: 0 done, 1 OpenRouter or the network said no, 2 wrong words, 3 no key, 4 no sign-in,
+130 interrupted. Errors go to the standard error, in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from langchain_openrouter import errors, oauth
+from langchain_openrouter.settings import OpenRouterSettings
+
+if TYPE_CHECKING:
+    from langchain_openrouter.key_store import KeyStore
+
+app = typer.Typer(
+    name="langchain-openrouter",
+    help="OpenRouter from the command line.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+FAILED, NO_KEY, NO_SIGN_IN, INTERRUPTED = 1, 3, 4, 130
+
+
+class Remember(StrEnum):
+    """Where a key is kept."""
+
+    KEYRING = "keyring"
+    FILE = "file"
+
+
+class Mode(StrEnum):
+    """How the code comes back."""
+
+    AUTO = "auto"
+    LOOPBACK = "loopback"
+    HEADLESS = "headless"
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=True)
+
+
+def _err() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; turn every ending into an exit code and, at most, a line."""
+    try:
+        code = app(standalone_mode=False)  # typer makes an interrupt a code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except errors.SignInError as error:
+        _end(error, NO_SIGN_IN)
+    except errors.AuthenticationError as error:
+        _end(error, NO_KEY if error.code is None else FAILED)
+    except (errors.OpenRouterError, ValueError) as error:
+        _end(error, FAILED)
+    except Exception as error:
+        show: Any = getattr(error, "show", None)  # wrong words: an error of click's
+        if show is None:
+            raise
+        show()
+        code = getattr(error, "exit_code", 2)
+    if code == INTERRUPTED:
+        _err().print("interrupted")
+    sys.exit(code or 0)
+
+
+def _end(error: Exception, code: int) -> None:
+    _err().print(str(error), markup=False)
+    sys.exit(code)
+
+
+# --- the key ----------------------------------------------------------------------------------
+
+
+def _store(where: Remember) -> KeyStore:
+    from langchain_openrouter.key_store import KeyStore  # noqa: PLC0415 - slow to import
+
+    return KeyStore.keyring() if where is Remember.KEYRING else KeyStore.file()
+
+
+def _kept() -> tuple[oauth.UserKey, KeyStore | None] | None:
+    """Return the key of the environment, else the one that is kept, and where."""
+    settings = OpenRouterSettings()
+    if settings.api_key is not None:
+        return oauth.UserKey(settings.api_key, None, settings.base_url), None
+    for where in Remember:
+        try:
+            store = _store(where)
+        except errors.KeyStoreError:
+            continue
+        key = store.get("default")
+        if key is not None and key.base_url == settings.base_url:
+            return key, store
+    return None
+
+
+def _key() -> oauth.UserKey:
+    found = _kept()
+    if found is None:
+        msg = "no key: set OPENROUTER_API_KEY, or `langchain-openrouter login --remember file`"
+        raise errors.AuthenticationError(msg)
+    return found[0]
+
+
+@app.command()
+def login(  # noqa: PLR0913 - the words of a sign-in
+    mode: Annotated[Mode, typer.Option(help="How the code comes back.")] = Mode.AUTO,
+    remember: Annotated[Remember | None, typer.Option(help="Keep the key here.")] = None,
+    label: Annotated[str | None, typer.Option(help="The key's name in the account.")] = None,
+    limit: Annotated[float | None, typer.Option(help="What the key may spend, USD.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds.")] = 300.0,
+    *,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Sign in with OpenRouter."""
+    key = oauth.login(
+        mode=mode.value, open_browser=browser, timeout=timeout, key_label=label, limit=limit,
+        remember=None if remember is None else _store(remember),
+    )  # fmt: skip
+    _out().print(f"Signed in as {key.user_id or 'somebody'}.", markup=False)
+    if remember is None:
+        _out().print("The key is forgotten now: `--remember file` or `keyring` keeps it.")
+    _show(key)
+
+
+@app.command()
+def logout() -> None:
+    """Forget the key that is kept here."""
+    kept = False
+    for where in Remember:
+        try:
+            store = _store(where)
+        except errors.KeyStoreError:
+            continue
+        kept = kept or store.get("default") is not None
+        if store.get("default") is not None:
+            oauth.logout(store)
+    if not kept:
+        _out().print("Nobody was signed in here.")
+    if os.environ.get("OPENROUTER_API_KEY"):
+        _out().print("OPENROUTER_API_KEY is set, and is used all the same.")
+
+
+@app.command()
+def whoami(*, as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False) -> None:
+    """Tell whose key is used, what it may spend, and where it is managed."""
+    _show(_key(), as_json=as_json)
+
+
+def _show(key: oauth.UserKey, *, as_json: bool = False) -> None:
+    info = key.info()
+    told = {
+        "user_id": key.user_id, "label": info.label, "limit": info.limit,
+        "remaining": info.remaining, "reset": info.reset, "usage": info.usage,
+        "free_tier": info.is_free_tier, "expires_at": info.expires_at,
+        "fingerprint": key.fingerprint, "settings_url": key.settings_url, "logs_url": key.logs_url,
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(told))  # noqa: T201 - for a script
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in told.items():
+        if value is not None:
+            table.add_row(name.replace("_", " "), str(value))
+    _out().print(table)
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+@app.command()
+def models(  # noqa: PLR0913 - each is a filter
+    search: Annotated[str | None, typer.Argument(help="Words in the name or slug.")] = None,
+    supports: Annotated[list[str] | None, typer.Option(help="A parameter, as tools.")] = None,
+    input_: Annotated[list[str] | None, typer.Option("--input", help="image, file, ...")] = None,
+    max_price: Annotated[float | None, typer.Option(help="USD a million prompt tokens.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, at the most.", min=1)] = 30,
+    *,
+    free: Annotated[bool, typer.Option("--free", help="Those that cost nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, all fields as sent.")] = False,
+) -> None:
+    """List models."""
+    from langchain_openrouter.catalog import Catalog  # noqa: PLC0415 - slow to import
+
+    words = (search or "").lower().split()
+    found = [
+        model
+        for model in Catalog().models()
+        if all(word in f"{model.id} {model.name}".lower() for word in words)
+        and set(supports or ()) <= set(model.supported_parameters)
+        and set(input_ or ()) <= set(model.input_modalities)
+        and (not free or model.is_free)
+        and (max_price is None or (model.prompt_price or 0) * 1e6 <= max_price)
+    ]
+    if as_json:
+        print(json.dumps([dict(model.data) for model in found[:limit]]))  # noqa: T201 - for a script
+        return
+    table = Table("model", "context", "in $/M", "out $/M", "takes")
+    for model in found[:limit]:
+        table.add_row(
+            model.id, f"{model.context_length or ''}", _per_million(model.prompt_price),
+            _per_million(model.completion_price), ", ".join(model.input_modalities),
+        )  # fmt: skip
+    _out().print(table)
+    if len(found) > limit:
+        _out().print(f"{len(found) - limit} more: narrow the search, or raise --limit.")
+
+
+def _per_million(price: float | None) -> str:
+    return "" if price is None else f"{price * 1e6:g}"
+
+
+# --- chat -------------------------------------------------------------------------------------
+
+
+@app.command()
+def chat(
+    prompt: Annotated[list[str] | None, typer.Argument(help="The question.")] = None,
+    model: Annotated[str, typer.Option(help="Slug.")] = "openai/gpt-4o-mini",
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    reasoning: Annotated[str | None, typer.Option(help="low, medium, high, ...")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
+) -> None:
+    """Ask a model; what is piped in belongs to the question. Without one, talk line by line."""
+    from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow to import
+
+    key = _key()
+    effort = {"effort": reasoning} if reasoning else None
+    asked = ChatOpenRouter(model=model, base_url=key.base_url, reasoning=effort).for_user(key)
+    messages: list[Any] = [("system", system)] if system else []
+    piped = "" if sys.stdin.isatty() else sys.stdin.read()
+    question = "\n\n".join(filter(None, [" ".join(prompt or ()), piped.strip()]))
+    if question:
+        _answer(asked, [*messages, ("user", question)], as_json=as_json)
+        return
+    if not sys.stdin.isatty():
+        msg = "nothing was asked"
+        raise ValueError(msg)
+    while line := _line():
+        messages.append(("user", line))
+        messages.append(_answer(asked, messages, as_json=as_json))
+
+
+def _line() -> str:
+    try:
+        return input("> ").strip()
+    except EOFError:
+        return ""
+
+
+def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
+    """Stream an answer: text to the standard output, all else, dim, to the standard error."""
+    out, err = _out(), _err()
+    whole, thought_last = None, False
+    for chunk in model.stream(messages):
+        whole = chunk if whole is None else whole + chunk
+        if as_json:
+            continue
+        if thought := chunk.additional_kwargs.get("reasoning_content"):
+            err.print(thought, style="dim", end="", markup=False)
+            thought_last = True
+        elif chunk.text:
+            if thought_last:
+                err.print()
+                thought_last = False
+            out.print(chunk.text, end="", markup=False)
+    assert whole is not None  # noqa: S101 - a stream has a chunk, or has raised
+    said = whole.response_metadata
+    if as_json:
+        print(json.dumps({"text": whole.text, "usage": whole.usage_metadata, **said}, default=str))  # noqa: T201 - for a script
+        return whole
+    out.print()
+    cost = said.get("cost")
+    told = [said.get("provider"), said.get("model_name"), None if cost is None else f"${cost:.6f}"]
+    err.print(" · ".join(str(one) for one in told if one), style="dim", markup=False)
+    return whole
+
+
+@app.command()
+def demo() -> None:
+    """Sign in, stream, run a chain and an agent: on the emulator, or live with a key."""
+    from langchain_openrouter import _demo  # noqa: PLC0415 - slow to import
+
+    _demo.run(_out())

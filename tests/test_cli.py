@@ -1,0 +1,240 @@
+"""The command line through a pseudo-terminal and through pipes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from test_oauth import Terminal, closed, query_of, urlsplit
+
+from langchain_openrouter.key_store import KeyStore
+from langchain_openrouter.testing import error
+
+
+@pytest.fixture
+def shell(tmp_path, emulate, monkeypatch):
+    """Run commands against an emulator, with a home of their own."""
+    emulator = emulate(any_key=False)
+    monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words, stdin="", code=0, **more):
+        done = subprocess.run(
+            [sys.executable, "-m", "langchain_openrouter", *words], input=stdin, capture_output=True, text=True,
+            timeout=60, check=False, env={**os.environ, **more}, start_new_session=True,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    run.emulator = emulator
+    run.keys = KeyStore.file(tmp_path / "data" / "langchain-openrouter")
+    run.key = emulator.accounts.add_key(user_id="user_ann", label="Ann's", limit=5.0).secret
+    return run
+
+
+@pytest.fixture
+def terminal():
+    """Start commands at pseudo-terminals."""
+    started = []
+
+    def start(*words):
+        script = f"import sys; sys.argv = {['langchain-openrouter', *words]!r}; from langchain_openrouter.__main__ import main; main()"
+        started.append(Terminal(script))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
+def test_login_by_paste_keeps_the_key(shell, browse, terminal):
+    """The code is not shown; the key is kept in a file and used by the next command."""
+    browser = browse()
+    term = terminal(
+        "login", "--mode", "headless", "--remember", "file", "--label", "CLI", "--limit", "2"
+    )
+    url = term.until(r"\n?(http://\S+)\n")[1]
+    term.until("Paste the code")
+    browser.decide(url)
+    term.type(browser.code())
+    term.until("Signed in as user_ann")
+    term.until(r"remaining\s+2.0")
+
+    assert browser.code() not in term.said
+    assert "sk-or" not in term.said
+    told = json.loads(shell("whoami", "--json").stdout)
+    assert (told["user_id"], told["label"], told["remaining"]) == ("user_ann", "CLI", 2.0)
+    assert "revoked" in shell("logout").stdout
+    assert "login --remember" in shell("whoami", code=3).stderr
+
+
+def test_login_by_loopback(shell, browse, terminal):
+    """The browser comes back; without --remember nothing is kept."""
+    term = terminal("login", "--mode", "loopback", "--no-browser")
+    url = term.until(r"\n?(http://\S+)\n")[1]
+    term.until("Paste the code")
+    browse().decide(url)
+    term.until("Signed in as user_ann")
+    term.until("forgotten now")
+
+    assert closed(urlsplit(query_of(url)["callback_url"]).port)
+    assert shell("whoami", code=3)
+
+
+def test_a_wrong_code_and_a_denial(shell, browse):
+    """Exit code 4, one line."""
+    words = ("login", "--mode", "headless", "--no-browser")
+    wrong = shell(*words, stdin="wrong\n", code=4)
+    denied = shell(*words, stdin="error=access_denied\n", code=4)
+
+    assert wrong.stderr.strip() == "the code is wrong, or was used before - begin a new sign-in"
+    assert "denied" in denied.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("login", "--mode", "headless"), ("login", "--mode", "loopback", "--no-browser"), ("chat",)],
+)
+def test_ctrl_c_is_clean(shell, terminal, monkeypatch, words):
+    """One word, no traceback, 130."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", shell.key)
+    term = terminal(*words)
+    term.until("> " if words == ("chat",) else "Paste the code")
+    os.write(term.fd, b"\x03")
+    term.until("interrupted")
+    os.close(term.fd)
+    _, status = os.waitpid(term.pid, 0)
+    term.close = lambda: None
+
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert "Traceback" not in term.said
+
+
+def test_no_key_says_how_to_get_one(shell):
+    """Exit code 3."""
+    assert "OPENROUTER_API_KEY" in shell("chat", "hi", code=3).stderr
+    assert "OPENROUTER_API_KEY" in shell("whoami", code=3).stderr
+    assert "Nobody" in shell("logout").stdout
+
+
+def test_whoami(shell):
+    """Label, limit, usage, links; never the key."""
+    said = shell("whoami", OPENROUTER_API_KEY=shell.key)
+
+    assert re.search(r"label\s+Ann's", said.stdout)
+    assert f"{shell.emulator.site}/keys/" in said.stdout
+    assert shell.key not in said.stdout + said.stderr
+    assert "401" in shell("whoami", OPENROUTER_API_KEY="sk-or-unknown", code=1).stderr
+
+
+def test_models(shell):
+    """Searched, filtered, as a table and as JSON; no key is needed."""
+    assert "openai/gpt-4o-mini" in shell("models").stdout
+    slugs = [row["id"] for row in json.loads(shell("models", "claude", "--json").stdout)]
+    assert slugs == ["anthropic/claude-sonnet-4.6"]
+    cheap = json.loads(
+        shell(
+            "models", "--supports", "tools", "--input", "image", "--max-price", "0.2", "--json"
+        ).stdout
+    )
+    assert [row["id"] for row in cheap] == ["openai/gpt-4o-mini"]
+    assert [row["id"] for row in json.loads(shell("models", "--free", "--json").stdout)] == [
+        "deepseek/deepseek-chat:free"
+    ]
+    assert "more" in shell("models", "--limit", "1").stdout
+
+
+def test_chat(shell):
+    """The answer alone on the standard output; reasoning, cost and provider beside it."""
+    said = shell(
+        "chat",
+        "Hello",
+        "there",
+        "--reasoning",
+        "high",
+        "--model",
+        "anthropic/claude-sonnet-4.6",
+        OPENROUTER_API_KEY=shell.key,
+    )
+
+    assert said.stdout.startswith("Hello! I am the emulator")
+    assert "The user asks" in said.stderr
+    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.0000\d+", said.stderr)
+    piped = shell(
+        "chat",
+        "Sum up:",
+        "--system",
+        "Be brief",
+        "--json",
+        stdin="a long text\n",
+        OPENROUTER_API_KEY=shell.key,
+    )
+    told = json.loads(piped.stdout)
+    assert told["cost"] > 0
+    assert shell.emulator.chats[-1].body["messages"] == [
+        {"role": "system", "content": "Be brief"}, {"role": "user", "content": "Sum up:\n\na long text"},
+    ]  # fmt: skip
+    assert "nothing was asked" in shell("chat", OPENROUTER_API_KEY=shell.key, code=1).stderr
+
+
+def test_a_conversation_at_the_terminal(shell, terminal, monkeypatch):
+    """Line by line, each with what was said before; Ctrl-D ends it."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", shell.key)
+    term = terminal("chat")
+    term.until("> ")
+    term.type("Hello")
+    term.until(r"Hello![\s\S]*\$0\.[\s\S]*> ")
+    term.type("And you?")
+    term.until(r"And you\?”[\s\S]*> ")
+    os.write(term.fd, b"\x04")
+
+    assert [m["role"] for m in shell.emulator.chats[-1].body["messages"]] == [
+        "user",
+        "assistant",
+        "user",
+    ]
+
+
+def test_errors_are_one_line(shell):
+    """Exit code 1; wrong words are 2."""
+    shell.emulator.script(lambda _: error("no_endpoints"))
+    failed = shell("chat", "hi", OPENROUTER_API_KEY=shell.key, code=1)
+
+    assert failed.stderr.count("\n") == 1
+    assert failed.stderr.startswith("404")
+    assert "No such command" in shell("sing", code=2).stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_the_demo_runs_offline(shell):
+    """Signs in, streams, runs a chain and an agent, tells what it used."""
+    said = shell("demo", OPENROUTER_BASE_URL="").stdout
+
+    for part in (
+        "Signed in",
+        "I am the emulator",
+        "calls get_weather({'city': 'Paris'})",
+        "20 degrees",
+        "anthropic/claude-sonnet-4.6",
+    ):
+        assert part in said
+
+
+def test_without_the_extra_it_says_how_to_get_it(shell):
+    """In place of an ImportError."""
+    code = (
+        "import sys; sys.modules['typer'] = None; sys.argv = ['x', 'whoami'];"
+        "from langchain_openrouter.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "pip install 'langchain-openrouter-oauth[cli]'" in done.stderr
