@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format record profiles clean
+.PHONY: demo test lint format record profiles notebooks clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -25,6 +25,10 @@ record: $(STAMP)
 # What models can do, from the live list, or from a saved one: make profiles FROM=models.json
 profiles: $(STAMP)
 	$(BIN)/python scripts/profiles.py $(FROM)
+
+# The notebooks anew: recorded against the emulator, their outputs from a replay.
+notebooks: $(STAMP)
+	$(BIN)/python tests/notebooks.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -16,8 +16,8 @@ from urllib.parse import urlencode, urljoin
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 
-from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter.callbacks import get_openrouter_callback
+from langchain_openrouter.chat_models import ChatOpenRouter
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -110,9 +110,8 @@ def test_ctrl_c_is_clean(shell, terminal, monkeypatch, words):
     term.until("> " if words == ("chat",) else "Paste the code")
     os.write(term.fd, b"\x03")
     term.until("interrupted")
-    os.close(term.fd)
     _, status = os.waitpid(term.pid, 0)
-    term.close = lambda: None
+    term.close = lambda: os.close(term.fd)
 
     assert os.waitstatus_to_exitcode(status) == 130
     assert "Traceback" not in term.said

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,11 +17,15 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command")
     serve = commands.add_parser("serve", help="run the emulator (the default)")
     serve.add_argument("--port", type=int, default=8787)
+    run = commands.add_parser("run", help="run a command with an emulator beside it")
+    run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
     lint = commands.add_parser("lint", help="look for secrets and faults in cassettes")
     lint.add_argument("paths", nargs="+", type=Path)
     given = parser.parse_args(arguments)
     if given.command == "lint":
         return _lint(given.paths)
+    if given.command == "run":
+        return _run(given.words)
     return _serve(getattr(given, "port", 8787))
 
 
@@ -35,6 +41,14 @@ def _lint(paths: list[Path]) -> int:
         print(f"{file}: {problem}")  # noqa: T201 - a command line
     print(f"{len(files)} cassettes, {len(found)} problems")  # noqa: T201 - a command line
     return 1 if found else 0
+
+
+def _run(words: list[str]) -> int:
+    from langchain_openrouter.testing.emulator import Emulator  # noqa: PLC0415 - `lint` needs none
+
+    with Emulator() as emulator:
+        here = {"OPENROUTER_BASE_URL": emulator.url, "OPENROUTER_API_KEY": "emulated"}
+        return subprocess.run(words, env={**os.environ, **here}, check=False).returncode  # noqa: S603 - the user's own command
 
 
 def _serve(port: int) -> int:
