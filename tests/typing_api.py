@@ -20,6 +20,7 @@ from langchain_openrouter import (
     login,
     wire,
 )
+from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
@@ -83,6 +84,10 @@ assert_type(OpenRouterRerank(model="a/b", top_n=1).rerank("q", ["d"]).ranked[0].
 assert_type(Catalog().models(q="x")[0].prompt_price, float | None)
 assert_type(Catalog().check(model), list[str])
 assert_type(Catalog().estimate(model, "x").cost, float)
+
+with get_openrouter_callback() as used:
+    assert_type(used.cost, float)
+    assert_type(used.by_user()["ann"].total_tokens, int)
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
 model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)
