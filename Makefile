@@ -37,7 +37,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[agents,cli,keyring,testing]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[agents,cli,keyring,testing,web]" --group dev
 	touch $@
 
 clean:

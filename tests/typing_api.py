@@ -7,6 +7,9 @@ from typing import assert_type
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from pydantic import SecretStr
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.routing import Router
 
 from langchain_openrouter import (
     ChatOpenRouter,
@@ -31,6 +34,7 @@ from langchain_openrouter.testing import (
     assert_prefix_stable,
     use_cassette,
 )
+from langchain_openrouter.web import RedisStore, SignIn, Visitor, events_response
 
 
 async def key() -> str:
@@ -88,6 +92,18 @@ assert_type(Catalog().estimate(model, "x").cost, float)
 with get_openrouter_callback() as used:
     assert_type(used.cost, float)
     assert_type(used.by_user()["ann"].total_tokens, int)
+
+sign_in = SignIn(secret=["new", b"old"], store=RedisStore("redis://h"), on_event=print)
+assert_type(sign_in.router, Router)
+
+
+async def route() -> None:
+    """Do what a route of a web app does."""
+    request = Request({"type": "http"})
+    assert_type(await sign_in.user_model(model)(request), ChatOpenRouter)
+    assert_type(await sign_in.visitor(request), Visitor | None)
+    assert_type(events_response(model, "x"), StreamingResponse)
+
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
 model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)
