@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format record profiles notebooks clean
+.PHONY: demo test lint format record profiles notebooks bench soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -30,6 +30,14 @@ profiles: $(STAMP)
 notebooks: $(STAMP)
 	$(BIN)/python tests/notebooks.py
 
+# This package beside its peers, each in an environment of its own: some 15 minutes.
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+# A hundred users at once for ten minutes: memory, connections, tasks and threads stay flat.
+soak: $(STAMP)
+	$(BIN)/python tests/benchmarks/soak.py $(ARGS)
+
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -41,4 +49,4 @@ $(STAMP): pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

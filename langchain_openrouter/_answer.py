@@ -222,9 +222,12 @@ def content_of(raw: Any) -> tuple[str | list[str | dict[str, Any]], list[dict[st
 
 def reasoning_text(details: list[Any] | None) -> str:
     """Return the readable text of reasoning details."""
-    return "".join(
-        str_of(detail, "text") or str_of(detail, "summary") or "" for detail in details or ()
-    )
+    return "".join(map(detail_text, details or ()))
+
+
+def detail_text(detail: Any) -> str:
+    """Return the readable text of one reasoning detail."""
+    return str_of(detail, "text") or str_of(detail, "summary") or ""
 
 
 def extras_of(message: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ on half an argument. This chunk reads the arguments strictly once the last chunk
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -17,6 +18,11 @@ from langchain_openrouter._answer import CUT_CALL, arguments_of, is_cut
 
 if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall, ToolCall
+    from langchain_core.messages.tool import ToolCallChunk
+    from langchain_core.outputs import ChatGenerationChunk
+
+
+THOUGHT = "reasoning_content"
 
 
 class _BuildsMessage:
@@ -41,6 +47,13 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
     # Slots, since private attributes of pydantic cost half as much as the chunk itself.
     __slots__ = ("detail", "tail")
 
+    def __add__(self, other: Any) -> Any:
+        """Add up; many chunks at once cost their size, however long what they add up to."""
+        if isinstance(other, list) and all(isinstance(one, AIMessageChunk) for one in other):
+            first, *rest = _condensed([self, *other])
+            return AIMessageChunk.__add__(first, rest)
+        return super().__add__(other)
+
     @classmethod
     def lc_id(cls) -> list[str]:
         """Serialise as core's own chunk, which any LangChain can load."""
@@ -52,9 +65,7 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
 
         A piece from the middle of some arguments is not worth parsing.
         """
-        if self.chunk_position != "last" and any(
-            call["args"] and call["args"].lstrip()[:1] != "{" for call in self.tool_call_chunks
-        ):
+        if self.chunk_position != "last" and any(map(is_middle, self.tool_call_chunks)):
             return self
         AIMessageChunk.init_tool_calls(self)  # type: ignore[operator]
         if self.chunk_position != "last" or not self.tool_call_chunks:
@@ -89,3 +100,117 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
                 and block.get("id") == broken["id"]
             ):
                 self.content[place] = dict(broken)
+
+
+def is_middle(call: ToolCallChunk) -> bool:
+    """Tell whether a piece is from the middle of some arguments, which nobody can parse."""
+    return bool(call["args"]) and call["args"].lstrip()[:1] != "{"  # type: ignore[union-attr]
+
+
+def pattern_of(given: ChatGenerationChunk) -> ChatGenerationChunk:
+    """Return a chunk that `chunk_like` can use.
+
+    It says that it was given every field, so that assigning one adds nothing, and the chunks of an
+    answer can share its sets: a set for each would double what a long stream costs the garbage
+    collector.
+
+    Args:
+        given: A validated chunk that holds no content, extras or calls.
+    """
+    _set(given.message, "__pydantic_fields_set__", set(type(given.message).model_fields))
+    _set(given, "__pydantic_fields_set__", set(type(given).model_fields))
+    return given
+
+
+def chunk_like(
+    pattern: ChatGenerationChunk,
+    text: str,
+    extras: dict[str, Any] | None = None,
+    calls: list[ToolCallChunk] | None = None,
+) -> ChatGenerationChunk:
+    """Return what validation would make of one more piece of an answer, at a third of its cost.
+
+    Args:
+        pattern: Of `pattern_of`.
+        text: The content.
+        extras: The `additional_kwargs`.
+        calls: Pieces from the middle of tool calls (`is_middle`).
+    """
+    like = pattern.message
+    message = _made(
+        like,
+        {
+            **like.__dict__,
+            "content": text,
+            "additional_kwargs": extras or {},
+            "response_metadata": dict(like.response_metadata),
+            "tool_calls": [],
+            "invalid_tool_calls": [],
+            "tool_call_chunks": calls or [],
+        },
+    )
+    chunk: ChatGenerationChunk = _made(
+        pattern, {**pattern.__dict__, "text": text, "message": message}
+    )
+    return chunk
+
+
+def _condensed(chunks: list[AIMessageChunk]) -> list[AIMessageChunk]:
+    """Return chunks that add up to the same, with long runs of plain pieces joined into one.
+
+    Core joins texts in dicts two at a time, so that n pieces would cost O(n^2).
+    """
+    found: list[AIMessageChunk] = []
+    for shape, run in itertools.groupby(chunks, _shape):
+        pieces = list(run)
+        found += [_joined(pieces)] if shape is not None and len(pieces) > 1 else pieces
+    return found
+
+
+def _shape(chunk: AIMessageChunk) -> tuple[Any, ...] | None:
+    """Return what plain pieces that can be joined have in common; None for any other chunk."""
+    extras, calls = chunk.additional_kwargs, chunk.tool_call_chunks
+    if (
+        not isinstance(chunk.content, str)
+        or chunk.usage_metadata
+        or chunk.chunk_position
+        or (extras and (len(extras) > 1 or type(extras.get(THOUGHT)) is not str))
+        or type(chunk) is not OpenRouterMessageChunk
+    ):
+        return None
+    facts = tuple(chunk.response_metadata.items())
+    if not calls:
+        return chunk.id, facts
+    call = calls[0]
+    if len(calls) > 1 or call["name"] or call["id"] or not call["args"]:
+        return None
+    return chunk.id, facts, call["index"]
+
+
+def _joined(pieces: list[AIMessageChunk]) -> AIMessageChunk:
+    """Join plain pieces of one shape."""
+    first = pieces[0]
+    thought = [piece.additional_kwargs[THOUGHT] for piece in pieces if piece.additional_kwargs]
+    calls = [call for piece in pieces for call in piece.tool_call_chunks]
+    changed: dict[str, Any] = {
+        "content": "".join(str(piece.content) for piece in pieces),
+        "additional_kwargs": {THOUGHT: "".join(thought)} if thought else {},
+        "tool_call_chunks": [{**calls[0], "args": "".join(call["args"] or "" for call in calls)}]
+        if calls
+        else [],
+    }
+    return first.model_copy(update=changed)
+
+
+def _made(like: Any, values: dict[str, Any]) -> Any:
+    """Do what pydantic's `model_construct` does, but for its look at every field's default."""
+    kind: Any = type(like)
+    made = kind.__new__(kind)
+    _set(made, "__dict__", values)
+    _set(made, "__pydantic_fields_set__", like.__pydantic_fields_set__)
+    _set(made, "__pydantic_extra__", None if like.__pydantic_extra__ is None else {})
+    _set(made, "__pydantic_private__", None)
+    return made
+
+
+_set = object.__setattr__

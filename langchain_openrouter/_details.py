@@ -15,9 +15,21 @@ class Details:
         self._entries: list[dict[str, Any]] = []
         self._growing: list[dict[str, list[str]]] = []
         self._latest: dict[tuple[str, int | None], int] = {}
+        self._frame: dict[str, Any] | None = None
+        self._current = 0
 
     def add(self, fragment: dict[str, Any]) -> int:
         """Take one fragment; return the position of the detail that it belongs to."""
+        frame, text = {**fragment, "text": None}, fragment.get("text")
+        if frame == self._frame and isinstance(text, str):  # more of the one before
+            self._growing[self._current]["text"].append(text)
+            return self._current
+        self._current = self._take(fragment)
+        growing = [key for key in _GROWING if isinstance(fragment.get(key), str)]
+        self._frame = frame if growing == ["text"] else None
+        return self._current
+
+    def _take(self, fragment: dict[str, Any]) -> int:
         kind, index = str(fragment.get("type")), fragment.get("index")
         index = index if isinstance(index, int) else None
         place = self._place(kind, index, fragment)

@@ -8,6 +8,8 @@ from __future__ import annotations
 DONE = b"[DONE]"
 """The data of the event that ends a stream."""
 
+_ENDS = 2  # line ends of an event with one line of data
+
 
 class Events:
     """Bytes in, `data` out: the lines may be cut anywhere and end in LF, CRLF or CR.
@@ -24,6 +26,14 @@ class Events:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Return the events that this chunk completes."""
+        if (
+            chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n\n")
+            and chunk.count(b"\n") == _ENDS  # one whole event, as a live service flushes them
+            and not (self._tail or self._data or b"\r" in chunk)
+        ):
+            self._after_cr = self._first = False
+            return [chunk[6:-2]]
         if self._after_cr and chunk.startswith(b"\n"):
             chunk = chunk[1:]
         self._after_cr = chunk.endswith(b"\r") if chunk else self._after_cr

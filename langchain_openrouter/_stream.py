@@ -9,28 +9,28 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter import errors
 from langchain_openrouter._answer import (
     PROVIDER,
-    arguments_of,
-    arguments_text,
-    call_id,
     content_of,
+    detail_text,
     is_cut,
     metadata_of,
-    reasoning_text,
     said_in,
     unknown_fields,
     unwrapped,
     usage_of,
 )
-from langchain_openrouter._chunk import OpenRouterMessageChunk
+from langchain_openrouter._calls import Calls
+from langchain_openrouter._chunk import OpenRouterMessageChunk, chunk_like, is_middle, pattern_of
 from langchain_openrouter._details import Details
 from langchain_openrouter._messages import ARGUMENTS
 from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
@@ -43,29 +43,10 @@ if TYPE_CHECKING:
     from langchain_core.messages.tool import ToolCallChunk
 
 _PLAIN = {"role", "content"}  # every delta of the live service has both
+_THOUGHT = {"reasoning", "reasoning_content", "reasoning_details"}
+_USUAL = {*_PLAIN, *_THOUGHT, "tool_calls"}
 # Read by `_note` itself; every other field of an event is one of the answer's.
 _NOTED_ELSEWHERE = {"id", "object", "choices", "usage", "error", "debug", "user_id"}
-
-
-class _Call:
-    """One tool call as far as it has come."""
-
-    def __init__(self, wire_index: Any, given_id: str | None) -> None:
-        self.wire_index = wire_index
-        self.given_id = given_id
-        self.id: str | None = None
-        self.name: str | None = None
-        self.pieces: list[str] = []
-
-    @property
-    def text(self) -> str:
-        return "".join(self.pieces)
-
-    def complete(self) -> bool:
-        """Tell whether the arguments are a whole JSON object."""
-        if not self.pieces or not self.pieces[-1].rstrip().endswith("}"):
-            return False  # without joining the pieces, which some providers would make O(n^2)
-        return arguments_of(self.text, cut=True) is not None
 
 
 class StreamState:
@@ -98,14 +79,16 @@ class StreamState:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._details = Details()
-        self._calls: list[_Call] = []
-        self._ids: set[str] = set()
+        self._calls = Calls()
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
-        self._unknown: dict[str, Any] = {}
+        self._media: set[bytes] = set()
+        self._unknown: dict[str, list[Any]] = {}
         self._audio: dict[str, list[str]] = {}
         self._audio_facts: dict[str, Any] = {}
         self._seen_choice = False
+        self._frame: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self._pattern: ChatGenerationChunk | None = None
         self.done = False
 
     @property
@@ -140,14 +123,19 @@ class StreamState:
         Raises:
             OpenRouterError: The event tells an error; holds what came so far.
         """
-        event = unwrapped(event)
-        choice = _first_choice(event)
-        self._note(event, choice)
+        frame = _frame_of(event)
+        if frame is not None and frame == self._frame:  # nothing new but the delta
+            return self._take(event["choices"][0]["delta"])
+        inner = unwrapped(event)
+        choice = _first_choice(inner)
+        self._note(inner, choice)
         chunks = self._take(said_in(choice) or {})
-        if errors.has_error(event):
-            raise self.error(event)
+        if errors.has_error(inner):
+            raise self.error(inner)
         if choice is not None and errors.has_error(choice):
             raise self.error(choice)
+        plain = inner is event and choice is not None
+        self._frame = frame if plain and not event.get("debug") else None
         return chunks
 
     def _note(  # noqa: C901 - one branch for each thing held back
@@ -183,13 +171,15 @@ class StreamState:
         if isinstance(text, str) and not delta.keys() - _PLAIN:  # nearly all of a long answer
             self._text.append(text)
             return [self._chunk(text)] if text else []
+        names = delta.keys()
         chunks = []
-        for position, words in self._take_reasoning(delta):
-            self._reasoning.append(words)
-            extras = {"reasoning_content": words} if words else {}
-            chunks.append(self._chunk("", extras, position=position))
-        content, images = content_of(delta.get("content"))
-        calls = [self._take_call(raw) for raw in list_of(delta, "tool_calls") or ()]
+        if not names.isdisjoint(_THOUGHT):
+            for position, words in self._take_reasoning(delta):
+                self._reasoning.append(words)
+                extras = {"reasoning_content": words} if words else {}
+                chunks.append(self._chunk("", extras, position=position))
+        content, images = content_of(text)
+        calls = [self._calls.add(raw) for raw in list_of(delta, "tool_calls") or ()]
         if content or calls:
             if isinstance(content, str):
                 self._text.append(content)
@@ -197,11 +187,10 @@ class StreamState:
                 self._text += [part for part in content if isinstance(part, str)]
                 self._parts += [part for part in content if isinstance(part, dict)]
             chunks.append(self._chunk(content, calls=calls))
-        self._take_media(delta, images)
-        for name, value in unknown_fields(delta, message=True).items():
-            known = self._unknown.get(name)
-            joins = isinstance(value, str | list) and type(known) is type(value)
-            self._unknown[name] = known + value if joins else value
+        if images or names - _USUAL:
+            self._take_media(delta, images)
+            for name, value in unknown_fields(delta, message=True).items():
+                self._unknown.setdefault(name, []).append(value)
         return chunks
 
     def _take_reasoning(self, delta: dict[str, Any]) -> list[tuple[int | None, str]]:
@@ -212,7 +201,7 @@ class StreamState:
             return [(None, text)] if text else []
         self._details.seen = True
         pieces: list[tuple[int | None, str]] = [
-            (self._details.add(detail), reasoning_text([detail]))
+            (self._details.add(detail), detail_text(detail))
             for detail in dicts_of(delta, "reasoning_details")
         ]
         joined = "".join(words for _, words in pieces)
@@ -221,57 +210,17 @@ class StreamState:
             pieces = [(place, text), *((place, "") for place, words in pieces if not words)]
         return pieces
 
-    def _take_call(self, raw: Any) -> ToolCallChunk:
-        """Return the chunk of one tool-call delta, with an index that core merges rightly."""
-        raw = raw if isinstance(raw, dict) else {}
-        function = dict_of(raw, "function") or {}
-        given, name = str_of(raw, "id"), str_of(function, "name")
-        text = arguments_text(function.get("arguments"))
-        index = raw.get("index")
-        place = self._place_of(index if isinstance(index, int) else None, given, name, text)
-        if place is None:
-            place = len(self._calls)
-            self._calls.append(_Call(index, given))
-        call = self._calls[place]
-        call.pieces.append(text)
-        shown_name = name if call.name is None else None
-        call.name = call.name or name
-        call.given_id = call.given_id or given
-        shown_id = None
-        if call.id is None and call.given_id:
-            shown_id = call.id = call_id(call.given_id, self._ids, None, place)
-            self._ids.add(shown_id)
-        return tool_call_chunk(name=shown_name, args=text, id=shown_id, index=place)
-
-    def _place_of(
-        self, index: int | None, given: str | None, name: str | None, text: str
-    ) -> int | None:
-        """Return the call that a delta continues; None where it starts one.
-
-        Providers leave out the index, or the id, or give several calls the same of either.
-        """
-        for place in range(len(self._calls) - 1, -1, -1):
-            call = self._calls[place]
-            if index is not None and call.wire_index != index:
-                continue
-            if given and call.given_id and call.given_id != given:
-                if index is None:
-                    continue
-                return None
-            if index is None and not given and name and call.name:
-                return None
-            if name and call.name and text and call.complete():
-                return None
-            return place
-        return None
-
     def _take_media(self, delta: dict[str, Any], images: list[dict[str, Any]]) -> None:
         """Keep what comes whole; a repeated image or citation is the same one."""
         for store, found in (
             (self._images, [*dicts_of(delta, "images"), *images]),
             (self._annotations, dicts_of(delta, "annotations")),
         ):
-            store += [item for item in found if item not in store]
+            for item in found:
+                print_of_it = _fingerprint(item)
+                if print_of_it not in self._media:
+                    self._media.add(print_of_it)
+                    store.append(item)
         if refusal := str_of(delta, "refusal"):
             self._refusal.append(refusal)
         for name, value in (dict_of(delta, "audio") or {}).items():
@@ -297,13 +246,8 @@ class StreamState:
         if not self._seen_choice:
             raise self.error({"message": "the stream ended without an answer"})
         cut = is_cut(reason, self._choice.get("native_finish_reason"))
-        late = self._name_calls()
-        texts = {
-            call.id: call.text
-            for place, call in enumerate(self._calls)
-            if call.name and call.id
-            and arguments_of(call.text, cut=cut and place == len(self._calls) - 1) is not None
-        }  # fmt: skip
+        late = self._calls.name_late(self._id or self._generation_id)
+        texts = self._calls.texts(cut=cut)
         extras = self._extras()
         if texts:
             extras[ARGUMENTS] = texts
@@ -314,16 +258,6 @@ class StreamState:
         info = {name: message.response_metadata.get(name) for name in ("finish_reason", "logprobs")}
         chunk.generation_info = {name: value for name, value in info.items() if value} or None
         return chunk
-
-    def _name_calls(self) -> list[ToolCallChunk]:
-        """Give an id to the calls that came without one; return the chunks that say so."""
-        late = []
-        for place, call in enumerate(self._calls):
-            if call.id is None:
-                call.id = call_id(None, self._ids, self._id or self._generation_id, place)
-                self._ids.add(call.id)
-                late.append(tool_call_chunk(name=None, args="", id=call.id, index=place))
-        return late
 
     def _metadata(self) -> dict[str, Any]:
         body = {**self._body, "id": self._id or self._generation_id, "debug": self._debug or None}
@@ -338,7 +272,7 @@ class StreamState:
     def _extras(self) -> dict[str, Any]:
         """Return the `additional_kwargs` of a whole answer, but for the reasoning's text."""
         extras: dict[str, Any] = {
-            **self._unknown,
+            **{name: _whole(values) for name, values in self._unknown.items()},
             "reasoning_details": self._details.whole(),
             "images": self._images or None,
             "annotations": self._annotations or None,
@@ -384,10 +318,7 @@ class StreamState:
             content=[text, *self._parts] if self._parts else text,
             additional_kwargs=extras,
             response_metadata=self._metadata(),
-            invalid_tool_calls=[
-                invalid_tool_call(name=call.name, args=call.text, id=call.id, error="cut short")
-                for call in self._calls
-            ],
+            invalid_tool_calls=self._calls.broken(),
             usage_metadata=usage_of(self._usage),
             id=self._id or self._generation_id,
         )
@@ -401,6 +332,25 @@ class StreamState:
         position: int | None = None,
         last: bool = False,
     ) -> ChatGenerationChunk:
+        if last or not isinstance(content, str) or not all(map(is_middle, calls or ())):
+            chunk = self._validated(content, extras, calls, last=last)
+        else:
+            pattern = self._pattern
+            if pattern is None or pattern.message.id != (self._id or self._generation_id):
+                pattern = self._pattern = pattern_of(self._validated(""))
+            chunk = chunk_like(pattern, content, extras, calls)
+        object.__setattr__(chunk.message, "detail", position)
+        object.__setattr__(chunk.message, "tail", last)
+        return chunk
+
+    def _validated(
+        self,
+        content: Any,
+        extras: dict[str, Any] | None = None,
+        calls: list[ToolCallChunk] | None = None,
+        *,
+        last: bool = False,
+    ) -> ChatGenerationChunk:
         fields: dict[str, Any] = {"id": self._id or self._generation_id}
         if extras:
             fields["additional_kwargs"] = extras
@@ -411,8 +361,6 @@ class StreamState:
         message = OpenRouterMessageChunk(
             content=content, response_metadata={"model_provider": PROVIDER}, **fields
         )
-        object.__setattr__(message, "detail", position)
-        object.__setattr__(message, "tail", last)
         return ChatGenerationChunk(message=message)
 
 
@@ -423,6 +371,35 @@ def _first_choice(event: dict[str, Any]) -> dict[str, Any] | None:
         if not isinstance(index, int) or index == 0:
             return choice
     return None
+
+
+def _frame_of(event: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return an event without its delta, where that is all that a next one could differ in.
+
+    Nearly all events of an answer have the same frame, which then need not be read again.
+    """
+    choices = event.get("choices")
+    if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
+        return None
+    choice = choices[0]
+    if type(choice.get("delta")) is not dict or "message" in choice or choice.get("logprobs"):
+        return None
+    return {**event, "choices": None}, {**choice, "delta": None}
+
+
+def _fingerprint(item: dict[str, Any]) -> bytes:
+    """Return what only an equal item has."""
+    text = json.dumps(item, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _whole(values: list[Any]) -> Any:
+    """Return what a field came to: texts and lists are pieces of one, of others the last counts."""
+    kind = type(values[-1])
+    if kind not in {str, list}:
+        return values[-1]
+    pieces = list(itertools.takewhile(lambda value: type(value) is kind, reversed(values)))[::-1]
+    return "".join(pieces) if kind is str else list(itertools.chain.from_iterable(pieces))
 
 
 def _joined_base64(pieces: list[str]) -> str:

@@ -32,6 +32,7 @@ __all__ = [
 
 CONNECT_TIMEOUT = 10.0
 _SETTINGS_URL = "langchain_openrouter.settings_url"
+_IN_A_ROW = 32  # events of one stream before other tasks of the loop have their turn
 _AFTER_DONE = 65_536  # bytes read after the end of an answer, so that its connection is reused
 
 
@@ -193,12 +194,19 @@ def events(response: httpx2.Response) -> Generator[bytes | Failure]:
 
 
 async def aevents(response: httpx2.Response) -> AsyncGenerator[bytes | Failure]:
-    """Yield like `events`."""
-    decoder, chunks = Events(), response.aiter_bytes()
+    """Yield like `events`.
+
+    What has arrived at once is read without waiting: a fast stream lets the others have a turn.
+    """
+    decoder, chunks, in_a_row = Events(), response.aiter_bytes(), 0
     try:
         async for chunk in chunks:
             for data in decoder.feed(chunk):
                 yield data
+                in_a_row += 1
+                if in_a_row == _IN_A_ROW:
+                    in_a_row = 0
+                    await asyncio.sleep(0)
                 if data.strip() == DONE:
                     await _adrain(chunks)
                     return
