@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 NAMES = {
     "floor": "httpx2 alone",
     "ours": "this package",
@@ -9,27 +11,38 @@ NAMES = {
     "official": "langchain-openrouter",
     "pydantic-ai": "pydantic-ai",
 }
-# metric -> what it is called, its unit, and whether more is better
+# metric -> what it is called, and its unit
 ROWS = {
-    "text sync": ("CPU per streamed delta, text", "µs", False),
-    "text async": ("… async", "µs", False),
-    "reasoning sync": ("CPU per reasoning delta", "µs", False),
-    "reasoning async": ("… async", "µs", False),
-    "tools sync": ("CPU per tool-call delta", "µs", False),
-    "tools async": ("… async", "µs", False),
-    "1 at once rate": ("deltas a second, 1 stream", "/s", True),
-    "30 at once rate": ("… 30 streams at once", "/s", True),
-    "300 at once rate": ("… 300 streams at once", "/s", True),
-    "30 at once stall": ("longest stall of the event loop, 30 streams", "ms", False),
-    "first": ("time to the first piece", "ms", False),
-    "small": ("CPU of a small call", "ms", False),
-    "long 400": ("CPU of a call with 400 messages, 20 tools", "ms", False),
-    "building 400": ("… of it, building the request", "ms", False),
-    "user time": ("one more user's model", "µs", False),
-    "user memory": ("… its memory", "B", False),
-    "connections per user": ("TCP connections per user of one call", "", False),
-    "peak memory": ("memory added by a stream of 100,000 deltas", "MiB", False),
-    "import the model": ("import of the model", "ms", False),
+    "text sync": ("CPU per streamed delta, text", "µs"),
+    "text async": ("… async", "µs"),
+    "reasoning sync": ("CPU per reasoning delta", "µs"),
+    "reasoning async": ("… async", "µs"),
+    "tools sync": ("CPU per tool-call delta", "µs"),
+    "tools async": ("… async", "µs"),
+    "1 at once rate": ("deltas a second, 1 stream", "/s"),
+    "30 at once rate": ("… 30 streams at once", "/s"),
+    "300 at once rate": ("… 300 streams at once", "/s"),
+    "30 at once stall": ("longest stall of the event loop, 30 streams", "ms"),
+    "first": ("time to the first piece", "ms"),
+    "small": ("CPU of a small call", "ms"),
+    "long 400": ("CPU of a call with 400 messages, 20 tools", "ms"),
+    "building 400": ("… of it, building the request", "ms"),
+    "user time": ("one more user's model", "µs"),
+    "user memory": ("… its memory", "B"),
+    "connections per user": ("TCP connections per user of one call", ""),
+    "peak memory": ("memory added by a stream of 100,000 deltas", "MiB"),
+    "import the model": ("import of the model", "ms"),
+}
+DRAWN = {
+    "text sync": "text delta",
+    "text async": "… async",
+    "reasoning sync": "reasoning delta",
+    "tools sync": "tool delta",
+    "300 at once rate": "300 streams",
+    "first": "first piece",
+    "small": "small call",
+    "building 400": "long request",
+    "user time": "one more user",
 }
 GROWTH = (1_000, 10_000, 100_000)
 
@@ -41,19 +54,35 @@ def number(value):
     return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
-def cell(metric, name, medians, *, more):
+def ratio_of(metric, name, medians):
+    """Return how many times this package's cost a peer's is; None where that means nothing."""
+    ours, value = medians.get("ours", {}).get(metric), medians[name].get(metric)
+    if name == "ours" or not ours or value is None or value <= 0 or was_lost(metric, name, medians):
+        return None
+    return ours / value if metric.endswith("rate") else value / ours
+
+
+def was_lost(metric, name, medians):
+    """Tell whether a peer did not hand on what was sent."""
+    return medians[name].get(f"{metric} lost", 0) > 0.01
+
+
+def times(ratio):
+    """Return a ratio as text."""
+    return "" if ratio is None else f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
+
+
+def cell(metric, name, medians):
     """Return a value, and how many times ours it is."""
-    value = medians.get(name, {}).get(metric)
+    value = medians[name].get(metric)
     if value is None:
         return ""
-    lost = medians[name].get(f"{metric} lost", 0)
-    if lost > 0.01:
+    if was_lost(metric, name, medians):
         return f"lost ({number(value)})"
-    ours = medians.get("ours", {}).get(metric)
-    if name == "ours" or not ours or value <= 0:
-        return f"**{number(value)}**" if name == "ours" else number(value)
-    ratio = ours / value if more else value / ours
-    return f"{number(value)} ({ratio:.1f}x)" if ratio < 10 else f"{number(value)} ({ratio:.0f}x)"
+    if name == "ours":
+        return f"**{number(value)}**"
+    ratio = ratio_of(metric, name, medians)
+    return f"{number(value)} ({times(ratio)}x)" if ratio else number(value)
 
 
 def table(results):
@@ -64,8 +93,8 @@ def table(results):
         "| |" + "|".join(NAMES[name] for name in names) + "|",
         "|---|" + "---:|" * len(names),
     ]
-    for metric, (label, unit, more) in ROWS.items():
-        cells = [cell(metric, name, medians, more=more) for name in names]
+    for metric, (label, unit) in ROWS.items():
+        cells = [cell(metric, name, medians) for name in names]
         if any(cells):
             lines.append(f"|{label}{f', {unit}' if unit else ''}|" + "|".join(cells) + "|")
     lines += [
@@ -83,16 +112,27 @@ def table(results):
 
 def growth(medians):
     """Return the table of how cost grows with size."""
-    names = [name for name in ("floor", "ours", "openai") if f"of {GROWTH[0]} text sync" in medians.get(name, {})]
+    names = [
+        name
+        for name in ("floor", "ours", "openai")
+        if f"of {GROWTH[0]} text sync" in medians.get(name, {})
+    ]
     lines = ["| |" + "|".join(NAMES[name] for name in names) + "|", "|---|" + "---:|" * len(names)]
     rows = [
         (f"{kind} stream of {size:,} deltas, µs each", f"of {size} {kind} sync")
         for kind in ("text", "reasoning", "tools")
         for size in GROWTH
     ]
-    rows += [(f"request of {size:,} messages, ms", f"growing long {size}") for size in (40, 400, 4000)]
-    rows += [(f"one of {size:,} users, µs", f"of {size} users time") for size in (100, 1000, 10_000)]
-    rows += [(f"import, {what}, ms", f"import {what}") for what in ("import langchain_openrouter", "login")]
+    rows += [
+        (f"request of {size:,} messages, ms", f"growing long {size}") for size in (40, 400, 4000)
+    ]
+    rows += [
+        (f"one of {size:,} users, µs", f"of {size} users time") for size in (100, 1000, 10_000)
+    ]
+    rows += [
+        (f"import, {what}, ms", f"import {what}")
+        for what in ("import langchain_openrouter", "login")
+    ]
     for label, metric in rows:
         found = [medians[name].get(metric) for name in names]
         if any(value is not None for value in found):
@@ -110,27 +150,28 @@ def plot(results, path):
 
     medians = results["medians"]
     names = [name for name in NAMES if name in medians and name != "ours"]
-    metrics = ["text sync", "text async", "reasoning sync", "tools sync", "300 at once rate", "first", "small", "building 400", "user time"]
-    labels = ["text delta", "… async", "reasoning delta", "tool delta", "300 streams", "first piece", "small call", "long request", "one more user"]
-    colours = {"floor": "#9aa5b1", "openai": "#e08e0b", "official": "#c0392b", "pydantic-ai": "#8e44ad"}
+    colours = {
+        "floor": "#9aa5b1",
+        "openai": "#e08e0b",
+        "official": "#c0392b",
+        "pydantic-ai": "#8e44ad",
+    }
     figure, axes = plt.subplots(figsize=(10, 4.5), dpi=120)
     width = 0.8 / max(1, len(names))
     for place, name in enumerate(names):
-        ratios = []
-        for metric in metrics:
-            ours, value = medians["ours"].get(metric), medians[name].get(metric)
-            lost = medians[name].get(f"{metric} lost", 0) > 0.01
-            ratio = None if lost or not ours or not value or value <= 0 else (
-                ours / value if metric.endswith("rate") else value / ours
-            )  # fmt: skip
-            ratios.append(ratio or float("nan"))
-        places = [spot + place * width - 0.4 + width / 2 for spot in range(len(metrics))]
-        bars = axes.bar(places, ratios, width, color=colours[name], label=NAMES[name])
-        texts = ["" if ratio != ratio else f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}" for ratio in ratios]  # noqa: PLR0124 - not a number
-        axes.bar_label(bars, texts, fontsize=6.5)
+        ratios = [ratio_of(metric, name, medians) for metric in DRAWN]
+        places = [spot + place * width - 0.4 + width / 2 for spot in range(len(DRAWN))]
+        bars = axes.bar(
+            places,
+            [ratio or math.nan for ratio in ratios],
+            width,
+            color=colours[name],
+            label=NAMES[name],
+        )
+        axes.bar_label(bars, [times(ratio) for ratio in ratios], fontsize=6.5)
     axes.axhline(1, color="#2c7a4b", linewidth=1.5, label="this package")
     axes.set_yscale("log")
-    axes.set_xticks(range(len(metrics)), labels, fontsize=8)
+    axes.set_xticks(range(len(DRAWN)), DRAWN.values(), fontsize=8)
     axes.set_ylabel("times this package's cost")
     axes.set_title(f"{results['date']}, {results['machine']}", fontsize=8)
     axes.legend(fontsize=8, ncols=3)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import datetime
+import datetime as dt
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from peers import IMPORTS, PEERS
@@ -72,7 +73,9 @@ class Bench:
         small = {k: max(2, int(v * self.size)) if k == "number" else v for k, v in options.items()}
         words = [self.pythons[name], HERE / "worker.py", name, task, self.url, json.dumps(small)]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "OPENROUTER"))}
+        start = time.monotonic()
         done = subprocess.run(words, capture_output=True, text=True, env=clean, check=False)
+        print(f"  {name} {task} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         if done.returncode:
             print(f"{name} {task} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
             return
@@ -86,7 +89,9 @@ class Bench:
                 self.ask(name, task, {**options, **others.get(name, {})})
         for streams, number in CROWDS:
             for name in self.pythons:
-                self.ask(name, "crowd", {"streams": streams, "number": number}, f"{streams} at once ")
+                self.ask(
+                    name, "crowd", {"streams": streams, "number": number}, f"{streams} at once "
+                )
         for name in self.pythons:
             for what, statement in IMPORTS[name].items():
                 self.found[name].setdefault(f"import {what}", []).append(
@@ -116,8 +121,18 @@ class Bench:
 def imported(python, statement):
     """Return how long an import takes in a new process, milliseconds."""
     code = f"import time; t=time.perf_counter(); {statement}; print(time.perf_counter()-t)"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    words = [python, "-P", "-c", code]  # -P: the environment's package, not the folder's
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     return float(done.stdout) * 1e3
+
+
+def published(text):
+    """Put the tables into the README."""
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition("<!-- bench: written by make bench -->\n")
+    after = rest.partition("<!-- /bench -->")[2]
+    mark = "<!-- bench: written by make bench -->\n"
+    readme.write_text(f"{before}{mark}{text}<!-- /bench -->{after}")
 
 
 def machine():
@@ -153,7 +168,7 @@ def main():
             print("users, connections, memory, growth", file=sys.stderr, flush=True)
             bench.once()
         results = {
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "date": dt.datetime.now(dt.UTC).date().isoformat(),
             "machine": machine(),
             "rounds": given.rounds,
             "medians": {
@@ -164,6 +179,8 @@ def main():
         (given.out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     text = table(results)
     (given.out / "results.md").write_text(text)
+    if given.out == HERE:
+        published(text)
     plot(results, given.out / "results.png")
     print(text)
 

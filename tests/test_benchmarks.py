@@ -1,0 +1,63 @@
+"""The benchmarks run, on a hundredth of their size: what they say of speed is not looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent / "benchmarks"
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_the_comparison_measures_tabulates_and_draws(tmp_path):
+    """The floor and this package, in this environment; nothing that was sent is lost."""
+    words = [
+        "--here",
+        "--peers",
+        "floor,ours",
+        "--rounds",
+        "1",
+        "--size",
+        "0.005",
+        "--out",
+        tmp_path,
+    ]
+    done = subprocess.run(
+        [sys.executable, HERE / "run.py", *words], capture_output=True, text=True, check=True
+    )
+    medians = json.loads((tmp_path / "results.json").read_text())["medians"]
+
+    assert "failed" not in done.stderr
+    assert {"text sync", "tools async", "30 at once rate", "building 400", "peak memory"} <= set(
+        medians["ours"]
+    )
+    assert not [v for name, v in medians["ours"].items() if name.endswith("lost") and v]
+    assert "|CPU per streamed delta, text, µs|" in (tmp_path / "results.md").read_text()
+    assert (tmp_path / "results.png").stat().st_size > 10_000
+
+
+def test_the_soak_counts_and_judges(tmp_path):
+    """Some seconds of it: everybody gets own answers, and nothing is left open at the end."""
+    words = ["--seconds", "3", "--out", tmp_path / "soak.md"]
+    subprocess.run(
+        [sys.executable, HERE / "soak.py", *words], capture_output=True, text=True, check=False
+    )
+    told = (tmp_path / "soak.md").read_text()
+
+    assert " 0 wrong" in told
+    assert not re.search(r"NOT FLAT: (tasks|threads|sockets): \d+ before", told)
+
+
+def test_the_readme_says_what_was_measured():
+    """Its tables are the ones that `make bench` wrote, with date, machine and command."""
+    told = (HERE / "results.md").read_text(encoding="utf-8")
+    readme = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
+
+    assert told in readme
+    assert json.loads((HERE / "results.json").read_text())["date"] in told
+    assert "`make bench`" in told
