@@ -7,11 +7,6 @@ therefore held back and emitted once, in the last chunk.
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import itertools
-import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -32,6 +27,7 @@ from langchain_openrouter._answer import (
 from langchain_openrouter._calls import Calls
 from langchain_openrouter._chunk import OpenRouterMessageChunk, chunk_like, is_middle, pattern_of
 from langchain_openrouter._details import Details
+from langchain_openrouter._join import fingerprint, joined_base64, whole
 from langchain_openrouter._messages import ARGUMENTS
 from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
 from langchain_openrouter._redact import prompt_of
@@ -217,7 +213,7 @@ class StreamState:
             (self._annotations, dicts_of(delta, "annotations")),
         ):
             for item in found:
-                print_of_it = _fingerprint(item)
+                print_of_it = fingerprint(item)
                 if print_of_it not in self._media:
                     self._media.add(print_of_it)
                     store.append(item)
@@ -272,7 +268,7 @@ class StreamState:
     def _extras(self) -> dict[str, Any]:
         """Return the `additional_kwargs` of a whole answer, but for the reasoning's text."""
         extras: dict[str, Any] = {
-            **{name: _whole(values) for name, values in self._unknown.items()},
+            **{name: whole(values) for name, values in self._unknown.items()},
             "reasoning_details": self._details.whole(),
             "images": self._images or None,
             "annotations": self._annotations or None,
@@ -286,7 +282,7 @@ class StreamState:
             return None
         audio = dict(self._audio_facts)
         if "data" in self._audio:
-            audio["data"] = _joined_base64(self._audio["data"])
+            audio["data"] = joined_base64(self._audio["data"])
         if "transcript" in self._audio:
             audio["transcript"] = "".join(self._audio["transcript"])
         return audio
@@ -385,28 +381,3 @@ def _frame_of(event: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | 
     if type(choice.get("delta")) is not dict or "message" in choice or choice.get("logprobs"):
         return None
     return {**event, "choices": None}, {**choice, "delta": None}
-
-
-def _fingerprint(item: dict[str, Any]) -> bytes:
-    """Return what only an equal item has."""
-    text = json.dumps(item, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
-
-
-def _whole(values: list[Any]) -> Any:
-    """Return what a field came to: texts and lists are pieces of one, of others the last counts."""
-    kind = type(values[-1])
-    if kind not in {str, list}:
-        return values[-1]
-    pieces = list(itertools.takewhile(lambda value: type(value) is kind, reversed(values)))[::-1]
-    return "".join(pieces) if kind is str else list(itertools.chain.from_iterable(pieces))
-
-
-def _joined_base64(pieces: list[str]) -> str:
-    """Join base64 that was cut into pieces, each of which may have been padded by itself."""
-    if not any("=" in piece for piece in pieces[:-1]):
-        return "".join(pieces)
-    try:
-        return base64.b64encode(b"".join(map(base64.b64decode, pieces))).decode()
-    except binascii.Error:
-        return "".join(pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -111,3 +112,22 @@ def browse():
     yield make
     for browser in made:
         browser.close()
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# as root, without a GPU, and with no reason to reach for the network
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Start Chromium; skip where there is none, but not in CI."""
+    if CHROMIUM is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium here: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()

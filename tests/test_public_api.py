@@ -22,8 +22,8 @@ LAYERS = [
     "wire", "_read", "_redact", "_said", "errors", "_links", "settings", "_plain", "_user_key", "_seal", "_profiles",
     "_pasted", "_pkce", "_place", "_prompt", "_loopback", "oauth", "_keys", "_leak", "_sse", "_pool", "_transport", "_content", "_messages", "_tools",
     "_payload",
-    "_answer", "_blocks", "_calls", "_chunk", "_details", "_stream", "_result", "_structured",
-    "_arguments", "_users", "chat_models", "_endpoint", "embeddings", "rerank", "catalog", "key_store", "callbacks", "middleware", "_demo", "_cli", "__main__",
+    "_answer", "_blocks", "_calls", "_chunk", "_details", "_join", "_stream", "_result", "_structured",
+    "_arguments", "_users", "chat_models", "_endpoint", "embeddings", "rerank", "_listed", "catalog", "key_store", "callbacks", "middleware", "_demo", "_cli", "__main__",
 ]  # fmt: skip
 
 

@@ -9,24 +9,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from test_jupyterlab import CHROMIUM, FLAGS
 from webapp import as_program, redis_server
 
 SHOTS = Path(os.environ.get("SCREENSHOTS") or ".pytest_cache/screenshots")
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Start Chromium; skip where there is none, but not in CI."""
-    if CHROMIUM is None and not os.environ.get("CI"):
-        pytest.skip("no Chromium here: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield started
-        started.close()
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ import asyncio
 import hashlib
 import json
 import socket
-import struct
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -30,7 +28,8 @@ from langchain_openrouter.testing import _catalogue, _check, _pages
 from langchain_openrouter.testing._accounts import Accounts, Refused
 from langchain_openrouter.testing._documented import ERRORS, error
 from langchain_openrouter.testing._improvise import improvised
-from langchain_openrouter.testing.replies import CUT, RESET, Call, Context, Fault, Reply, Sent, sent
+from langchain_openrouter.testing._sending import COOKIE, Wire
+from langchain_openrouter.testing.replies import Call, Context, Fault, Reply, sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 __all__ = ["ERRORS", "Asked", "Call", "Emulator", "Fault", "Reply", "error"]
-
-_COOKIE = "__cf_bm=emulated-{}; path=/; HttpOnly; Secure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +238,7 @@ class Emulator:
         self.accounts.charge(key, answer.cost)
         if reply.error is None:
             self._remember(reply, context, answer.cost)
-        return _Wire(answer, asked)
+        return Wire(answer, asked.gone)
 
     def _next(self, asked: Asked) -> Reply:
         """Return the scripted reply, or something sensible."""
@@ -297,7 +294,7 @@ class Emulator:
         context = self._context(body)
         reply = await asyncio.to_thread(self._function, asked) if self._function else None
         if isinstance(reply, Reply) and reply.error is not None:
-            return _Wire(sent(reply, context), asked)
+            return Wire(sent(reply, context), asked.gone)
         told = answer(body, context.generation_id)
         self.accounts.charge(key, told["usage"]["cost"])
         return _json(told)
@@ -415,65 +412,6 @@ class Emulator:
         return await self._known(request, issued)
 
 
-class _Wire(Response):
-    """Sends the items of an answer one by one, and does what they say."""
-
-    def __init__(self, answer: Sent, asked: Asked) -> None:
-        super().__init__(status_code=answer.status)
-        self._answer = answer
-        self._asked = asked
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [
-            (name.lower().encode(), value.encode("latin-1"))
-            for name, value in {
-                "set-cookie": _COOKIE.format(id(self)),
-                **self._answer.headers,
-            }.items()
-        ]
-        transport = scope.get("openrouter.transport")
-        if not self._answer.items[:1] or self._answer.items[0] not in {CUT, RESET}:
-            start = {"type": "http.response.start", "status": self.status_code, "headers": headers}
-            await send(start)
-        for item in self._answer.items:
-            if item in {CUT, RESET}:
-                await _hang_up(transport, reset=item == RESET)
-                return
-            if isinstance(item, bytes):
-                await send({"type": "http.response.body", "body": item, "more_body": True})
-            elif await _left(receive, float(item)):
-                self._asked.gone.set()
-                return
-            if transport is not None and transport.is_closing():
-                self._asked.gone.set()
-                return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _left(receive: Receive, seconds: float) -> bool:
-    """Wait; tell whether the client went away meanwhile."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while True:
-                if (await receive())["type"] == "http.disconnect":
-                    return True
-    return False
-
-
-async def _hang_up(transport: Any, *, reset: bool) -> None:
-    """Close the connection, after what was sent is out."""
-    if transport is None:
-        msg = "cuts and resets need uvicorn"
-        raise RuntimeError(msg)
-    if reset:
-        await asyncio.sleep(0.05)  # what was sent before arrives before the reset
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    else:
-        transport.close()
-
-
 def _checked(body: Any) -> None:
     """Refuse what the live service would refuse.
 
@@ -503,7 +441,7 @@ def _complete(body: Any, needed: tuple[str, ...]) -> None:
 
 
 def _json(body: Any) -> Response:
-    return JSONResponse(body, headers={"set-cookie": _COOKIE.format("json")})
+    return JSONResponse(body, headers={"set-cookie": COOKIE.format("json")})
 
 
 def _refusal(status: int, message: str, *, user: bool = True) -> Response:

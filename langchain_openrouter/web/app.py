@@ -24,8 +24,13 @@ from langchain_openrouter.web.sign_in import SignIn
 from langchain_openrouter.web.streams import events_response
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
+
     from langchain_core.stores import BaseStore
     from starlette.requests import Request
+
+    _Route: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -63,38 +68,14 @@ def create_app(
         secret=secret, store=store, base_url=settings.base_url, public_url=public_url,
         key_label="langchain-openrouter example",
     )  # fmt: skip
-    user_model = sign_in.user_model(model)
-
-    async def chat(request: Request) -> Response:
-        own = await user_model(request)
-        asked = await request.json()
-        messages = _messages(asked)
-        if messages is None:
-            return JSONResponse({"error": "messages: a list of {role, content}"}, 422)
-        slug = asked.get("model")
-        if isinstance(slug, str) and slug:
-            own = own.model_copy(update={"model_name": slug})
-        return events_response(own, messages)
-
-    async def models(request: Request) -> Response:
-        visitor = await sign_in.visitor(request)
-        if visitor is None:
-            return JSONResponse({"error": "sign in first"}, 401)
-        try:
-            found = await catalog.for_user(visitor.key).auser_models()
-        except OpenRouterError as error:
-            return JSONResponse({"error": str(error)}, 502)
-        rows = [{"id": m.id, "name": m.name or m.id} for m in found]
-        return JSONResponse(rows, headers=HEADERS)
-
     return Starlette(
         routes=[
             Route("/", _asset("chat.html")),
             Route("/chat.css", _asset("chat.css")),
             Route("/chat.js", _asset("chat.js")),
             Route("/icon.svg", _asset("icon.svg")),
-            Route("/api/chat", chat, methods=["POST"]),
-            Route("/api/models", models),
+            Route("/api/chat", _chat(sign_in.user_model(model)), methods=["POST"]),
+            Route("/api/models", _models(sign_in, catalog)),
             Mount("/auth", sign_in.router),
         ]
     )
@@ -111,7 +92,37 @@ def from_environment() -> Starlette:
     )
 
 
-def _asset(name: str) -> Any:
+def _chat(user_model: Callable[[Request], Awaitable[ChatOpenRouter]]) -> _Route:
+    async def chat(request: Request) -> Response:
+        own = await user_model(request)
+        asked = await request.json()
+        messages = _messages(asked)
+        if messages is None:
+            return JSONResponse({"error": "messages: a list of {role, content}"}, 422)
+        slug = asked.get("model")
+        if isinstance(slug, str) and slug:
+            own = own.model_copy(update={"model_name": slug})
+        return events_response(own, messages)
+
+    return chat
+
+
+def _models(sign_in: SignIn, catalog: Catalog) -> _Route:
+    async def models(request: Request) -> Response:
+        visitor = await sign_in.visitor(request)
+        if visitor is None:
+            return JSONResponse({"error": "sign in first"}, 401)
+        try:
+            found = await catalog.for_user(visitor.key).auser_models()
+        except OpenRouterError as error:
+            return JSONResponse({"error": str(error)}, 502)
+        rows = [{"id": m.id, "name": m.name or m.id} for m in found]
+        return JSONResponse(rows, headers=HEADERS)
+
+    return models
+
+
+def _asset(name: str) -> _Route:
     text = files("langchain_openrouter.web").joinpath("static", name).read_text(encoding="utf-8")
     headers = {**HEADERS, "Content-Security-Policy": _POLICY}
 

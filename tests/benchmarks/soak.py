@@ -57,7 +57,7 @@ class Soak:
     def __init__(self, url):
         self.model = ChatOpenRouter(model="openai/gpt-4o-mini", base_url=url, max_retries=2)
         self.numbers = itertools.count()
-        self.counts = dict.fromkeys(("whole", "streamed", "left", "cut", "wrong"), 0)
+        self.counts = dict.fromkeys(("whole", "streamed", "left", "cut", "refused", "wrong"), 0)
         self.over = False
 
     def note(self, key, text, how):
@@ -84,6 +84,8 @@ class Soak:
                 self.note(key, text.rpartition(" ")[0], "left" if dice > 0.8 else "streamed")
             except errors.ConnectionFailedError:
                 self.counts["cut"] += 1
+            except errors.RateLimitError:  # at each of its tries
+                self.counts["refused"] += 1
 
     def thread(self):
         """Be one user after another, in a thread."""
@@ -103,6 +105,8 @@ class Soak:
                 self.note(key, text.rpartition(" ")[0], "left" if dice > 0.8 else "streamed")
             except errors.ConnectionFailedError:
                 self.counts["cut"] += 1
+            except errors.RateLimitError:  # at each of its tries
+                self.counts["refused"] += 1
 
     async def run(self, seconds):
         """Work; return the samples, the last one after everybody has left."""
@@ -165,6 +169,8 @@ def verdict(samples, counts, before):
         for what in ("tasks", "threads", "sockets")
         if last[what] > before[what]
     ]
+    if any(sample["threads"] < THREADS for sample in working):
+        problems.append("a thread ended early")
     if counts["wrong"]:
         problems.append(f"{counts['wrong']} answers of another user")
     return problems
