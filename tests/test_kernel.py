@@ -30,6 +30,8 @@ def run(client, code, answer=None):
 
     def stdin(message):
         asked.append(message["content"])
+        while not any("text/html" in output.get("data", {}) for output in outputs):
+            hear(client.get_iopub_msg(timeout=30))  # a channel of its own, which may be later
         client.input(answer(outputs))
 
     client.execute_interactive(
