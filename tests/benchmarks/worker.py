@@ -108,7 +108,7 @@ def crowd(peer, *, streams, number):
         took = time.perf_counter() - start
         heart.cancel()
         assert sum(sizes) == streams * number * WORD, "pieces were lost"
-        return {"rate": streams * number / took, "stall": max(stalls) * 1e3}
+        return {"rate": streams * number / took, "stall": max(stalls, default=0.0) * 1e3}
 
     with asyncio.Runner() as runner:
         return runner.run(run())
