@@ -111,8 +111,8 @@ def pattern_of(given: ChatGenerationChunk) -> ChatGenerationChunk:
     """Return a chunk that `chunk_like` can use.
 
     It says that it was given every field, so that assigning one adds nothing, and the chunks of an
-    answer can share its sets: a set for each would double what a long stream costs the garbage
-    collector.
+    answer can share its sets: a set for each would nearly double what a chunk of a long stream
+    costs, for the garbage collector's sake.
 
     Args:
         given: A validated chunk that holds no content, extras or calls.
@@ -128,7 +128,7 @@ def chunk_like(
     extras: dict[str, Any] | None = None,
     calls: list[ToolCallChunk] | None = None,
 ) -> ChatGenerationChunk:
-    """Return what validation would make of one more piece of an answer, at a third of its cost.
+    """Return what validation would make of one more piece of an answer, at half of its cost.
 
     Args:
         pattern: Of `pattern_of`.
