@@ -13,17 +13,25 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_openrouter import wire
-from langchain_openrouter._links import BASE_URL
-from langchain_openrouter._payload import FIELD_NAMES
+from langchain_openrouter._keys import to_secret
+from langchain_openrouter._payload import FIELD_NAMES, merge_provider
+from langchain_openrouter._private import PRIVATE_KWARGS
 from langchain_openrouter._profiles import profile_of
+from langchain_openrouter._timeouts import validate_timeout
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
     VERSION,
-    checked_base_url,
+    EnvironmentKey,
+    EnvironmentUrl,
+    environment_api_key,
+    environment_settings,
     request_headers,
-    settled,
-    unknown_argument,
+    resolve_settings,
+    shown_api_key,
+    shown_base_url,
+    unknown_argument_message,
+    validate_base_url,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +77,13 @@ _REFUSED = {
     "ChatOpenAI(base_url='https://openrouter.ai/api/v1', use_responses_api=True)",
 }
 
+_FIELDS_OF_COPY = {
+    "api_key": "openai_api_key",
+    "openrouter_api_key": "openai_api_key",
+    "base_url": "openai_api_base",
+    "openrouter_api_base": "openai_api_base",
+}
+"""Words of the constructor that `model_copy(update=...)` takes too."""
 
 _SENT = tuple(
     (name, FIELD_NAMES.get(name, name))
@@ -90,12 +105,15 @@ class Arguments(BaseChatOpenAI):
     """Slug, as `author/model[:variant]`. Nothing is inferred from it."""
 
     openai_api_key: SecretStr | str | Callable[[], Any] | None = Field(  # type: ignore[assignment]
-        default=None, alias="api_key", repr=False
+        default_factory=shown_api_key, alias="api_key", repr=False
     )
-    """The key: a string, or a sync or async callable that is asked before each request."""
+    """The key: a string, or a sync or async callable that is asked before each request.
 
-    openai_api_base: str = Field(default=BASE_URL, alias="base_url")
-    """https, or http on loopback."""
+    Without one, OPENROUTER_API_KEY is read when a request is sent.
+    """
+
+    openai_api_base: str = Field(default_factory=shown_base_url, alias="base_url")
+    """https, or http on loopback. Without one, OPENROUTER_BASE_URL is read for each request."""
 
     stream_chunk_timeout: float | None = None
     client: ClassVar[Any] = None  # type: ignore[misc]
@@ -128,7 +146,13 @@ class Arguments(BaseChatOpenAI):
     """Sent with every request; wins over ours, in any case. Never traced or serialised."""
 
     extra_body: Mapping[str, Any] | None = Field(default=None, exclude=True, repr=False)
-    """Merged into the body last. Never traced or serialised: use `model_kwargs` for that."""
+    """Merged into the body last; `provider` key by key. Never traced or serialized."""
+
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    """Fields of the API that this package does not know. Never traced or serialized."""
+
+    default_query: Mapping[str, object] | None = Field(default=None, exclude=True, repr=False)
+    """Sent in the address of every request. Never traced or serialized."""
 
     app_url: str | None = None
     """`HTTP-Referer`. See https://openrouter.ai/docs/app-attribution."""
@@ -202,24 +226,32 @@ class Arguments(BaseChatOpenAI):
         }
         known = {*by_alias, *cls.model_fields, *_SYNONYMS, *_REFUSED, "settings"}
         given: dict[str, Any] = {}
+        name: str
         for name, value in values.items():
             if name not in known:
-                raise ValueError(unknown_argument(name, known))
+                raise ValueError(unknown_argument_message(name, known))
             name = _SYNONYMS.get(name, by_alias.get(name, name))  # noqa: PLW2901
             if name in _REFUSED:
                 if value in (None, False):
                     continue
                 msg = f"`{name}` is not an argument of ChatOpenRouter: {_REFUSED[name]}"
                 raise ValueError(msg)
-            if name == cls._SECRET and isinstance(value, str):
-                value = SecretStr(value)  # noqa: PLW2901 - as it is kept
-            given[name] = value
-        return settled(given, _SETTINGS, keyless={cls._SECRET} & {*values})
+            given[name] = to_secret(value) if name == cls._SECRET else value
+        if given.get(cls._SECRET) is None and cls._SECRET not in values:
+            given.pop(cls._SECRET, None)  # `api_key=None` is no key of its own
+        if given.get("openai_api_base") is None:
+            given.pop("openai_api_base", None)
+        return resolve_settings(_without_private_kwargs(given), _SETTINGS)
 
     @field_validator("openai_api_base")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        return checked_base_url(value)
+        return validate_base_url(value)
+
+    @field_validator("request_timeout")
+    @classmethod
+    def _check_timeout(cls, value: Any) -> Any:
+        return validate_timeout(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -265,22 +297,32 @@ class Arguments(BaseChatOpenAI):
             return profile
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Keep a key that is assigned as a plain string out of every repr and dump."""
-        if name == self._SECRET and isinstance(value, str):
-            value = SecretStr(value)
-        super().__setattr__(name, value)
+        """Keep an assigned key out of every repr and dump; check an assigned base URL."""
+        super().__setattr__(name, _checked_field(name, value))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Copy; `update` may hold another user's key under its field's name or `api_key`."""
-        update = dict(update or {})
-        for name in ("api_key", "openrouter_api_key"):
-            if name in update:
-                update[self._SECRET] = update.pop(name)
-        if isinstance(update.get(self._SECRET), str):
-            update[self._SECRET] = SecretStr(update[self._SECRET])
-        copy = super().model_copy(update=update, deep=deep)
+        fields = {
+            (field := _FIELDS_OF_COPY.get(name, name)): _checked_field(field, value)
+            for name, value in (update or {}).items()
+        }
+        copy = super().model_copy(update=fields, deep=deep)
         copy.__dict__.pop("_serialized", None)
         return copy
+
+    def _key_source(self) -> Any:
+        """Return the key, or the callable that gives it when a request is sent."""
+        key = self.openai_api_key
+        if isinstance(key, EnvironmentKey) or (
+            key is None and self._SECRET not in self.model_fields_set
+        ):
+            return environment_api_key
+        return key
+
+    def _base_url(self) -> str:
+        """Return the base URL of a request that is sent now."""
+        url = self.openai_api_base
+        return environment_settings().base_url if isinstance(url, EnvironmentUrl) else url
 
     @property
     def _default_params(self) -> dict[str, Any]:
@@ -291,9 +333,52 @@ class Arguments(BaseChatOpenAI):
             for name, field in _SENT
             if (value := values.get(field)) is not None and (value or name != "stop")
         }
-        return {**params, **{k: v for k, v in self.model_kwargs.items() if v is not None}}
+        extra = {k: v for k, v in self.model_kwargs.items() if v is not None}
+        if "provider" in params and "provider" in extra:
+            extra["provider"] = merge_provider(params["provider"], extra["provider"])
+        return {**params, **extra}
 
     def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         return request_headers(
             self.app_url, self.app_title, self.app_categories, self.default_headers, extra
         )
+
+
+def _checked_field(name: str, value: Any) -> Any:
+    """Return a field that is assigned or copied in, as the constructor would keep it.
+
+    Raises:
+        ValueError: It is a base URL that the constructor would refuse.
+    """
+    if name == "openai_api_key":
+        return to_secret(value)
+    if name == "openai_api_base" and isinstance(value, str) and type(value) is not EnvironmentUrl:
+        return validate_base_url(value)
+    if name == "request_timeout":
+        return validate_timeout(value)
+    return value
+
+
+def _without_private_kwargs(values: dict[str, Any]) -> dict[str, Any]:
+    """Move headers, query and body out of `model_kwargs`, where they would be sent as a body.
+
+    Raises:
+        ValueError: One of them is no mapping.
+    """
+    extra = values.get("model_kwargs")
+    if not isinstance(extra, Mapping) or not any(name in extra for name in PRIVATE_KWARGS):
+        return values
+
+    homes = {"extra_headers": "default_headers", "extra_query": "default_query"}
+    moved = dict(values)
+    for name in PRIVATE_KWARGS:
+        value = extra.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
+            msg = f"model_kwargs[{name!r}] must be a mapping: pass it as `{homes.get(name, name)}=`"
+            raise ValueError(msg)  # noqa: TRY004 - pydantic reports ValueErrors
+        home = homes.get(name, name)
+        moved[home] = {**value, **(moved.get(home) or {})}
+    moved["model_kwargs"] = {k: v for k, v in extra.items() if k not in PRIVATE_KWARGS}
+    return moved

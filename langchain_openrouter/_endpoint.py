@@ -1,28 +1,32 @@
-"""What embeddings, rerank and the catalogue share: settings, key, pool, errors, `for_user`."""
+"""What embeddings, rerank and the catalog share: settings, key, pool, errors, `for_user`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from langchain_openrouter import _transport, errors
-from langchain_openrouter._keys import akey_of, key_of
-from langchain_openrouter._links import BASE_URL
+from langchain_openrouter import _result, _transport, errors
+from langchain_openrouter._error_context import error_context
+from langchain_openrouter._keys import to_secret
 from langchain_openrouter._read import json_or_text
+from langchain_openrouter._timeouts import to_httpx_timeout, validate_timeout
 from langchain_openrouter._user_key import UserKey, users_secret
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
-    checked_base_url,
+    EnvironmentKey,
+    EnvironmentUrl,
+    environment_api_key,
+    environment_settings,
     request_headers,
-    settled,
-    unknown_argument,
+    resolve_settings,
+    shown_api_key,
+    shown_base_url,
+    unknown_argument_message,
+    validate_base_url,
 )
-
-if TYPE_CHECKING:
-    import httpx2
 
 _NAMES = ("api_key", "base_url", "timeout", "max_retries", "app_url", "app_title", "app_categories")
 
@@ -34,12 +38,17 @@ class Endpoint(BaseModel):
         hide_input_in_errors=True, protected_namespaces=(), arbitrary_types_allowed=True
     )
 
-    api_key: SecretStr | str | Callable[[], Any] | None = Field(default=None, repr=False)
-    """The key: a string, or a sync or async callable that is asked before each request."""
-    base_url: str = BASE_URL
-    """https, or http on loopback."""
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
+        default_factory=shown_api_key, repr=False
+    )
+    """The key: a string, or a sync or async callable that is asked before each request.
+
+    Without one, OPENROUTER_API_KEY is read when a request is sent.
+    """
+    base_url: str = Field(default_factory=shown_base_url)
+    """https, or http on loopback. Without one, OPENROUTER_BASE_URL is read for each request."""
     timeout: float | Any | None = TIMEOUT
-    """Seconds without a byte; None waits for ever."""
+    """Seconds without a byte; None waits without end."""
     max_retries: int = Field(default=MAX_RETRIES, ge=0)
     """Repeats after 408, 429, 5xx and connection errors."""
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
@@ -49,6 +58,7 @@ class Endpoint(BaseModel):
     http_client: Any = Field(default=None, exclude=True, repr=False)
     """An `httpx2.Client` of your own, in place of the shared one."""
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """An `httpx2.AsyncClient` of your own."""
 
     @model_validator(mode="before")
     @classmethod
@@ -56,26 +66,50 @@ class Endpoint(BaseModel):
         """Refuse unknown arguments and fill in what the settings say."""
         if not isinstance(values, dict):
             return values
+
         known = {*cls.model_fields, "settings", "openrouter_api_key"}
         for name in values:
             if name not in known:
-                raise ValueError(unknown_argument(name, known))
-        given = dict(values)
-        if "openrouter_api_key" in given:
-            given["api_key"] = given.pop("openrouter_api_key")
-        if isinstance(given.get("api_key"), str):
-            given["api_key"] = SecretStr(given["api_key"])
-        return settled(given, dict(zip(_NAMES, _NAMES, strict=True)))
+                raise ValueError(unknown_argument_message(name, known))
+
+        fields = dict(values)
+        if "openrouter_api_key" in fields:
+            fields["api_key"] = fields.pop("openrouter_api_key")
+        for name in ("api_key", "base_url"):
+            if fields.get(name) is None:
+                fields.pop(name, None)
+        if "api_key" in fields:
+            fields["api_key"] = to_secret(fields["api_key"])
+        return resolve_settings(fields, dict(zip(_NAMES, _NAMES, strict=True)))
 
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        return checked_base_url(value)
+        return validate_base_url(value)
+
+    @field_validator("timeout")
+    @classmethod
+    def _check_timeout(cls, value: Any) -> Any:
+        return validate_timeout(value)
 
     @model_validator(mode="after")
     def _check_headers(self) -> Self:
         self._headers()
         return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep an assigned key out of every repr and dump; check an assigned base URL."""
+        super().__setattr__(name, _checked_field(name, value))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy; what `update` holds is checked as in the constructor."""
+        fields = {
+            (field := "api_key" if name == "openrouter_api_key" else name): _checked_field(
+                field, value
+            )
+            for name, value in (update or {}).items()
+        }
+        return super().model_copy(update=fields, deep=deep)
 
     def for_user(self, key: UserKey | SecretStr | str | Callable[[], Any]) -> Self:
         """Return the same on another user's key; connections are shared.
@@ -90,58 +124,82 @@ class Endpoint(BaseModel):
             self.app_url, self.app_title, self.app_categories, self.default_headers
         )
 
-    def _asked(self, path: str, body: dict[str, Any], client: Any) -> _transport.Request:
+    def _key_source(self) -> Any:
+        """Return the key, or the callable that gives it when a request is sent."""
+        key = self.api_key
+        if isinstance(key, EnvironmentKey) or (
+            key is None and "api_key" not in self.model_fields_set
+        ):
+            return environment_api_key
+        return key
+
+    def _build_request(
+        self,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        needs_key: bool = True,
+    ) -> _transport.Request:
+        """Return a request; one without a body is a GET."""
+        url = self.base_url
+        base_url = environment_settings().base_url if isinstance(url, EnvironmentUrl) else url
         return _transport.Request(
-            url=f"{self.base_url}{path}",
-            base_url=self.base_url,
-            body=_transport.encode(body),
+            url=f"{base_url}{path}",
+            base_url=base_url,
+            method="get" if body is None else "post",
+            body=b"" if body is None else _transport.encode_json(body),
+            query=query,
             headers=self._headers(),
-            timeout=self.timeout,
+            timeout=to_httpx_timeout(self.timeout),
             max_retries=self.max_retries,
-            client=client,
+            api_key=self._key_source(),
+            needs_key=needs_key,
         )
 
-    def _post(self, path: str, body: dict[str, Any], *, said: str) -> dict[str, Any]:
-        """Send a body, return the answer's.
+    def _send(self, request: _transport.Request, *, sensitive: str = "") -> dict[str, Any]:
+        """Send; return the JSON object of the response.
 
         Args:
-            path: After the base URL.
-            body: The request.
-            said: The user's own words in it, which no message quotes.
+            request: Sent through the user's own client where there is one.
+            sensitive: The user's own words in it, which no message quotes.
 
         Raises:
             OpenRouterError: As with chat.
         """
-        request = self._asked(path, body, self.http_client)
-        return answer_of(_transport.post(request, key_of(self.api_key)), said)
+        response = _transport.send(request._replace(client=self.http_client))
+        with error_context(response):
+            return _parse_response(response, sensitive)
 
-    async def _apost(self, path: str, body: dict[str, Any], *, said: str) -> dict[str, Any]:
-        """Send like `_post`."""
-        request = self._asked(path, body, self.http_async_client)
-        return answer_of(await _transport.apost(request, await akey_of(self.api_key)), said)
+    async def _asend(self, request: _transport.Request, *, sensitive: str = "") -> dict[str, Any]:
+        """Send like `_send`."""
+        response = await _transport.asend(request._replace(client=self.http_async_client))
+        with error_context(response):
+            return _parse_response(response, sensitive)
 
 
-def answer_of(got: httpx2.Response | _transport.Failure, said: str = "") -> dict[str, Any]:
-    """Return the JSON object of an answer.
+def _checked_field(name: str, value: Any) -> Any:
+    """Return a field that is assigned or copied in, as the constructor would keep it."""
+    if name == "api_key":
+        return to_secret(value)
+    if name == "base_url" and isinstance(value, str) and type(value) is not EnvironmentUrl:
+        return validate_base_url(value)
+    if name == "timeout":
+        return validate_timeout(value)
+    return value
+
+
+def _parse_response(response: _transport.ApiResponse, sensitive: str) -> dict[str, Any]:
+    """Return the JSON object of a response.
 
     Raises:
-        OpenRouterError: The answer is an error, in whatever form, or no JSON object.
+        OpenRouterError: The response is an error, in whatever form, or no JSON object.
     """
-    error: errors.OpenRouterError
-    if isinstance(got, _transport.Failure):
-        if got.failure is not None:
-            error = errors.from_body(failure=got.failure, timed_out=got.timed_out)
-        else:
-            error = errors.from_body(
-                json_or_text(got.body), status=got.status, headers=got.headers, prompt=said
-            )
-    else:
-        headers = _transport.headers_of(got)
-        body = json_or_text(_transport.body_of(got))
-        if isinstance(body, dict) and not errors.has_error(body):
-            generation_id = headers.get("x-generation-id")
-            return {"id": generation_id, **body} if generation_id else body
-        error = errors.from_body(body, headers=headers, prompt=said)
-    if isinstance(error, errors.InsufficientCreditsError):
-        error.settings_url = _transport.settings_url_of(got) or error.settings_url
-    raise error
+    prompt = [{"content": sensitive}]
+    if response.is_error:
+        raise _result.to_error(response, prompt=prompt)
+    body = json_or_text(response.body)
+    if isinstance(body, dict) and not errors.has_error(body):
+        generation_id = response.headers.get("x-generation-id")
+        return {"id": generation_id, **body} if generation_id else body
+    raise errors.from_body(body, headers=response.headers, prompt=sensitive)

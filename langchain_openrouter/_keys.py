@@ -1,60 +1,102 @@
-"""The key, asked for when a request is made: a string, a secret, a sync or async callable."""
+"""The key of a request: a secret, or a sync or async callable that is asked for one."""
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import httpx2
 from pydantic import SecretStr
 
 from langchain_openrouter.errors import AuthenticationError
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
-def key_of(key: Any) -> str:
-    """Return the key for a sync request.
+
+class BearerAuth(httpx2.Auth):
+    """Attaches a key to a request at the moment it is sent; the key is a secret until then."""
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def auth_flow(
+        self, request: httpx2.Request
+    ) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Set the Authorization header."""
+        request.headers["authorization"] = f"Bearer {self._key.get_secret_value()}"
+        yield request
+
+
+def to_secret(key: Any) -> Any:
+    """Return a plain string as a `SecretStr`, anything else as it is."""
+    return SecretStr(key) if isinstance(key, str) else key
+
+
+def resolve_api_key(key: Any) -> SecretStr:
+    """Return the key of a sync request.
+
+    Args:
+        key: A `SecretStr`, a string, or a callable that returns one of them.
 
     Raises:
-        AuthenticationError: There is none, or only an async callable gives it.
+        AuthenticationError: There is none, it cannot stand in a header, or only an async callable
+            gives it.
     """
     if callable(key):
-        key = key()
+        key = to_secret(key())
     if inspect.isawaitable(key):
         if inspect.iscoroutine(key):
             key.close()
         msg = "api_key is an async callable: use ainvoke, astream or abatch"
         raise AuthenticationError(msg)
-    return _checked(key)
+    return _validated(to_secret(key))
 
 
-async def akey_of(key: Any) -> str:
-    """Return the key for an async request; a callable runs in the caller's own context."""
+async def aresolve_api_key(key: Any) -> SecretStr:
+    """Return the key of an async request; a callable runs in the caller's own context."""
     if callable(key):
-        key = key()
+        key = to_secret(key())
     if inspect.isawaitable(key):
-        key = await key
-    return _checked(key)
+        key = to_secret(await key)
+    return _validated(to_secret(key))
 
 
-def fingerprint(key: Any, *more: Any) -> str:
-    """Return what tells keys, and whatever else is private, apart without giving them away.
+def cache_fingerprint(key: Any, *more: Any) -> str:
+    """Return a hash that distinguishes keys, and whatever else is private, without revealing them.
 
-    The sha256 of a key alone is the id OpenRouter itself puts into links to it.
-    See https://openrouter.ai/docs/use-cases/oauth-pkce.
+    A callable is told apart by its identity: resolve it first where two users may share one.
     """
     text = key.get_secret_value() if isinstance(key, SecretStr) else str(id(key))
     return hashlib.sha256("".join((text, *map(repr, more))).encode()).hexdigest()
 
 
-def _checked(key: Any) -> str:
+def is_same_key(first: SecretStr, second: SecretStr) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(
+        first.get_secret_value().encode(), second.get_secret_value().encode()
+    )
+
+
+def _validated(key: Any) -> SecretStr:
     """Return a key that can stand in a header; one that cannot is not shown."""
-    if isinstance(key, SecretStr):
-        key = key.get_secret_value()
-    if not isinstance(key, str) or not key.strip():
+    if not isinstance(key, SecretStr) or not key.get_secret_value().strip():
         msg = "no OpenRouter API key: pass `api_key=` or set OPENROUTER_API_KEY"
         raise AuthenticationError(msg)
-    text: str = key.strip()
-    if not text.isascii() or not text.isprintable() or " " in text:
+    if not _is_header_value(key):
         msg = "the API key holds characters that no key has: copy it again"
         raise AuthenticationError(msg)
-    return text
+    if _is_stripped(key):
+        return key
+    return SecretStr(key.get_secret_value().strip())
+
+
+def _is_header_value(key: SecretStr) -> bool:
+    text = key.get_secret_value().strip()
+    return text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_stripped(key: SecretStr) -> bool:
+    return key.get_secret_value() == key.get_secret_value().strip()

@@ -19,7 +19,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def site_of(base_url: str) -> str:
+def site_url(base_url: str) -> str:
     """Return the site of an API: `https://openrouter.ai` for `https://openrouter.ai/api/v1`.
 
     The in-region APIs (`eu.openrouter.ai`) have no pages of their own.
@@ -29,7 +29,7 @@ def site_of(base_url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path.rstrip('/').removesuffix(_API)}"
 
 
-def fingerprint_of(secret: str) -> str:
+def key_hash(secret: str) -> str:
     """Return the sha256 of a key, 64 hexadecimal digits: OpenRouter's own public id of it.
 
     See https://openrouter.ai/docs/use-cases/oauth-pkce.
@@ -37,11 +37,11 @@ def fingerprint_of(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def settings_url(site: str, fingerprint: str) -> str:
+def settings_url(site: str, hash_: str) -> str:
     """Return the page where a key's owner sees its limit, raises it, and deletes the key."""
-    return f"{site}/keys/{fingerprint}"
+    return f"{site}/keys/{hash_}"
 
 
-def logs_url(site: str, fingerprint: str) -> str:
+def logs_url(site: str, hash_: str) -> str:
     """Return the page where a key's owner sees what it was used for."""
-    return f"{site}/logs?api_key_hash={fingerprint}"
+    return f"{site}/logs?api_key_hash={hash_}"

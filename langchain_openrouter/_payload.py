@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import wire
 from langchain_openrouter._messages import wire_messages
+from langchain_openrouter._private import PRIVATE_KWARGS
 from langchain_openrouter._read import dicts_of
 from langchain_openrouter._tools import wire_tool
-from langchain_openrouter.settings import unknown_argument
+from langchain_openrouter.settings import unknown_argument_message
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
@@ -39,6 +40,7 @@ _CALL_ONLY = {
     "ls_structured_output_format",
 }
 _NEVER = {"messages", "prompt"}
+_PRIVACY = {"zdr": True, "enforce_distillable_text": True, "data_collection": "deny"}
 
 
 def payload_of(
@@ -53,8 +55,7 @@ def payload_of(
 
     Args:
         params: The model's own fields, by wire name.
-        call: The call's arguments; None takes a field away, `provider` is merged key by key, so
-            that privacy asked for once stays asked for.
+        call: The call's arguments; None takes a field away, `provider` is merged key by key.
         messages: The conversation.
         extras: Merged in last, unchecked.
         also_known: Names beyond those of the wire that the user vouches for.
@@ -68,20 +69,45 @@ def payload_of(
             continue
         name = WIRE_NAMES.get(given, given)
         if (name not in wire.REQUEST_FIELDS or name in _NEVER) and name not in (also_known or {}):
-            raise ValueError(unknown_argument(name, [*wire.REQUEST_FIELDS, *WIRE_NAMES]))
+            raise ValueError(unknown_argument_message(name, [*wire.REQUEST_FIELDS, *WIRE_NAMES]))
         body[name] = _merged(name, body.get(name), value)
     for extra in extras:
-        body.update(extra or {})
+        body.update({n: _merged(n, body.get(n), v) for n, v in (extra or {}).items()})
+    for name in PRIVATE_KWARGS:
+        if name in body:
+            msg = f"`{name}` is no field of the body: pass it to the call, or bind it"
+            raise ValueError(msg)
     pinned = any(plugin.get("pin_model") for plugin in dicts_of(body, "plugins"))
     body["messages"] = wire_messages(messages, with_model=pinned)
     ordered = {name: body.pop(name) for name in wire.REQUEST_FIELDS if name in body}
     return {name: value for name, value in {**ordered, **body}.items() if value is not None}
 
 
+def merge_provider(base: Any, update: Any) -> Any:
+    """Return provider preferences merged key by key; privacy only ever tightens.
+
+    `zdr` and `enforce_distillable_text` stay true and `data_collection` stays "deny" once any of
+    the places that set preferences has asked for it; providers to ignore add up. All else: the
+    later value wins, as `only`, `order` and `sort` choose within what may serve.
+
+    See https://openrouter.ai/docs/features/provider-routing.
+    """
+    base = base if isinstance(base, Mapping) else {}
+    kept = {name: base[name] for name, strict in _PRIVACY.items() if base.get(name) == strict}
+    if update is None:
+        return kept or None
+    if not isinstance(update, Mapping):
+        return update
+    merged = {**base, **update, **kept}
+    if base.get("ignore") and "ignore" in update:
+        merged["ignore"] = list(dict.fromkeys([*base["ignore"], *(update["ignore"] or ())]))
+    return merged
+
+
 def _merged(name: str, ours: Any, value: Any) -> Any:
     """Return what a call's value makes of the model's."""
-    if name == "provider" and isinstance(value, Mapping):
-        return {**(ours or {}), **value}
+    if name == "provider":
+        return merge_provider(ours, value)
     if name == "tools" and value is not None:
         return [wire_tool(tool) for tool in value] or None  # an empty list is refused
     return value

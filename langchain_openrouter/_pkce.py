@@ -157,7 +157,7 @@ class PKCELogin:
             "state": self.nonce if callback else None,
         }
         given = {name: value for name, value in wanted.items() if value is not None}
-        return f"{_links.site_of(self.base_url)}/auth?{urlencode(given, quote_via=quote, safe='')}"
+        return f"{_links.site_url(self.base_url)}/auth?{urlencode(given, quote_via=quote, safe='')}"
 
     def redeem(self, code_or_pasted: str, *, timeout: float = TIMEOUT) -> UserKey:
         """Exchange what came back for the user's key. Never repeated: a code works once.
@@ -170,24 +170,21 @@ class PKCELogin:
         Raises:
             SignInError: One of its kinds. No message holds a code, a verifier or a body.
         """
-        outcome = self.settle(code_or_pasted, timeout=timeout)
-        del code_or_pasted  # no frame of the traceback knows the code
-        if isinstance(outcome, SignInError):
-            raise outcome
-        return outcome
+        request = self._build_exchange(code_or_pasted, timeout)
+        del code_or_pasted  # no frame of a traceback knows the code
+        return _raise_or_return(self._exchange(request))
 
     async def aredeem(self, code_or_pasted: str, *, timeout: float = TIMEOUT) -> UserKey:  # noqa: ASYNC109 - as in `redeem`
         """Exchange like `redeem`, in the running event loop."""
-        outcome = await self.asettle(code_or_pasted, timeout=timeout)
+        request = self._build_exchange(code_or_pasted, timeout)
         del code_or_pasted
-        if isinstance(outcome, SignInError):
-            raise outcome
-        return outcome
+        return _raise_or_return(await self._aexchange(request))
 
     def settle(self, code_or_pasted: str, *, timeout: float = TIMEOUT) -> UserKey | SignInError:
         """Exchange like `redeem`; return the error as a value, for who shows it on a page."""
-        ask = self._exchange(code_or_pasted, timeout)
-        return ask if isinstance(ask, SignInError) else self._outcome(_plain.send(ask))
+        request = self._build_exchange(code_or_pasted, timeout)
+        del code_or_pasted
+        return self._exchange(request)
 
     async def asettle(
         self,
@@ -196,8 +193,9 @@ class PKCELogin:
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - as in `settle`
     ) -> UserKey | SignInError:
         """Settle like `settle`, in the running event loop."""
-        ask = self._exchange(code_or_pasted, timeout)
-        return ask if isinstance(ask, SignInError) else self._outcome(await _plain.asend(ask))
+        request = self._build_exchange(code_or_pasted, timeout)
+        del code_or_pasted
+        return await self._aexchange(request)
 
     def seal(self, secret: Secret | Sequence[Secret]) -> str:
         """Encrypt the sign-in, to be carried in the user's own cookie or through a queue.
@@ -247,32 +245,50 @@ class PKCELogin:
             raise SignInExpiredError(msg)
         return login
 
-    def _exchange(self, pasted: str, timeout: float) -> _plain.Ask | SignInError:
+    def _build_exchange(self, pasted: str, timeout: float) -> _plain.Request | SignInError:
         """Return the request that spends the code: it carries no Authorization."""
         code = code_of(callback_of(pasted), self.nonce if self.callback_url else None)
+        del pasted
         if isinstance(code, SignInError):
             return code
         body = {
-            "code": code,
-            "code_verifier": self.verifier.get_secret_value(),
+            "code": SecretStr(code),
+            "code_verifier": self.verifier,
             "code_challenge_method": "S256",
         }
-        return _plain.Ask("POST", f"{self.base_url}/auth/keys", timeout, json=body)
+        return _plain.Request("POST", f"{self.base_url}/auth/keys", timeout, json=body)
 
-    def _outcome(self, answer: _plain.Answer) -> UserKey | SignInError:
-        if answer.failure is not None:
-            what = "no byte came in time" if answer.timed_out else "the connection failed"
-            kind = type(answer.failure).__name__
-            return SignInConnectionError(
-                f"the exchange failed: {what} ({kind}) - check the network and begin a new sign-in"
+    def _exchange(self, request: _plain.Request | SignInError) -> UserKey | SignInError:
+        if isinstance(request, SignInError):
+            return request
+        return self._to_user_key(_plain.send(request))
+
+    async def _aexchange(self, request: _plain.Request | SignInError) -> UserKey | SignInError:
+        if isinstance(request, SignInError):
+            return request
+        return self._to_user_key(await _plain.asend(request))
+
+    def _to_user_key(self, response: _plain.Response) -> UserKey | SignInError:
+        if response.failure is not None:
+            error = SignInConnectionError(
+                f"the exchange failed: {response.failure.reason} - check the network and begin a "
+                "new sign-in"
             )
-        key = str_of(answer.data, "key")
-        if answer.status == 200 and key:  # noqa: PLR2004 - HTTP
-            return UserKey(SecretStr(key), str_of(answer.data, "user_id"), self.base_url)
-        return _refusal(answer)
+            error.__cause__ = response.failure.error
+            return error
+        key = str_of(response.data, "key")
+        if response.status == 200 and key:  # noqa: PLR2004 - HTTP
+            return UserKey(SecretStr(key), str_of(response.data, "user_id"), self.base_url)
+        return _refusal(response)
 
 
-def _refusal(answer: _plain.Answer) -> SignInError:
+def _raise_or_return(outcome: UserKey | SignInError) -> UserKey:
+    if isinstance(outcome, SignInError):
+        raise outcome
+    return outcome
+
+
+def _refusal(answer: _plain.Response) -> SignInError:
     """Return the error of an answer that holds no key, in words of our own."""
     status = answer.status
     told = answer.error()
@@ -310,11 +326,11 @@ def _base_url(base_url: str | None, settings: OpenRouterSettings | None) -> str:
     """Return the API's URL: keyword, settings, environment, default."""
     from langchain_openrouter.settings import (  # noqa: PLC0415 - slow to import, and rarely first
         OpenRouterSettings,
-        checked_base_url,
+        validate_base_url,
     )
 
     if base_url is not None:
-        return checked_base_url(base_url)
+        return validate_base_url(base_url)
     return (settings or OpenRouterSettings()).base_url
 
 

@@ -11,87 +11,123 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+from pydantic import SecretStr
 
 from langchain_openrouter import errors
+from langchain_openrouter._failures import Failure, broken_set_up, to_failure
+from langchain_openrouter._frames import StrippedTracebacks
+from langchain_openrouter._keys import BearerAuth
+from langchain_openrouter._limits import (
+    LimitExceededError,
+    StackedEncodingError,
+    count_bytes,
+    refuse_stacked_encodings,
+)
 from langchain_openrouter._read import json_or_text
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from pydantic import SecretStr
+_MAX_BODY = 1024 * 1024  # bytes: what these endpoints answer fits into a thousandth of it
+_FAILURES = (
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    OSError,
+    LimitExceededError,
+    StackedEncodingError,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Request:
     """A request that is not sent yet."""
 
     method: str
     url: str
     timeout: float
     """Seconds without a byte."""
-    json: Any = field(default=None, repr=False)
+    json: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The body; what is secret in it is a `SecretStr`."""
     key: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, or `failure`: the name of what went wrong on the way."""
+class Response:
+    """What came back, or `failure`: why nothing (whole) did."""
 
     status: int = 0
     data: Any = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    failure: Exception | None = None
-    timed_out: bool = False
+    failure: Failure | None = None
 
     def error(self) -> errors.OpenRouterError | None:
-        """Return the error that this answer tells, as the model's own errors are; not raised."""
+        """Return the error that this response stands for, as the model's are; not raised."""
         if self.failure is not None:
-            return errors.from_body(failure=self.failure, timed_out=self.timed_out)
+            return errors.from_body(failure=self.failure)
         if self.status == 200 and isinstance(self.data, dict):  # noqa: PLR2004 - HTTP
             return None
         return errors.from_body(self.data, status=self.status, headers=self.headers)
 
 
+def send(request: Request) -> Response:
+    """Send once."""
+    with StrippedTracebacks():
+        try:
+            client = httpx2.Client(timeout=request.timeout, verify=_ssl_context())
+        except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
+            return Response(failure=broken_set_up(error))
+        try:
+            with client, client.stream(**_request_kwargs(request)) as response:
+                refuse_stacked_encodings(response)
+                total, chunks = 0, []
+                for chunk in response.iter_bytes():
+                    total = count_bytes(total, chunk, "body", _MAX_BODY)
+                    chunks.append(chunk)
+                return _to_response(response, b"".join(chunks))
+        except _FAILURES as error:
+            return Response(failure=to_failure(error, url=request.url))
+
+
+async def asend(request: Request) -> Response:
+    """Send once, in the running event loop."""
+    with StrippedTracebacks():
+        try:
+            client = httpx2.AsyncClient(timeout=request.timeout, verify=_ssl_context())
+        except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
+            return Response(failure=broken_set_up(error))
+        try:
+            async with client, client.stream(**_request_kwargs(request)) as response:
+                refuse_stacked_encodings(response)
+                total, chunks = 0, []
+                async for chunk in response.aiter_bytes():
+                    total = count_bytes(total, chunk, "body", _MAX_BODY)
+                    chunks.append(chunk)
+                return _to_response(response, b"".join(chunks))
+        except _FAILURES as error:
+            return Response(failure=to_failure(error, url=request.url))
+
+
 @cache
-def _tls() -> ssl.SSLContext:
+def _ssl_context() -> ssl.SSLContext:
     """Load the certificates once: it takes longer than all else here."""
     return httpx2.create_ssl_context()
 
 
-def _arguments(ask: Ask) -> dict[str, Any]:
-    headers = {"accept": "application/json"}
-    if ask.key is not None:
-        headers["authorization"] = f"Bearer {ask.key.get_secret_value()}"
-    return {"method": ask.method, "url": ask.url, "json": ask.json, "headers": headers}
+def _request_kwargs(request: Request) -> dict[str, Any]:
+    body = request.json and {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in request.json.items()
+    }
+    return {
+        "method": request.method,
+        "url": request.url,
+        "json": body,
+        "headers": {"accept": "application/json"},
+        "auth": None if request.key is None else BearerAuth(request.key),
+    }
 
 
-def _read(response: httpx2.Response) -> Answer:
+def _to_response(response: httpx2.Response, body: bytes) -> Response:
     headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
-    return Answer(response.status_code, json_or_text(response.content), headers)
-
-
-def _failed(error: Exception) -> Answer:
-    """Keep the kind of a failure; its request holds the secrets."""
-    return Answer(
-        failure=type(error)(type(error).__name__) if isinstance(error, httpx2.HTTPError) else error,
-        timed_out=isinstance(error, httpx2.TimeoutException),
-    )
-
-
-def send(ask: Ask) -> Answer:
-    """Send once."""
-    try:
-        with httpx2.Client(timeout=ask.timeout, verify=_tls()) as client:
-            return _read(client.request(**_arguments(ask)))
-    except (httpx2.HTTPError, OSError) as error:
-        return _failed(error)
-
-
-async def asend(ask: Ask) -> Answer:
-    """Send once, in the running event loop."""
-    try:
-        async with httpx2.AsyncClient(timeout=ask.timeout, verify=_tls()) as client:
-            return _read(await client.request(**_arguments(ask)))
-    except (httpx2.HTTPError, OSError) as error:
-        return _failed(error)
+    return Response(response.status_code, json_or_text(body), headers)

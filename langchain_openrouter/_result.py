@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.utils import message_chunk_to_message
@@ -20,20 +19,18 @@ from langchain_openrouter._read import (
     str_of,
 )
 from langchain_openrouter._redact import prompt_of
-from langchain_openrouter._sse import Events
+from langchain_openrouter._sse import SSEDecoder
 from langchain_openrouter._stream import StreamState
-from langchain_openrouter._transport import settings_url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
-    import httpx2
     from langchain_core.messages import AIMessage
 
-    from langchain_openrouter._transport import Failure
+    from langchain_openrouter._transport import ApiResponse
 
 
-def body_of(data: bytes, headers: dict[str, str], *, prompt: Any) -> Any:
+def body_of(data: bytes, headers: Mapping[str, str], *, prompt: Any) -> Any:
     """Return the JSON of a 200 body, its id taken from the headers where it has none.
 
     Raises:
@@ -91,17 +88,17 @@ def result_of(body: Any, *, info: dict[str, Any] | None = None, prompt: Any = No
     )
 
 
-def result_of_events(data: bytes, headers: dict[str, str], *, prompt: Any) -> ChatResult:
+def result_of_events(data: bytes, headers: Mapping[str, str], *, prompt: Any) -> ChatResult:
     """Return the result of a stream that came where a whole answer was asked for.
 
     Raises:
         OpenRouterError: The stream tells an error, or was cut; has what came.
     """
-    decoder = Events()
+    decoder = SSEDecoder()
     state = StreamState(generation_id=headers.get("x-generation-id"), prompt=prompt)
     chunks = [
         chunk
-        for event in (*decoder.feed(data), *decoder.end())
+        for event in (*decoder.feed(data), *decoder.flush())
         for chunk in (() if state.done else state.read(event))
     ]
     chunks.append(state.finish())
@@ -132,39 +129,16 @@ def _info(message: AIMessage, info: dict[str, Any] | None) -> dict[str, Any]:
     return {**(info or {}), **{name: metadata[name] for name in names if name in metadata}}
 
 
-def error_of(failure: Failure, *, prompt: Any) -> errors.OpenRouterError:
+def to_error(response: ApiResponse, *, prompt: Any) -> errors.OpenRouterError:
     """Return the error of a request that brought no (whole) answer."""
-    if failure.failure is not None:
-        return errors.from_body(
-            failure=failure.failure,
-            timed_out=failure.timed_out,
-            partial=partial_of(failure.body),
-        )
-    error = errors.from_body(
-        json_or_text(failure.body),
-        status=failure.status,
-        headers=failure.headers,
+    if response.failure is not None:
+        return errors.from_body(failure=response.failure, partial=partial_of(response.body))
+    return errors.from_body(
+        json_or_text(response.body),
+        status=response.status,
+        headers=response.headers,
         prompt=prompt_of(prompt),
     )
-    return _pointed(error, failure)
-
-
-@contextmanager
-def account_of(got: httpx2.Response) -> Iterator[None]:
-    """Tell errors about money on which page the owner of the key that was sent can mend them."""
-    try:
-        yield
-    except errors.InsufficientCreditsError as error:
-        _pointed(error, got)
-        raise
-
-
-def _pointed(
-    error: errors.OpenRouterError, got: httpx2.Response | Failure
-) -> errors.OpenRouterError:
-    if isinstance(error, errors.InsufficientCreditsError):
-        error.settings_url = settings_url_of(got) or error.settings_url
-    return error
 
 
 def partial_of(data: bytes) -> AIMessage | None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter._limits import LimitExceededError, StackedEncodingError
 from langchain_openrouter._read import dict_of, str_of
+
+if TYPE_CHECKING:
+    from langchain_openrouter._failures import Failure
 
 _GENERIC = ("Provider returned error", "Internal Server Error")
 _TERSE = 16  # characters: a message this short says little
@@ -45,9 +49,17 @@ def _upstream_message(raw: Any) -> str | None:
     return None
 
 
-def failure_text(failure: Exception, *, timed_out: bool, partial: Any) -> str:
-    """Name the failure by its type: its text may hold a URL with credentials."""
-    what = "the answer was cut short" if partial is not None else "no answer came"
-    why = "no byte came in time" if timed_out else "the connection failed"
-    advice = "raise `timeout=` or try again" if timed_out else "try again"
-    return f"{what}: {why} ({type(failure).__name__}) - {advice}"
+def failure_text(failure: Failure, *, partial: bool) -> str:
+    """Say which host failed and why, and what to do.
+
+    Args:
+        failure: What the HTTP client met.
+        partial: Whether something of an answer came.
+    """
+    if isinstance(failure.error, LimitExceededError | StackedEncodingError):
+        return failure.reason
+    what = "the answer was cut short" if partial else "no answer came"
+    advice = "raise `timeout=` or try again" if failure.timed_out else "try again"
+    if not failure.is_retryable:
+        advice = "check the address, the proxy and the certificates that are configured"
+    return f"{what}: {failure.reason} - {advice}"

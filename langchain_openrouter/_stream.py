@@ -27,6 +27,7 @@ from langchain_openrouter._answer import (
 from langchain_openrouter._calls import Calls
 from langchain_openrouter._chunk import OpenRouterMessageChunk, chunk_like, is_middle, pattern_of
 from langchain_openrouter._details import Details
+from langchain_openrouter._failures import cut_stream
 from langchain_openrouter._join import fingerprint, joined_base64, whole
 from langchain_openrouter._messages import ARGUMENTS
 from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_core.messages.tool import ToolCallChunk
+
+    from langchain_openrouter._failures import Failure
 
 _PLAIN = {"role", "content"}  # every delta of the live service has both
 _THOUGHT = {"reasoning", "reasoning_content", "reasoning_details"}
@@ -238,7 +241,7 @@ class StreamState:
         if reason == "error":
             raise self.error({"message": "the provider stopped in mid-answer", "code": 502})
         if not reason and not self.done:
-            raise self.error(failure=EOFError())
+            raise self.error(failure=cut_stream())
         if not self._seen_choice:
             raise self.error({"message": "the stream ended without an answer"})
         cut = is_cut(reason, self._choice.get("native_finish_reason"))
@@ -289,14 +292,11 @@ class StreamState:
 
     # --- failures -------------------------------------------------------------------------
 
-    def error(
-        self, body: Any = None, *, failure: Exception | None = None, timed_out: bool = False
-    ) -> errors.OpenRouterError:
+    def error(self, body: Any = None, *, failure: Failure | None = None) -> errors.OpenRouterError:
         """Return the error with the answer so far."""
         return errors.from_body(
             body,
             failure=failure,
-            timed_out=timed_out,
             generation_id=self._id or self._generation_id,
             partial=self.partial(),
             prompt=prompt_of(self._prompt),

@@ -96,17 +96,17 @@ class UserKey:
     @property
     def fingerprint(self) -> str:
         """The sha256 of the key: tells keys apart in logs and links, and gives none away."""
-        return _links.fingerprint_of(self.secret.get_secret_value())
+        return _links.key_hash(self.secret.get_secret_value())
 
     @property
     def settings_url(self) -> str:
         """The page where the user raises the key's limit, and deletes the key."""
-        return _links.settings_url(_links.site_of(self.base_url), self.fingerprint)
+        return _links.settings_url(_links.site_url(self.base_url), self.fingerprint)
 
     @property
     def logs_url(self) -> str:
         """The page where the user sees what the key was used for."""
-        return _links.logs_url(_links.site_of(self.base_url), self.fingerprint)
+        return _links.logs_url(_links.site_url(self.base_url), self.fingerprint)
 
     def info(self, *, timeout: float = TIMEOUT) -> KeyInfo:
         """Ask what the key may still spend.
@@ -124,8 +124,8 @@ class UserKey:
         """Ask like `info`, in the running event loop."""
         return _info_of(await _plain.asend(self._ask(timeout)))
 
-    def _ask(self, timeout: float) -> _plain.Ask:
-        return _plain.Ask("GET", f"{self.base_url}/key", timeout, key=self.secret)
+    def _ask(self, timeout: float) -> _plain.Request:
+        return _plain.Request("GET", f"{self.base_url}/key", timeout, key=self.secret)
 
     def __repr__(self) -> str:
         """Show whose key it is, and nothing of the key."""
@@ -162,7 +162,7 @@ def users_secret(key: UserKey | SecretStr | str | Callable[[], Any]) -> Any:
     return secret
 
 
-def _info_of(answer: _plain.Answer) -> KeyInfo:
+def _info_of(answer: _plain.Response) -> KeyInfo:
     error: OpenRouterError | None = answer.error()
     if error is not None:
         raise error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_openrouter import oauth
 from langchain_openrouter._arguments import Arguments
+from langchain_openrouter._private import REDACTED
 from langchain_openrouter._user_key import UserKey, users_secret
 
 if TYPE_CHECKING:
@@ -50,28 +51,16 @@ class PerUser(Arguments):
             if not user:
                 msg = "this key came without a user id: pass `user=` yourself"
                 raise ValueError(msg)
-        # What `model_copy` does, without a second set of the fields that were given: half the
-        # memory of a model. `__setattr__` takes a set of its own before it writes.
-        fields = self.__dict__.copy()
-        fields.pop("_serialized", None)
-        fields[self._SECRET] = secret
-        if user is not None:
-            fields["user"] = user
-        copy = self.__class__.__new__(self.__class__)
-        put = object.__setattr__
-        put(copy, "__dict__", fields)
-        put(copy, "__pydantic_fields_set__", self.__pydantic_fields_set__)
-        put(copy, "__pydantic_extra__", None)
-        put(copy, "__pydantic_private__", None)
-        return copy
+        update = {self._SECRET: secret} if user is None else {self._SECRET: secret, "user": user}
+        return self.model_copy(update=update)
 
     def _repr_html_(self) -> str:
         """Show a notebook which model this is and where it runs; nothing of the key."""
         rows = {"model": self.model_name, "at": self.openai_api_base,
-                "key": "**********" if self.openai_api_key else "none"}  # fmt: skip
+                "key": "**********" if self._key_source() else "none"}  # fmt: skip
         for name, value in self._default_params.items():
             if name != "model" and value not in (None, False):
-                rows[name] = str(value)
+                rows[name] = REDACTED if name in self.model_kwargs else str(value)
         cells = "".join(
             f"<tr><th>{escape(n)}</th><td>{escape(v)}</td></tr>" for n, v in rows.items()
         )
@@ -115,10 +104,3 @@ class PerUser(Arguments):
         unsigned = cls(model=model, **kwargs)
         words["base_url"] = unsigned.openai_api_base
         return words, unsigned
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Write to this model alone: `for_user` shares the set of fields that were given."""
-        if name in type(self).model_fields:
-            given = self.__pydantic_fields_set__
-            object.__setattr__(self, "__pydantic_fields_set__", {*given, name})
-        super().__setattr__(name, value)

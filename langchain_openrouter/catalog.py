@@ -11,9 +11,9 @@ from langchain_core.messages import convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import PrivateAttr
 
-from langchain_openrouter import _transport, errors
-from langchain_openrouter._endpoint import Endpoint, answer_of
-from langchain_openrouter._keys import akey_of, fingerprint, key_of
+from langchain_openrouter import errors
+from langchain_openrouter._endpoint import Endpoint
+from langchain_openrouter._keys import aresolve_api_key, cache_fingerprint, resolve_api_key
 from langchain_openrouter._listed import (
     Estimate,
     Generation,
@@ -23,6 +23,7 @@ from langchain_openrouter._listed import (
     Provider,
 )
 from langchain_openrouter._read import dict_of, dicts_of, str_of
+from langchain_openrouter.settings import environment_api_key
 
 __all__ = ["Catalog", "Estimate", "Generation", "Model", "ModelEndpoint", "Models", "Provider"]
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from langchain_core.language_models import LanguageModelInput
+    from pydantic import SecretStr
 
+    from langchain_openrouter import _transport
     from langchain_openrouter.chat_models import ChatOpenRouter
 
 _HOUR = 3600.0
@@ -61,7 +64,7 @@ class Catalog(Endpoint):
 
     ttl: float = _HOUR
     """Seconds that an answer is kept."""
-    _kept: dict[Any, tuple[float, Any]] = PrivateAttr(default_factory=dict)
+    _cache: dict[Any, tuple[float, Any]] = PrivateAttr(default_factory=dict)
 
     def models(self, **filters: Any) -> Models:
         """Return the models. No key is needed.
@@ -80,11 +83,11 @@ class Catalog(Endpoint):
 
     def user_models(self) -> Models:
         """Return the models that this key may use: what its owner's settings leave."""
-        return _models(self._get("/models/user", keyed=True))
+        return _models(self._get("/models/user", needs_key=True))
 
     async def auser_models(self) -> Models:
         """Return like `user_models`."""
-        return _models(await self._aget("/models/user", keyed=True))
+        return _models(await self._aget("/models/user", needs_key=True))
 
     def model(self, slug: str) -> Model:
         """Return one model; aliases are resolved, variants taken.
@@ -124,7 +127,7 @@ class Catalog(Endpoint):
         """
         for pause in (*_POLITE, None):
             try:
-                return self._generation(self._asked_once(generation_id))
+                return self._generation(self._send(self._generation_request(generation_id)))
             except errors.ModelUnavailableError:
                 if pause is None:
                     raise
@@ -135,7 +138,7 @@ class Catalog(Endpoint):
         """Return like `generation`."""
         for pause in (*_POLITE, None):
             try:
-                return self._generation(await self._aasked_once(generation_id))
+                return self._generation(await self._asend(self._generation_request(generation_id)))
             except errors.ModelUnavailableError:
                 if pause is None:
                     raise
@@ -170,51 +173,51 @@ class Catalog(Endpoint):
         """Return like `estimate`."""
         return _estimate(await self.amodel(model.model_name), model, messages)
 
-    # --- asking ---------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------
 
     def _get(
-        self, path: str, query: Mapping[str, Any] | None = None, *, keyed: bool = False
+        self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
     ) -> Any:
-        mark = self._mark(path, query)
-        kept = self._kept.get(mark)
-        if kept is None or time.monotonic() - kept[0] > self.ttl:
-            key = key_of(self.api_key) if keyed or self.api_key is not None else ""
-            kept = (time.monotonic(), answer_of(_transport.post(self._question(path, query), key)))
-            self._kept[mark] = kept
-        return kept[1]
+        request = self._catalog_request(path, query, needs_key=needs_key)
+        if callable(request.api_key):
+            request = request._replace(api_key=_resolved(request))
+        cache_key = _cache_key(request)
+        answer = self._cached(cache_key)
+        if answer is None:
+            answer = self._send(request)
+            self._cache[cache_key] = (time.monotonic(), answer)
+        return answer
 
     async def _aget(
-        self, path: str, query: Mapping[str, Any] | None = None, *, keyed: bool = False
+        self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
     ) -> Any:
-        mark = self._mark(path, query)
-        kept = self._kept.get(mark)
-        if kept is None or time.monotonic() - kept[0] > self.ttl:
-            key = await akey_of(self.api_key) if keyed or self.api_key is not None else ""
-            got = await _transport.apost(self._question(path, query), key)
-            kept = (time.monotonic(), answer_of(got))
-            self._kept[mark] = kept
-        return kept[1]
+        request = self._catalog_request(path, query, needs_key=needs_key)
+        if callable(request.api_key):
+            request = request._replace(api_key=await _aresolved(request))
+        cache_key = _cache_key(request)
+        answer = self._cached(cache_key)
+        if answer is None:
+            answer = await self._asend(request)
+            self._cache[cache_key] = (time.monotonic(), answer)
+        return answer
 
-    def _mark(self, path: str, query: Mapping[str, Any] | None) -> Any:
-        whose = None if self.api_key is None else fingerprint(self.api_key)
-        return whose, path, repr(sorted((query or {}).items()))
+    def _cached(self, cache_key: Any) -> Any:
+        stored = self._cache.get(cache_key)
+        fresh = stored is not None and time.monotonic() - stored[0] <= self.ttl
+        return stored[1] if stored is not None and fresh else None
 
-    def _question(self, path: str, query: Mapping[str, Any] | None = None) -> _transport.Request:
+    def _catalog_request(
+        self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
+    ) -> _transport.Request:
         plain = {
             name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value
             for name, value in (query or {}).items()
             if value is not None
         }
-        asked = self._asked(path, {}, self.http_client)
-        return asked._replace(body=b"", query=plain, method="get")
+        return self._build_request(path, query=plain, needs_key=needs_key)
 
-    def _asked_once(self, generation_id: str) -> Any:
-        question = self._question("/generation", {"id": generation_id})
-        return answer_of(_transport.post(question, key_of(self.api_key)))
-
-    async def _aasked_once(self, generation_id: str) -> Any:
-        question = self._question("/generation", {"id": generation_id})
-        return answer_of(await _transport.apost(question, await akey_of(self.api_key)))
+    def _generation_request(self, generation_id: str) -> _transport.Request:
+        return self._catalog_request("/generation", {"id": generation_id}, needs_key=True)
 
     @staticmethod
     def _generation(answer: Any) -> Generation:
@@ -223,7 +226,7 @@ class Catalog(Endpoint):
     def for_user(self, key: Any) -> Self:
         """Return the catalogue on another user's key, with nothing kept."""
         copy = super().for_user(key)
-        copy._kept = {}  # noqa: SLF001 - of the same class
+        copy._cache = {}  # noqa: SLF001 - of the same class
         return copy
 
 
@@ -268,4 +271,38 @@ def _estimate(row: Model, model: ChatOpenRouter, messages: LanguageModelInput) -
 
 
 def _path(slug: str) -> str:
+    """Return a slug as the part of a path that it names.
+
+    Raises:
+        ValueError: It would lead to another endpoint.
+    """
+    if not slug or any(part in {"", ".", ".."} for part in slug.split("/")):
+        msg = f"{slug!r} is no slug: use `author/model[:variant]`"
+        raise ValueError(msg)
     return quote(slug, safe="/:~@")
+
+
+def _cache_key(request: _transport.Request) -> Any:
+    """Return what tells answers apart: whose key, which API, which question."""
+    owner = None if request.api_key is None else cache_fingerprint(request.api_key)
+    return owner, request.url, repr(sorted((request.query or {}).items()))
+
+
+def _resolved(request: _transport.Request) -> SecretStr | None:
+    """Return the key that a callable gives; a public list needs none."""
+    try:
+        return resolve_api_key(request.api_key)
+    except errors.AuthenticationError:
+        if request.needs_key or request.api_key is not environment_api_key:
+            raise
+        return None
+
+
+async def _aresolved(request: _transport.Request) -> SecretStr | None:
+    """Return like `_resolved`."""
+    try:
+        return await aresolve_api_key(request.api_key)
+    except errors.AuthenticationError:
+        if request.needs_key or request.api_key is not environment_api_key:
+            raise
+        return None

@@ -10,19 +10,22 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_openrouter import _result, _transport
 from langchain_openrouter._answer import PROVIDER, total_of
-from langchain_openrouter._keys import akey_of, fingerprint, key_of
+from langchain_openrouter._binding import ChatOpenRouterBinding, prepare_bind
+from langchain_openrouter._error_context import error_context
+from langchain_openrouter._keys import aresolve_api_key, cache_fingerprint, resolve_api_key
 from langchain_openrouter._leak import warn_in_graph
 from langchain_openrouter._payload import payload_of
+from langchain_openrouter._private import PRIVATE_KWARGS, REDACTED, reveal
 from langchain_openrouter._read import dict_of
 from langchain_openrouter._stream import StreamState
 from langchain_openrouter._structured import structured
+from langchain_openrouter._timeouts import to_httpx_timeout
 from langchain_openrouter._tools import wire_response_format, wire_tool, wire_tool_choice
 from langchain_openrouter._users import PerUser
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    import httpx2
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
@@ -32,10 +35,6 @@ if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
     from pydantic import SecretStr
-
-
-# What a call may say that is neither traced nor written into a cache.
-_PRIVATE = ("extra_headers", "extra_body", "extra_query")
 
 
 class ChatOpenRouter(PerUser):
@@ -99,14 +98,15 @@ class ChatOpenRouter(PerUser):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return what traces show: no header and no `extra_body` value."""
+        """Return what traces show: no value of a header, `extra_body` or `model_kwargs`."""
         shown = {
-            name: dict.fromkeys(value, "**REDACTED**")
-            if name in _PRIVATE and isinstance(value, Mapping)
+            name: dict.fromkeys(reveal(value), REDACTED)
+            if name in PRIVATE_KWARGS and isinstance(reveal(value), Mapping)
             else value
             for name, value in kwargs.items()
         }
-        return super()._get_invocation_params(stop=stop, **shown)
+        params = super()._get_invocation_params(stop=stop, **shown)
+        return {**params, **dict.fromkeys(self.model_kwargs, REDACTED)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
         params = super()._get_ls_params(stop=stop, **kwargs)
@@ -121,16 +121,22 @@ class ChatOpenRouter(PerUser):
 
         Headers and extra bodies count too, but are not written into the cache.
         """
-        private = [kwargs.pop(name, None) for name in _PRIVATE]
-        mark = fingerprint(
-            self.openai_api_key, private, self.default_headers, self.extra_body, self.default_query
+        private = [reveal(kwargs.pop(name, None)) for name in PRIVATE_KWARGS]
+        fingerprint = cache_fingerprint(
+            self._key_source(),
+            private,
+            self.default_headers,
+            self.extra_body,
+            self.default_query,
+            self.model_kwargs,
         )
-        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{mark}"
+        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{fingerprint}"
 
     def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
-        if callable(self.openai_api_key) and self.cache is not False:
-            asked = self.model_copy(update={self._SECRET: key_of(self.openai_api_key)})
-            return asked._generate_with_cache(  # noqa: SLF001 - of the same class
+        """Resolve a callable key first: the cache is told apart by the key itself."""
+        if callable(self._key_source()) and self.cache is not False:
+            keyed = self.model_copy(update={self._SECRET: resolve_api_key(self._key_source())})
+            return keyed._generate_with_cache(  # noqa: SLF001 - of the same class
                 messages, *args, **kwargs
             )
         return super()._generate_with_cache(messages, *args, **kwargs)
@@ -138,10 +144,11 @@ class ChatOpenRouter(PerUser):
     async def _agenerate_with_cache(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> Any:
-        if callable(self.openai_api_key) and self.cache is not False:
-            # The key has no name here: this frame is in the traceback of a failed call.
-            asked = self.model_copy(update={self._SECRET: await akey_of(self.openai_api_key)})
-            return await asked._agenerate_with_cache(  # noqa: SLF001 - of the same class
+        """Resolve a callable key first, like `_generate_with_cache`."""
+        if callable(self._key_source()) and self.cache is not False:
+            key = await aresolve_api_key(self._key_source())
+            keyed = self.model_copy(update={self._SECRET: key})
+            return await keyed._agenerate_with_cache(  # noqa: SLF001 - of the same class
                 messages, *args, **kwargs
             )
         return await super()._agenerate_with_cache(messages, *args, **kwargs)
@@ -162,20 +169,22 @@ class ChatOpenRouter(PerUser):
             self._default_params,
             kwargs,
             self._convert_input(input_).to_messages(),
-            extras=(self.extra_body, kwargs.get("extra_body")),
+            extras=(self.extra_body, reveal(kwargs.get("extra_body"))),
             also_known=self.model_kwargs,
         )
 
     def _request(self, payload: dict[str, Any], kwargs: dict[str, Any], own: Any) -> Any:
         retries = kwargs.get("max_retries")
+        base_url = self._base_url()
         return _transport.Request(
-            url=f"{self.openai_api_base}/chat/completions",
-            base_url=self.openai_api_base,
-            body=_transport.encode(payload),
-            headers=self._headers(kwargs.get("extra_headers")),
-            timeout=kwargs.get("timeout", self.request_timeout),
+            url=f"{base_url}/chat/completions",
+            base_url=base_url,
+            body=_transport.encode_json(payload),
+            headers=self._headers(reveal(kwargs.get("extra_headers"))),
+            timeout=to_httpx_timeout(kwargs.get("timeout", self.request_timeout)),
             max_retries=self.max_retries if retries is None else retries,
-            query={**(self.default_query or {}), **(kwargs.get("extra_query") or {})},
+            api_key=self._key_source(),
+            query={**(self.default_query or {}), **(reveal(kwargs.get("extra_query")) or {})},
             client=own,
         )
 
@@ -190,8 +199,9 @@ class ChatOpenRouter(PerUser):
     ) -> ChatResult:
         warn_in_graph(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
-        request = self._request(payload, kwargs, self.http_client)
-        return self._read(_transport.post(request, key_of(self.openai_api_key)), payload)
+        response = _transport.send(self._request(payload, kwargs, self.http_client))
+        with error_context(response):
+            return self._to_result(response, payload)
 
     async def _agenerate(
         self,
@@ -202,31 +212,26 @@ class ChatOpenRouter(PerUser):
     ) -> ChatResult:
         warn_in_graph(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
-        request = self._request(payload, kwargs, self.http_async_client)
-        got = await _transport.apost(request, await akey_of(self.openai_api_key))
-        return self._read(got, payload)
+        response = await _transport.asend(self._request(payload, kwargs, self.http_async_client))
+        with error_context(response):
+            return self._to_result(response, payload)
 
-    def _read(
-        self, got: httpx2.Response | _transport.Failure, payload: dict[str, Any]
-    ) -> ChatResult:
+    def _to_result(self, response: _transport.ApiResponse, payload: dict[str, Any]) -> ChatResult:
         """Return the result of a response whose body is in, or raise its error."""
         prompt = payload["messages"]
-        if isinstance(got, _transport.Failure):
-            raise _result.error_of(got, prompt=prompt)
-        with _result.account_of(got):
-            return self._whole(got, prompt)
+        if response.is_error:
+            raise _result.to_error(response, prompt=prompt)
 
-    def _whole(self, got: httpx2.Response, prompt: Any) -> ChatResult:
-        headers = _transport.headers_of(got)
-        data = _transport.body_of(got)
+        headers, data = response.headers, response.body
         if "event-stream" in headers.get("content-type", "") and data.strip():
             result = _result.result_of_events(data, headers, prompt=prompt)
         else:
             body = _result.body_of(data, headers, prompt=prompt)
             result = self._create_chat_result(body, prompt=prompt)
+
         if self.include_response_headers:
             for generation in result.generations:
-                generation.message.response_metadata["headers"] = headers
+                generation.message.response_metadata["headers"] = dict(headers)
         return result
 
     def _create_chat_result(
@@ -252,28 +257,15 @@ class ChatOpenRouter(PerUser):
         del stream_usage  # usage always comes
         warn_in_graph(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
-        request = self._request(payload, kwargs, self.http_client)
-        got = _transport.post(request, key_of(self.openai_api_key), stream=True)
-        if isinstance(got, _transport.Failure):
-            raise _result.error_of(got, prompt=payload["messages"])
-        try:
-            if _transport.is_event_stream(got):
-                state = self._state(got, payload)
-                with _result.account_of(got), closing(_transport.events(got)) as events:
-                    for data in events:
-                        for chunk in self._step(state, data):
-                            if run_manager:
-                                run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                            yield chunk
-                last = [] if state.done else [state.finish()]
-            else:
-                last = self._whole_as_chunks(got, payload)
-            for chunk in last:
-                if run_manager:
-                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
-        finally:
-            got.close()
+        response = _transport.send(self._request(payload, kwargs, self.http_client), stream=True)
+        state = self._state(response, payload)
+        events = _transport.iter_events(response)
+        with closing(response), error_context(response), closing(events):
+            for event in events:
+                for chunk in self._chunks_of_event(state, event, payload):
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
 
     async def _astream(
         self,
@@ -288,28 +280,16 @@ class ChatOpenRouter(PerUser):
         warn_in_graph(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         request = self._request(payload, kwargs, self.http_async_client)
-        got = await _transport.apost(request, await akey_of(self.openai_api_key), stream=True)
-        if isinstance(got, _transport.Failure):
-            raise _result.error_of(got, prompt=payload["messages"])
-        try:
-            if _transport.is_event_stream(got):
-                state = self._state(got, payload)
-                with _result.account_of(got):
-                    async with aclosing(_transport.aevents(got)) as events:
-                        async for data in events:
-                            for chunk in self._step(state, data):
-                                if run_manager:
-                                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                                yield chunk
-                last = [] if state.done else [state.finish()]
-            else:
-                last = self._whole_as_chunks(got, payload)
-            for chunk in last:
-                if run_manager:
-                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                yield chunk
-        finally:
-            await got.aclose()
+        response = await _transport.asend(request, stream=True)
+        state = self._state(response, payload)
+        events = _transport.aiter_events(response)
+        async with aclosing(response), aclosing(events):
+            with error_context(response):
+                async for event in events:
+                    for chunk in self._chunks_of_event(state, event, payload):
+                        if run_manager:
+                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                        yield chunk
 
     def _stream_payload(self, messages: Any, stop: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": True})
@@ -318,36 +298,40 @@ class ChatOpenRouter(PerUser):
             raise ValueError(msg)
         return payload
 
-    def _state(self, response: httpx2.Response, payload: dict[str, Any]) -> StreamState:
-        headers = _transport.headers_of(response)
+    def _state(self, response: _transport.ApiResponse, payload: dict[str, Any]) -> StreamState:
         return StreamState(
-            headers=headers if self.include_response_headers else None,
-            generation_id=headers.get("x-generation-id"),
+            headers=response.headers if self.include_response_headers else None,
+            generation_id=response.headers.get("x-generation-id"),
             prompt=payload.get("messages"),
         )
 
-    def _step(self, state: StreamState, data: Any) -> list[ChatGenerationChunk]:
-        """Return the chunks of one event; the last one at `[DONE]`, before the body ends."""
-        if isinstance(data, _transport.Failure):
-            # After a finish reason nothing but usage can be missing: the answer is whole.
-            if state.finished:
-                return []
-            raise state.error(failure=data.failure, timed_out=data.timed_out)
-        chunks = state.read(data)
-        return [*chunks, state.finish()] if state.done else chunks
-
-    def _whole_as_chunks(
-        self, response: httpx2.Response, payload: dict[str, Any]
+    def _chunks_of_event(
+        self, state: StreamState, event: _transport.StreamEvent, payload: dict[str, Any]
     ) -> list[ChatGenerationChunk]:
-        """Return the chunks of a body that is no stream: an error, or a whole answer."""
-        self._read(response, payload)  # raises if it is an error
-        headers = _transport.headers_of(response)
-        body = _result.body_of(_transport.body_of(response), headers, prompt=None)
-        state = self._state(response, payload)
-        state.done = True
-        return [*state.feed(body), state.finish()]
+        """Return the chunks of one event; the last one at `[DONE]`, before the body ends."""
+        if isinstance(event, bytes):
+            chunks = state.read(event)
+            return [*chunks, state.finish()] if state.done else chunks
+        if event is None:
+            return [state.finish()]
+        if isinstance(event, _transport.ApiResponse):
+            self._to_result(event, payload)  # raises if it is an error
+            body = _result.body_of(event.body, event.headers, prompt=None)
+            state.done = True
+            return [*state.feed(body), state.finish()]
+        if not state.finished:
+            raise state.error(failure=event)
+        return [state.finish()]  # after a finish reason nothing but usage can be missing
 
     # --- tools and structured output ------------------------------------------------------
+
+    def bind(self, **kwargs: Any) -> Any:
+        """Bind arguments of each call; headers and extra bodies show in no repr, trace or dump.
+
+        Provider preferences are merged into the model's.
+        """
+        model, prepared = prepare_bind(self, kwargs)
+        return ChatOpenRouterBinding(bound=model, kwargs=prepared, config={})
 
     def bind_tools(
         self,
@@ -385,7 +369,8 @@ class ChatOpenRouter(PerUser):
             kwargs["tool_choice"] = choice
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
-        return self.bind(tools=wired, **kwargs)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=wired, **kwargs)
+        return bound
 
     def with_structured_output(  # noqa: PLR0913 - the parent's arguments
         self,

@@ -74,7 +74,7 @@ class OpenRouterEmbeddings(Endpoint, Embeddings):
     user: str | None = None
     chunk_size: int = Field(default=256, ge=1)
     """Inputs of one request; more are split, and come back in order."""
-    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
     """Further fields of the body."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
@@ -103,18 +103,18 @@ class OpenRouterEmbeddings(Endpoint, Embeddings):
         Raises:
             OpenRouterError: As with chat; an answer that lacks a vector is an `UpstreamError`.
         """
-        parts = self._parts(inputs)
-        return _joined([
-            _read(self._post("/embeddings", self._body(part), said=_said(part)), len(part))
-            for part in parts
-        ])  # fmt: skip
+        results = []
+        for part in self._parts(inputs):
+            request = self._build_request("/embeddings", self._body(part))
+            results.append(_read(self._send(request, sensitive=_texts(part)), len(part)))
+        return _joined(results)
 
     async def aembed(self, inputs: Sequence[Any]) -> EmbeddingsResult:
         """Return like `embed`."""
         results = []
         for part in self._parts(inputs):
-            answer = await self._apost("/embeddings", self._body(part), said=_said(part))
-            results.append(_read(answer, len(part)))
+            request = self._build_request("/embeddings", self._body(part))
+            results.append(_read(await self._asend(request, sensitive=_texts(part)), len(part)))
         return _joined(results)
 
     def _parts(self, inputs: Sequence[Any]) -> list[list[Any]]:
@@ -151,7 +151,7 @@ def _input(one: Any) -> Any:
     raise TypeError(msg)
 
 
-def _said(inputs: list[Any]) -> str:
+def _texts(inputs: list[Any]) -> str:
     return "\n".join(one for one in inputs if isinstance(one, str))
 
 

@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core import exceptions as core
 
+from langchain_openrouter._limits import LimitExceededError, StackedEncodingError
 from langchain_openrouter._read import dict_of, list_of, number_of, str_of
 from langchain_openrouter._redact import hidden
 from langchain_openrouter._said import failure_text, message_of
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 
     from langchain_core.exceptions import ModelRefusalError as _ModelRefusalError
     from langchain_core.messages import AIMessage
+
+    from langchain_openrouter._failures import Failure
 else:  # langchain-core before 1.7.5 has none
     _ModelRefusalError = getattr(core, "ModelRefusalError", core.ModelError)
 
@@ -304,8 +307,7 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
     *,
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
-    failure: Exception | None = None,
-    timed_out: bool = False,
+    failure: Failure | None = None,
     generation_id: str | None = None,
     partial: AIMessage | None = None,
     prompt: str = "",
@@ -316,8 +318,7 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
         body: A JSON value (`{"error": ...}`, or the `error` itself), or text that is not JSON.
         status: HTTP status, if there was one.
         headers: Response headers: Retry-After and X-Generation-Id are read.
-        failure: The exception of the HTTP client, where no (whole) answer came.
-        timed_out: Whether `failure` was a timeout.
+        failure: What the HTTP client met, where no (whole) answer came.
         generation_id: The id of the generation, where it is known already.
         partial: What came of the answer.
         prompt: Text that must not be quoted in the message: what of it the service quotes is
@@ -326,9 +327,7 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
     headers = headers or {}
     generation_id = generation_id or headers.get("x-generation-id")
     if failure is not None:
-        failed = ConnectionTimeoutError if timed_out else ConnectionFailedError
-        return failed(failure_text(failure, timed_out=timed_out, partial=partial),
-                    generation_id=generation_id, partial=partial)  # fmt: skip
+        return _from_failure(failure, generation_id, partial)
     error = _error_of(body)
     metadata = dict_of(error, "metadata") or {}
     availability = dict_of(error, "availability")
@@ -350,6 +349,25 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
         partial=partial,
         is_retryable=_retryable(kind, code, error_type, availability),
     )
+
+
+def _from_failure(
+    failure: Failure, generation_id: str | None, partial: AIMessage | None
+) -> OpenRouterError:
+    """Return the error of a response that did not come, or not whole; the failure is its cause."""
+    kind: type[OpenRouterError] = ConnectionFailedError
+    if failure.timed_out:
+        kind = ConnectionTimeoutError
+    elif isinstance(failure.error, LimitExceededError | StackedEncodingError):
+        kind = UpstreamError
+    error = kind(
+        failure_text(failure, partial=partial is not None),
+        generation_id=generation_id,
+        partial=partial,
+        is_retryable=failure.is_retryable,
+    )
+    error.__cause__ = failure.error
+    return error
 
 
 def has_error(body: Any) -> bool:

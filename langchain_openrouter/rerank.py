@@ -66,7 +66,7 @@ class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
     top_n: int | None = Field(default=None, ge=1)
     """How many documents come back; None is all."""
     openrouter_provider: Provider | None = None
-    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
     """Further fields of the body."""
 
     def rerank(
@@ -75,7 +75,7 @@ class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
         """Return the order of documents, best first.
 
         Args:
-            query: What they shall be relevant for.
+            query: The search query.
             documents: Texts, LangChain documents, or `{"text": ..., "image": ...}`.
             top_n: In place of the object's own.
 
@@ -85,8 +85,8 @@ class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
         texts = [_wired(document) for document in documents]
         if not texts:
             return RerankResult([])
-        body = self._body(query, texts, top_n)
-        return _read(self._post("/rerank", body, said=_said(query, texts)), len(texts))
+        request = self._build_request("/rerank", self._body(query, texts, top_n))
+        return _read(self._send(request, sensitive=_texts(query, texts)), len(texts))
 
     async def arerank(
         self, query: str, documents: Sequence[Any], *, top_n: int | None = None
@@ -95,8 +95,8 @@ class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
         texts = [_wired(document) for document in documents]
         if not texts:
             return RerankResult([])
-        body = self._body(query, texts, top_n)
-        return _read(await self._apost("/rerank", body, said=_said(query, texts)), len(texts))
+        request = self._build_request("/rerank", self._body(query, texts, top_n))
+        return _read(await self._asend(request, sensitive=_texts(query, texts)), len(texts))
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -140,7 +140,7 @@ def _wired(document: Any) -> Any:
     raise TypeError(msg)
 
 
-def _said(query: str, documents: list[Any]) -> str:
+def _texts(query: str, documents: list[Any]) -> str:
     return "\n".join([query, *(one for one in documents if isinstance(one, str))])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,10 +18,13 @@ from urllib.parse import quote, urlsplit
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from langchain_openrouter._limits import ResponseLimits, response_limits
 from langchain_openrouter._links import BASE_URL, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["OpenRouterSettings", "ResponseLimits", "response_limits"]
 
 VERSION = version("langchain-openrouter-oauth")
 TIMEOUT = 300.0
@@ -99,7 +103,7 @@ class OpenRouterSettings(BaseSettings):
             if name not in type(self).model_fields and not name.startswith("_")
         ]
         if unknown:
-            raise TypeError(unknown_argument(unknown[0], type(self).model_fields))
+            raise TypeError(unknown_argument_message(unknown[0], type(self).model_fields))
         super().__init__(**{name: value for name, value in values.items() if value is not None})
 
     @field_validator("app_categories", mode="before")
@@ -115,36 +119,88 @@ class OpenRouterSettings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        return checked_base_url(value)
+        return validate_base_url(value)
 
 
-def settled(
-    given: dict[str, Any], names: Mapping[str, str], *, keyless: Container[str] = ()
-) -> dict[str, Any]:
-    """Fill in what was not given: from `settings`, the environment, or the default.
+class EnvironmentKey(SecretStr):
+    """A key that a model shows because the environment had it when the model was made.
+
+    Which key is sent is read from the environment again for each request.
+    """
+
+
+class EnvironmentUrl(str):
+    """A base URL like `EnvironmentKey`: shown as it was, read again for each request."""
+
+    __slots__ = ()
+
+
+_READ_PER_REQUEST = ("api_key", "base_url")
+_environment: tuple[int, OpenRouterSettings] | None = None
+
+
+def environment_settings() -> OpenRouterSettings:
+    """Return what the environment says now; read anew only when it has changed.
+
+    Raises:
+        pydantic.ValidationError: A variable does not fit.
+    """
+    global _environment  # noqa: PLW0603 - one entry, for the one environment of a process
+    digest = hash(
+        tuple(item for item in os.environ.items() if item[0][:11].upper() == "OPENROUTER_")
+    )
+    cached = _environment
+    if cached is None or cached[0] != digest:
+        cached = _environment = (digest, OpenRouterSettings())
+    return cached[1]
+
+
+def environment_api_key() -> SecretStr | None:
+    """Return the key of the environment as it is now: a key callable."""
+    return environment_settings().api_key
+
+
+def shown_api_key() -> EnvironmentKey | None:
+    """Return the default of a key field."""
+    key = environment_settings().api_key
+    return None if key is None else EnvironmentKey(key.get_secret_value())
+
+
+def shown_base_url() -> EnvironmentUrl:
+    """Return the default of a base URL field."""
+    return EnvironmentUrl(environment_settings().base_url)
+
+
+def resolve_settings(values: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Fill in what was not passed: from `settings`, the environment, or the default.
+
+    Key and base URL of the environment are left out: they are read when a request is sent.
 
     Args:
-        given: Arguments by field; a `settings` among them is taken out.
+        values: Arguments by field; a `settings` among them is taken out.
         names: The field that each setting fills.
-        keyless: Fields that stay as they are: a model made from another's fields, which has no
-            key, gets none.
 
     Raises:
         ValueError: `settings` is something else.
     """
-    settings = given.pop("settings", None)
-    if settings is not None and not isinstance(settings, OpenRouterSettings):
+    explicit = values.pop("settings", None)
+    if explicit is not None and not isinstance(explicit, OpenRouterSettings):
         msg = "`settings` must be an OpenRouterSettings"
         raise ValueError(msg)
-    settings = settings or OpenRouterSettings()
+
+    settings = explicit or environment_settings()
     for name, field in names.items():
-        waits_for_ever = name == "timeout" and field in given
-        if given.get(field) is None and field not in keyless and not waits_for_ever:
-            given[field] = getattr(settings, name)
-    return given
+        if isinstance(values.get(field), EnvironmentKey | EnvironmentUrl):
+            del values[field]  # copied from another model's fields
+        if name in _READ_PER_REQUEST and explicit is None:
+            continue
+        is_unlimited = name == "timeout" and field in values
+        if values.get(field) is None and not is_unlimited:
+            values[field] = getattr(settings, name)
+    return values
 
 
-def checked_base_url(url: str) -> str:
+def validate_base_url(url: str) -> str:
     """Return the URL without a trailing slash.
 
     Raises:
@@ -165,7 +221,7 @@ def checked_base_url(url: str) -> str:
     return url.strip().rstrip("/")
 
 
-def header_value(name: str, value: str) -> str:
+def encode_header(name: str, value: str) -> str:
     """Return the value as ASCII, other characters percent-encoded as UTF-8.
 
     Raises:
@@ -180,6 +236,23 @@ def header_value(name: str, value: str) -> str:
         msg = f"header {name} must not hold control characters"
         raise ValueError(msg)
     return "".join(char if char.isascii() else quote(char) for char in value)
+
+
+_CREDENTIALS = {"authorization", "cookie", "cookie2"}
+# Of one hop and of the framing: a wrong one desynchronizes a shared connection. RFC 9110, 7.6.
+_OF_THE_CONNECTION = {
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
 
 
 def request_headers(
@@ -205,16 +278,19 @@ def request_headers(
         for name, value in (source or {}).items():
             if not value and source is ours:
                 continue
-            if name.lower() in {"authorization", "cookie"}:
+            if name.lower() in _CREDENTIALS:
                 msg = f"header {name} is not accepted: pass the key as `api_key=`"
+                raise ValueError(msg)
+            if name.lower() in _OF_THE_CONNECTION:
+                msg = f"header {name} is not accepted: the HTTP client sets it"
                 raise ValueError(msg)
             for known in [known for known in headers if known.lower() == name.lower()]:
                 del headers[known]
-            headers[name] = header_value(name, value or "")
+            headers[name] = encode_header(name, value or "")
     return headers
 
 
-def unknown_argument(name: str, known: Iterable[str]) -> str:
+def unknown_argument_message(name: str, known: Iterable[str]) -> str:
     """Say that an argument is not known, and which one may have been meant."""
     nearest = difflib.get_close_matches(name, list(known), n=1)
     hint = f"did you mean `{nearest[0]}`?" if nearest else "see the README for the arguments."

@@ -8,7 +8,10 @@ import json
 import struct
 import subprocess
 import sys
+from contextvars import ContextVar
+from urllib.parse import unquote
 
+import httpx2
 import pytest
 from langchain.agents import create_agent
 from langchain_core.documents import Document
@@ -580,3 +583,108 @@ def test_an_agent_chooses_structured_output_by_the_profile(emulate, slug, field)
 
     assert result["structured_response"] == City(name="Paris")
     assert field in emulator.chats[0].body
+
+
+# --- whose catalog, and which endpoint ---------------------------------------------------------
+
+
+@pytest.mark.off_spec("a private list")
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_a_callable_key_gets_the_list_of_the_user_it_names(serve, how):
+    """One catalog, a key for each user from a context variable: nobody sees another's list."""
+    server = serve(lambda seen: Reply({"data": [{"id": f"models-of/{seen.key}"}]}))
+    user = ContextVar("user")
+    catalog = Catalog(api_key=lambda: f"key-of-{user.get()}", base_url=server.url)
+
+    def ids():
+        models = run(how, catalog.user_models, catalog.auser_models)
+        return [model.id for model in models]
+
+    for name in ("ann", "bob", "ann"):
+        user.set(name)
+        assert ids() == [f"models-of/key-of-{name}"]
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "slug", ["../key", "a/../../key", "..", ".", "", "a//b", "/key", "a/b/", "a/./b"]
+)
+def test_a_slug_cannot_leave_its_path(serve, slug):
+    """It would reach another endpoint with the operator's key."""
+    server = serve(Reply({"data": {}}))
+    catalog = Catalog(api_key="k", base_url=server.url)
+
+    for call in (catalog.model, catalog.endpoints):
+        with pytest.raises(ValueError, match="is no slug"):
+            call(slug)
+    with pytest.raises(ValueError, match="is no slug"):
+        asyncio.run(catalog.amodel(slug))
+    assert not server.seen
+
+
+@pytest.mark.off_spec("a slug that is none")
+@pytest.mark.parametrize("slug", ["a/b?x=1", "a/b#c", "a/%2e%2e/key", "a/b\\..\\key", "a/b%00"])
+def test_what_is_odd_in_a_slug_stays_in_its_path(serve, slug):
+    """Percent-encoded, so that the server sees the slug and nothing else."""
+    server = serve(Reply({"data": {}}))
+    Catalog(api_key="k", base_url=server.url).model(slug)
+
+    path = server.seen[0].path.removeprefix("/api/v1")
+    assert unquote(path) == f"/model/{slug}"
+
+
+@pytest.mark.parametrize("make", [OpenRouterEmbeddings, OpenRouterRerank, Catalog, ChatOpenRouter])
+def test_a_base_url_that_is_assigned_or_copied_in_is_checked(make):
+    """A key must not travel in plain text because a field was set later."""
+    fields = {} if make is Catalog else {"model": "a/b"}
+    name = "openai_api_base" if make is ChatOpenRouter else "base_url"
+    made = make(**fields, api_key="k")
+
+    for url in (
+        "http://openrouter.ai/api/v1",
+        "ftp://x",
+        "https://u:p@openrouter.ai",
+        "https://x?y",
+    ):
+        with pytest.raises(ValueError, match="base_url must"):
+            setattr(made, name, url)
+        with pytest.raises(ValueError, match="base_url must"):
+            made.model_copy(update={name: url})
+    setattr(made, name, "http://127.0.0.1:9/api/v1/")
+    assert getattr(made, name) == "http://127.0.0.1:9/api/v1"
+
+
+@pytest.mark.off_spec("every endpoint on one server")
+@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize("name", ["catalog", "embeddings", "rerank"])
+def test_a_client_of_the_users_own_is_used(serve, name, how):
+    """Sync and async, and its own headers arrive."""
+    body = {"data": [{"embedding": [0.5], "id": "a/b"}], "results": []}
+    server = serve(Reply(body))
+    clients = {
+        "http_client": httpx2.Client(headers={"x-own": "sync"}),
+        "http_async_client": httpx2.AsyncClient(headers={"x-own": "async"}),
+    }
+    settings = {"api_key": "k", "base_url": server.url, **clients}
+    calls = {
+        "catalog": lambda c: (c.models, c.amodels),
+        "embeddings": lambda c: (lambda: c.embed_query("x"), lambda: c.aembed_query("x")),
+        "rerank": lambda c: (lambda: c.rerank("x", ["y"]), lambda: c.arerank("x", ["y"])),
+    }
+    makers = {
+        "catalog": lambda: Catalog(**settings),
+        "embeddings": lambda: OpenRouterEmbeddings(model="a/b", **settings),
+        "rerank": lambda: OpenRouterRerank(model="a/b", **settings),
+    }
+
+    call, acall = calls[name](makers[name]())
+
+    async def acall_and_close():
+        async with clients["http_async_client"]:
+            await acall()
+
+    with clients["http_client"]:
+        run(how, call, acall_and_close)
+
+    assert server.seen[0].headers["x-own"] == how
+    assert server.seen[0].key == "k"

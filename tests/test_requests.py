@@ -361,14 +361,14 @@ def test_trap_16_zero_retries_means_none(serve, model_on):
 
 def test_trap_17_timeouts_are_finite_and_in_seconds():
     """Connecting has 10 s, silence 300 s, unless told otherwise."""
-    from langchain_openrouter._transport import timeout_of
+    from langchain_openrouter._timeouts import to_httpx_timeout
 
-    assert timeout_of(model().request_timeout).as_dict() == {
+    assert to_httpx_timeout(model().request_timeout).as_dict() == {
         "connect": 10.0, "read": 300.0, "write": 300.0, "pool": 300.0,
     }  # fmt: skip
-    assert timeout_of((3, 40)).connect == 3
-    assert timeout_of((3, 40)).read == 40
-    assert timeout_of(2).connect == 2
+    assert to_httpx_timeout((3, 40)).connect == 3
+    assert to_httpx_timeout((3, 40)).read == 40
+    assert to_httpx_timeout(2).connect == 2
 
 
 def test_trap_18_tokens_are_counted_without_a_network():

@@ -194,7 +194,7 @@ def _patched(recording: Recording, cassette: Any, pieces: Sequence[int]) -> Iter
             yield
             return
         at_once = mock.patch.object(
-            _pool._Sealed,  # noqa: SLF001 - where the SDK asks how long to wait
+            _pool._ClientOverrides,  # noqa: SLF001 - where the SDK asks how long to wait
             "_calculate_retry_timeout",
             create=True,
             return_value=0.0,
