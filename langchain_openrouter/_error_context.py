@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_openrouter._transport import ApiResponse
 
 _MASK = "[key]"
+_MIN_KEY_LENGTH = 6  # characters; a shorter one, of a test, stands in ordinary words
 _DETAILS = ("metadata", "availability", "provider", "error_type", "generation_id")
 
 
@@ -28,7 +29,7 @@ def error_context(response: ApiResponse) -> Iterator[None]:
     try:
         yield
     except errors.OpenRouterError as error:
-        if response.key is not None:
+        if response.key is not None and len(response.key) >= _MIN_KEY_LENGTH:
             _mask_key(error, response.key)
         if isinstance(error, errors.InsufficientCreditsError) and response.settings_url:
             error.settings_url = response.settings_url

@@ -305,7 +305,7 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
     yield end
 
 
-_STREAM_FAILURES = (httpx2.HTTPError, LimitExceededError)
+_STREAM_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, LimitExceededError)
 
 
 def _drain(chunks: Iterator[bytes]) -> None:
