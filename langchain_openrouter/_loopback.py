@@ -98,7 +98,10 @@ class Listener:
 
     def _verdict(self, target: str, *, head: bool) -> Verdict:
         settle = self._settle
-        path = unquote(urlsplit(target).path)
+        try:
+            path = unquote(urlsplit(target).path)
+        except ValueError:  # a proxy's form of request, for an address that is none
+            path = ""
         if settle is None or not hmac.compare_digest(path.encode(), self._path.encode()):
             return Verdict(404, "Not found", "There is nothing here.")
         if head:

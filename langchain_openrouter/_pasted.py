@@ -43,18 +43,17 @@ def code_of(callback: Callback, nonce: str | None) -> str | SignInError:
 
     Args:
         callback: What came back.
-        nonce: That of the sign-in that waits; None where no callback was asked for. A path must
-            end in it, or a `state` equal it; a `state` that differs is refused in any case. A
-            bare code carries neither and is taken on its owner's word.
+        nonce: That of the sign-in that waits; None where no callback was requested. A path must
+            end in it and a `state` must equal it, each where present. A bare code carries neither
+            and is taken on its owner's word.
 
     See RFC 9700, 2.1 and 4.7: the exchange alone does not prove whose sign-in a code is from.
     """
     code, state = callback.query.get("code", ""), callback.query.get("state")
-    if nonce is not None and (callback.path is not None or state is not None):
-        last = unquote((callback.path or "").rstrip("/").rpartition("/")[2])
-        if (state is not None and not same(state, nonce)) or (
-            state is None and not same(last, nonce)
-        ):
+    if nonce is not None:
+        last = callback.path and unquote(callback.path.rstrip("/").rpartition("/")[2])
+        # Each is compared: a right `state` says nothing of the path, nor the other way round.
+        if not all(same(text, nonce) for text in (last, state) if text is not None):
             return InvalidCodeError("this callback belongs to another sign-in: begin a new one")
     if "error" in callback.query and not code:
         denied = callback.query["error"] in {"access_denied", "denied", ""}
@@ -68,6 +67,8 @@ def code_of(callback: Callback, nonce: str | None) -> str | SignInError:
     return code
 
 
-def same(one: str, other: str) -> bool:
+def same(first: str, second: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(one.encode(), other.encode())
+    return hmac.compare_digest(
+        first.encode("utf-8", "surrogatepass"), second.encode("utf-8", "surrogatepass")
+    )

@@ -34,6 +34,8 @@ from langchain_openrouter.errors import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cryptography.fernet import MultiFernet
+
     from langchain_openrouter._seal import Secret
     from langchain_openrouter.settings import OpenRouterSettings
 
@@ -206,14 +208,21 @@ class PKCELogin:
         Returns:
             Letters, digits, `-`, `_` and `=`: some 350, fit for a cookie.
         """
+        fernet = cipher(secret, _PURPOSE)  # before the verifier is in this frame: it may raise
         values = {name: getattr(self, name) for name in self.__slots__}
         values["verifier"] = self.verifier.get_secret_value()
-        given = {name: value for name, value in values.items() if value is not None}
-        return cipher(secret, _PURPOSE).encrypt(json.dumps(given).encode()).decode()
+        fields = {name: value for name, value in values.items() if value is not None}
+        return fernet.encrypt(json.dumps(fields).encode()).decode()
 
     @classmethod
     def unseal(
-        cls, token: str | bytes, secret: Secret | Sequence[Secret], max_age: float = 600
+        cls,
+        token: str | bytes,
+        secret: Secret | Sequence[Secret],
+        max_age: float = 600,
+        *,
+        settings: OpenRouterSettings | None = None,
+        base_url: str | None = None,
     ) -> Self:
         """Return the sign-in that was sealed.
 
@@ -221,29 +230,42 @@ class PKCELogin:
             token: What `seal` returned.
             secret: The secret, or several where one is being replaced.
             max_age: Seconds; the service's codes live ten minutes.
+            settings: Where the base URL is taken from, as in `start`; else the environment.
+            base_url: The API's, as in `start`. A sign-in sealed for another one is refused: who
+                knows the secret could otherwise have the code sent to a host of their own.
 
         Raises:
             SignInExpiredError: It was sealed longer ago.
-            InvalidSealError: It was altered, or sealed with another secret.
+            InvalidSealError: It was altered, sealed with another secret, or for another base URL.
+            ValueError: The secret is weak, or the base URL is none.
         """
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - only who seals pays
-
         fernet = cipher(secret, _PURPOSE)
         del secret
-        try:
-            values = json.loads(fernet.decrypt(token))
-            age = time.time() - fernet.extract_timestamp(token)
-            login = cls(**values)
-        except (InvalidToken, ValueError, TypeError):
-            login = None
-        values = None  # no frame of a traceback knows the verifier
+        expected = _base_url(base_url, settings)
+        login, age = cls._opened(token, fernet)
+
         if login is None:
             msg = "the sealed sign-in was altered, or sealed with another secret: begin a new one"
+            raise InvalidSealError(msg)
+        if login.base_url != expected:
+            msg = (
+                "the sealed sign-in is for another base URL than this app's: pass `base_url=` to "
+                "`unseal` as to `start`, and begin a new one"
+            )
             raise InvalidSealError(msg)
         if age > max_age:
             msg = f"the sign-in began more than {max_age:g} s ago: begin a new one"
             raise SignInExpiredError(msg)
         return login
+
+    @classmethod
+    def _opened(cls, token: str | bytes, fernet: MultiFernet) -> tuple[Self | None, float]:
+        """Return the sign-in and its age in seconds; None where the token is not one of ours."""
+        try:
+            values = json.loads(fernet.decrypt(token))
+            return cls(**values), time.time() - fernet.extract_timestamp(token)
+        except Exception:  # noqa: BLE001 - whatever is in it: the caller's frame knows no verifier
+            return None, 0.0
 
     def _build_exchange(self, pasted: str, timeout: float) -> _plain.Request | SignInError:
         """Return the request that spends the code: it carries no Authorization."""

@@ -1,4 +1,4 @@
-"""Encryption with a secret of the user's: Fernet, the first secret seals, any opens."""
+"""Encryption with a secret of the app's: Fernet, the first secret encrypts, any decrypts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
 Secret: TypeAlias = str | bytes | SecretStr
-_SHORTEST = 16  # bytes
+_MIN_LENGTH = 16  # bytes
+_MIN_DISTINCT = 8  # bytes that differ; 16 random ones have fewer once in 10**11 times
+_HOW_TO_MAKE = (
+    '`python -c "import secrets; print(secrets.token_urlsafe(32))"` makes one; keep it in the '
+    "environment or a secret manager, not in the code"
+)
+# Texts that stood in this package's documentation, so that everybody knows them.
+_PUBLISHED = frozenset({
+    b"32 random bytes, known to your servers alone",
+    b"32 random bytes of your server's own",
+})  # fmt: skip
 
 
 def cipher(secret: Secret | Sequence[Secret], purpose: str) -> MultiFernet:
@@ -22,23 +32,68 @@ def cipher(secret: Secret | Sequence[Secret], purpose: str) -> MultiFernet:
     Each purpose has keys of its own, so that a token sealed for one opens for no other.
 
     Raises:
-        ValueError: A secret is shorter than 16 bytes.
+        ValueError: A secret is missing, too short, has little variety, or stood in the
+            documentation.
     """
     from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - only who seals pays
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+
+    keys = derived_keys(secret, purpose)
+    return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
+
+
+def derived_keys(secret: Secret | Sequence[Secret], purpose: str) -> list[bytes]:
+    """Return 32 bytes for each secret, which serve this purpose alone.
+
+    Raises:
+        ValueError: As in `cipher`.
+    """
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - only who seals pays
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
 
-    given = [secret] if isinstance(secret, str | bytes | SecretStr) else list(secret)
-    keys = []
-    for one in given:
-        plain = one.get_secret_value() if isinstance(one, SecretStr) else one
-        raw = plain.encode() if isinstance(plain, str) else plain
-        if len(raw) < _SHORTEST:
-            msg = "the secret must have 16 bytes or more: `secrets.token_urlsafe(32)` makes one"
-            raise ValueError(msg)
-        derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose.encode()).derive(raw)
-        keys.append(Fernet(base64.urlsafe_b64encode(derived)))
-    if not keys:
-        msg = "pass a secret: `secrets.token_urlsafe(32)` makes one"
+    secrets = [secret] if isinstance(secret, str | bytes | SecretStr) else list(secret)
+    raw = [_to_bytes(value) for value in secrets]
+    problems = [_weakness(value) for value in raw] or ["there is no secret"]
+
+    if any(problems):
+        msg = f"{next(filter(None, problems))}: {_HOW_TO_MAKE}"
         raise ValueError(msg)
-    return MultiFernet(keys)
+
+    return [HKDF(SHA256(), 32, None, purpose.encode()).derive(value) for value in raw]
+
+
+def missing_secret() -> ValueError:
+    """Return the error for a store that needs a secret and has none."""
+    return ValueError(f"pass a secret to encrypt the keys with: {_HOW_TO_MAKE}")
+
+
+def sealed_at(token: str) -> int:
+    """Return when a token says it was sealed, in seconds since 1970; 0 where it is none.
+
+    Not verified: good for sorting a browser's own cookies, and for nothing else.
+    """
+    try:
+        head = base64.urlsafe_b64decode(token[:12].encode())
+    except ValueError:
+        return 0
+    return int.from_bytes(head[1:9])  # https://github.com/fernet/spec: version, then the time
+
+
+def _to_bytes(secret: Secret) -> bytes:
+    plain = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+    # A variable of the environment that is not UTF-8 arrives as surrogates.
+    return plain.encode("utf-8", "surrogatepass") if isinstance(plain, str) else bytes(plain)
+
+
+def _weakness(raw: bytes) -> str | None:
+    """Return what is wrong with a secret, None if nothing is."""
+    text = raw.strip()
+
+    if not text:
+        return "the secret is blank"
+    if len(raw) < _MIN_LENGTH:
+        return "the secret must have 16 bytes or more"
+    if len(set(text)) < _MIN_DISTINCT:
+        return "the secret has too little variety and can be guessed"
+    if text.lower() in _PUBLISHED:
+        return "the secret is a sample that everybody can read in the documentation"
+    return None

@@ -287,7 +287,12 @@ class _Attempt:
 
     def _settled(self, pasted: str) -> UserKey | SignInError:
         """Exchange, and see that the key works: OpenRouter's no counts, a bad network does not."""
-        outcome = self._login.settle(pasted)
+        try:
+            outcome = self._login.settle(pasted)
+        except Exception as error:  # noqa: BLE001 - nobody waits in vain, and no frame shows a code
+            return SignInError(
+                f"the exchange failed unexpectedly ({type(error).__name__}) - begin a new sign-in"
+            )
         if isinstance(outcome, UserKey) and _refused(_told(outcome)):
             return SignInRefusedError(
                 "OpenRouter does not accept the key that it gave - begin a new sign-in", code=401
@@ -349,6 +354,8 @@ def _told(key: UserKey) -> OpenRouterError | None:
         key.info()
     except OpenRouterError as error:
         return error
+    except Exception:  # noqa: BLE001 - an answer that cannot be read is no refusal
+        return None
     return None
 
 

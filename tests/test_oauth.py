@@ -33,6 +33,7 @@ from langchain_openrouter import (
     login,
 )
 from langchain_openrouter._place import headless_reason
+from langchain_openrouter._seal import cipher
 
 # RFC 7636, appendix B
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -253,6 +254,30 @@ def test_a_state_that_differs_is_refused_though_the_path_is_right(emulate, brows
     assert login_.redeem(target).user_id == "user_ann"
 
 
+@pytest.mark.parametrize("how", ["redeem", "aredeem"])
+@pytest.mark.parametrize("part", ["path", "state", "both", "no path"])
+def test_the_path_and_the_state_must_each_be_this_sign_ins(emulate, browse, how, part):
+    """A right `state` does not make up for another's path, nor a right path for another's state."""
+    emulator = emulate(echo_state=False)
+    login_, target, _ = begun(emulator, browse)
+    other = PKCELogin.start("http://localhost:9/cb")
+    path = other.nonce if part in {"path", "both"} else login_.nonce
+    state = other.nonce if part in {"state", "both", "no path"} else login_.nonce
+    address = f"http://localhost:9/cb/{path}" if part != "no path" else ""
+    pasted = f"{address}?state={state}&code={query_of(target)['code']}"
+
+    def redeem():
+        return login_.redeem(pasted) if how == "redeem" else asyncio.run(login_.aredeem(pasted))
+
+    with pytest.raises(errors.InvalidCodeError, match="another sign-in"):
+        redeem()
+    assert not emulator.asked
+    right = (
+        f"http://localhost:9/cb/{login_.nonce}?state={login_.nonce}&code={query_of(target)['code']}"
+    )
+    assert login_.redeem(right).user_id == "user_ann"
+
+
 @pytest.mark.parametrize(
     "pasted", ["", "  ", "code=", "?", "https://openrouter.ai/auth?code_challenge=x"]
 )
@@ -378,7 +403,9 @@ def test_a_sealed_sign_in_is_finished_by_another_process(emulate, browse):
     login_, target, _ = begun(emulate(), browse)
     sealed = login_.seal("a secret of sixteen bytes and more")
     again = PKCELogin.unseal(
-        sealed, ["a new secret, sixteen bytes", "a secret of sixteen bytes and more"]
+        sealed,
+        ["a new secret, sixteen bytes", "a secret of sixteen bytes and more"],
+        base_url=login_.base_url,
     )
 
     assert again == login_
@@ -391,12 +418,12 @@ def test_a_sealed_sign_in_is_finished_by_another_process(emulate, browse):
 
 def test_a_seal_ends_and_cannot_be_forged(monkeypatch):
     """Too old, altered, of another secret, and too short a secret."""
-    login_, secret = PKCELogin.start(), "x" * 16
+    login_, secret = PKCELogin.start(), "the servers secret"
     sealed = login_.seal(secret)
 
     for token, key in (
         (sealed[:-4] + "AAA=", secret),
-        (sealed, "y" * 16),
+        (sealed, "another secret of a server"),
         ("nonsense", secret),
         ("", secret),
     ):
@@ -410,6 +437,36 @@ def test_a_seal_ends_and_cannot_be_forged(monkeypatch):
     assert PKCELogin.unseal(sealed, secret, max_age=3600) == login_
     with pytest.raises(ValueError, match="16 bytes"):
         login_.seal("short")
+
+
+def test_a_seal_is_believed_for_the_apps_own_base_url_alone(emulate, serve, monkeypatch):
+    """Who knows the secret cannot have the code posted to a host of their own."""
+    secret = "the servers secret"
+    forged = PKCELogin.start("http://localhost:9/cb", base_url="https://evil.example/api/v1")
+    token = forged.seal(secret)
+    own = emulate().url
+
+    for words in ({}, {"base_url": own}, {"settings": OpenRouterSettings(base_url=own)}):
+        with pytest.raises(errors.InvalidSealError, match="base_url="):
+            PKCELogin.unseal(token, secret, **words)
+    login_ = PKCELogin.start(base_url=own)
+    sealed = login_.seal(secret)
+    assert PKCELogin.unseal(sealed, secret, base_url=f"{own}/") == login_
+    with pytest.raises(errors.InvalidSealError):
+        PKCELogin.unseal(sealed, secret)
+    monkeypatch.setenv("OPENROUTER_BASE_URL", own)
+    assert PKCELogin.unseal(sealed, secret) == login_
+
+
+@pytest.mark.parametrize("values", ["[]", "5", '{"verifier": 5}', '{"verifier": "x", "more": 1}',
+                                    '{"callback_url": 5, "verifier": "' + "v" * 43 + '"}', "[" * 100_000])  # fmt: skip
+def test_a_seal_that_holds_something_else_is_no_sign_in(values):
+    """Whatever was encrypted with the secret."""
+    token = cipher("the servers secret", "langchain-openrouter sign-in").encrypt(values.encode())
+
+    for form in (token, token.decode()):
+        with pytest.raises(errors.InvalidSealError, match="altered"):
+            PKCELogin.unseal(form, "the servers secret")
 
 
 # --- login(), with a listener -----------------------------------------------------------------
@@ -612,6 +669,54 @@ def test_the_new_key_is_tried(serve, status, fine):
             login(**words)
 
 
+@BOTH
+@pytest.mark.parametrize("cause", ["proxy", "nested"])
+@pytest.mark.off_spec("no chat request")
+def test_whatever_goes_wrong_in_a_callback_ends_the_wait(serve, monkeypatch, how, cause):
+    """At once, with a typed error, and a page in the browser that says so."""
+    server = serve(Reply('{"a":' * 100_000, content_type="application/json"))
+    pages = []
+
+    def open_(url):
+        target = f"{query_of(url)['callback_url']}?code=sentinel-code"
+        with httpx2.Client(trust_env=False, timeout=10) as client:
+            if cause == "proxy":
+                monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+                monkeypatch.setenv("NO_PROXY", "")
+                monkeypatch.setenv("no_proxy", "")
+            pages.append(client.get(target))
+
+    started = time.monotonic()
+    with pytest.raises(errors.SignInError, match="begin a new sign-in") as caught:
+        sign_in(
+            how,
+            mode="loopback",
+            open_browser=open_,
+            prompt=no_prompt,
+            base_url=server.url,
+            timeout=20,
+        )
+    assert time.monotonic() - started < 10
+    assert not isinstance(caught.value, errors.SignInTimeoutError)
+    assert (pages[0].status_code, "sign-in failed" in pages[0].text) == (502, True)
+    assert "sentinel" not in pages[0].text + str(caught.value)
+
+
+@pytest.mark.off_spec("no chat request")
+def test_a_key_is_not_lost_when_its_trial_goes_wrong(serve):
+    """An answer about the new key that cannot be read is no refusal of it."""
+
+    def reply(seen):
+        if seen.path.endswith("/auth/keys"):
+            return Reply({"key": "sk-or-v1-new", "user_id": "u"})
+        return Reply('{"a":' * 100_000, content_type="application/json")
+
+    key = login(
+        mode="headless", prompt=lambda _: "code", base_url=serve(reply).url, open_browser=False
+    )
+    assert key.user_id == "u"
+
+
 def test_a_raw_client_that_speaks_nonsense_ends_nothing(emulate, browse):
     """A line that is no HTTP is answered in our words, and the wait goes on."""
     answers = []
@@ -622,11 +727,15 @@ def test_a_raw_client_that_speaks_nonsense_ends_nothing(emulate, browse):
         with closing(socket.create_connection(("127.0.0.1", port))) as raw:
             raw.sendall(b"<script>alert(1)</script>\r\n\r\n")
             answers.append(raw.recv(4096))
+        with closing(socket.create_connection(("127.0.0.1", port))) as raw:
+            raw.sendall(b"GET http://[/callback HTTP/1.1\r\nHost: x\r\n\r\n")
+            answers.append(raw.recv(4096))
         browser(url)
 
     login(mode="loopback", open_browser=open_, prompt=no_prompt, base_url=emulate().url)
 
     assert b"script" not in answers[0].replace(b"script-src", b"")
+    assert answers[1].startswith(b"HTTP/1.1 404")
 
 
 def test_two_flows_at_once_do_not_cross(emulate, browse):

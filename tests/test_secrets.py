@@ -79,7 +79,13 @@ def test_the_exchange_shows_nothing(serve, caplog, capsys, name, how):
     server = serve(REPLIES[name])
     login_ = PKCELogin(VERIFIER, "nonce", "http://localhost:9/cb", base_url=server.url)
     pasted = f"http://localhost:9/cb/nonce?code={CODE}"
-    told = [repr(login_), str(login_), login_.url, repr(asdict(login_)), login_.seal("x" * 16)]
+    told = [
+        repr(login_),
+        str(login_),
+        login_.url,
+        repr(asdict(login_)),
+        login_.seal("sixteen-bytes-or-more"),
+    ]
     try:
         if how == "settle":
             told.append(repr(login_.settle(pasted)))
