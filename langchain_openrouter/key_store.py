@@ -8,30 +8,29 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import secrets
-import tempfile
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.stores import BaseStore, InMemoryByteStore
 from pydantic import SecretStr
 
+from langchain_openrouter._atomic import aput, compare_and_set, put, writer_lock
+from langchain_openrouter._file_store import FileStore
 from langchain_openrouter._read import str_of
-from langchain_openrouter._seal import cipher
+from langchain_openrouter._seal import cipher, missing_secret
 from langchain_openrouter._user_key import UserKey
 from langchain_openrouter.errors import KeyStoreError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
 
     from langchain_openrouter._seal import Secret
 
-_PREFIX = "openrouter-key-"
-_PURPOSE = "langchain-openrouter key store"
+__all__ = ["FileStore", "KeyStore", "KeyringStore"]
+
 _SERVICE = "langchain-openrouter"
+_ROTATION_TRIES = 10
 
 
 class KeyStore:
@@ -47,8 +46,13 @@ class KeyStore:
             store that encrypts by itself (`encrypts_at_rest`).
 
     Raises:
-        ValueError: The secret is missing or too short.
+        ValueError: The secret is missing, too short, or easy to guess.
     """
+
+    # Entries of another kind have all three of their own: none can be read as one of these.
+    _prefix: ClassVar[str] = "openrouter-key-"
+    _purpose: ClassVar[str] = "langchain-openrouter key store"
+    _owner_field: ClassVar[str] = "owner"
 
     def __init__(
         self,
@@ -58,10 +62,9 @@ class KeyStore:
         if store is None:
             store, secret = InMemoryByteStore(), secret or secrets.token_bytes(32)
         if secret is None and not getattr(store, "encrypts_at_rest", False):
-            msg = "pass a secret to encrypt the keys with: `secrets.token_urlsafe(32)` makes one"
-            raise ValueError(msg)
+            raise missing_secret()
         self._store = store
-        self._cipher = None if secret is None else cipher(secret, _PURPOSE)
+        self._cipher = None if secret is None else cipher(secret, self._purpose)
 
     @classmethod
     def file(cls, folder: str | os.PathLike[str] | None = None) -> Self:
@@ -95,50 +98,71 @@ class KeyStore:
         Raises:
             KeyStoreError: What is stored cannot be read: another secret, or altered.
         """
-        return self._opened(user_id, self._store.mget([_name(user_id)])[0])
+        return self._opened(user_id, self._store.mget([self._name(user_id)])[0])
 
     async def aget(self, user_id: str) -> UserKey | None:
         """Return like `get`."""
-        return self._opened(user_id, (await self._store.amget([_name(user_id)]))[0])
+        return self._opened(user_id, (await self._store.amget([self._name(user_id)]))[0])
 
     def set(self, user_id: str, key: UserKey | SecretStr | str) -> None:
         """Keep a user's key in place of any other."""
-        self._store.mset([(_name(user_id), self._closed(user_id, key))])
+        put(self._store, self._name(user_id), self._closed(user_id, key))
 
     async def aset(self, user_id: str, key: UserKey | SecretStr | str) -> None:
         """Keep like `set`."""
-        await self._store.amset([(_name(user_id), self._closed(user_id, key))])
+        await aput(self._store, self._name(user_id), self._closed(user_id, key))
 
     def delete(self, user_id: str) -> None:
         """Forget a user's key. The key itself still works: see `UserKey.settings_url`."""
-        self._store.mdelete([_name(user_id)])
+        put(self._store, self._name(user_id), None)
 
     async def adelete(self, user_id: str) -> None:
         """Forget like `delete`."""
-        await self._store.amdelete([_name(user_id)])
+        await aput(self._store, self._name(user_id), None)
 
     def rotate(self) -> int:
         """Encrypt all keys with the first secret; return how many there are.
+
+        A key that is set or deleted meanwhile stays as that left it. This holds across processes
+        for `RedisStore` and `FileStore`, across threads for a store in memory, and for any store
+        with a method `compare_and_set(key, expected, value, *, ttl=None) -> bool`. On another
+        store the key is read again right before it is written: rotate while nobody signs in.
 
         Raises:
             KeyStoreError: A value cannot be read with any of the secrets; those before it are
                 encrypted anew.
         """
-        names = list(self._store.yield_keys(prefix=_PREFIX))
-        for name in names:
+        with writer_lock(self._store):
+            names = dict.fromkeys(self._store.yield_keys(prefix=self._prefix))
+        return sum(self._rotate(name) for name in names)
+
+    def _rotate(self, name: str) -> bool:
+        """Encrypt one key anew; return whether it is there."""
+        for _ in range(_ROTATION_TRIES):
             value = self._store.mget([name])[0]
-            if value is not None and self._cipher is not None:
-                self._store.mset([(name, self._cipher.encrypt(self._decrypted(value)))])
-        return len(names)
+            if value is None or self._cipher is None:
+                return value is not None
+            encrypted = self._cipher.encrypt(self._decrypted(value))
+            if compare_and_set(self._store, name, value, encrypted):
+                return True
+        msg = "a key was replaced each time that it was to be encrypted anew: rotate again"
+        raise KeyStoreError(msg)
 
     def __repr__(self) -> str:
         """Show where keys are kept, and none of them."""
         return f"KeyStore({type(self._store).__name__})"
 
+    def _name(self, user_id: str) -> str:
+        """Return an entry's name: stores restrict characters, and an id may be an address."""
+        if not user_id or not isinstance(user_id, str):
+            msg = "a user id is a string that is not empty"
+            raise ValueError(msg)
+        return self._prefix + hashlib.sha256(user_id.encode()).hexdigest()
+
     def _closed(self, user_id: str, key: UserKey | SecretStr | str) -> bytes:
         kept = key if isinstance(key, UserKey) else UserKey(key)  # type: ignore[arg-type]
         values = {
-            "owner": user_id,
+            self._owner_field: user_id,
             "key": kept.secret.get_secret_value(),
             "user_id": kept.user_id,
             "base_url": kept.base_url,
@@ -149,7 +173,7 @@ class KeyStore:
     def _opened(self, user_id: str, value: bytes | None) -> UserKey | None:
         if value is None:
             return None
-        key = _key_of(self._decrypted(value), user_id)
+        key = _key_of(self._decrypted(value), self._owner_field, user_id)
         if key is None:
             msg = "the stored key is not this user's, or was altered: delete it and sign in again"
             raise KeyStoreError(msg)
@@ -167,101 +191,16 @@ class KeyStore:
             raise KeyStoreError(msg) from None
 
 
-def _key_of(plain: bytes, owner: str) -> UserKey | None:
+def _key_of(plain: bytes, owner_field: str, owner: str) -> UserKey | None:
     """Return the key, None if it was not stored for this owner."""
     try:
         values = json.loads(plain)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     secret, base_url = str_of(values, "key"), str_of(values, "base_url")
-    if secret is None or base_url is None or values.get("owner") != owner:
+    if secret is None or base_url is None or values.get(owner_field) != owner:
         return None
     return UserKey(SecretStr(secret), str_of(values, "user_id"), base_url)
-
-
-def _name(user_id: str) -> str:
-    """Return the name of an entry: stores restrict characters, and an id may be an address."""
-    if not user_id or not isinstance(user_id, str):
-        msg = "a user id is a string that is not empty"
-        raise ValueError(msg)
-    return _PREFIX + hashlib.sha256(user_id.encode()).hexdigest()
-
-
-class FileStore(BaseStore[str, bytes]):
-    """Bytes in files of mode 0600, in a folder of mode 0700, each replaced in one step.
-
-    Args:
-        folder: Made if it is not there. None: `langchain-openrouter` where this system keeps
-            users' data.
-
-    Raises:
-        KeyStoreError: The folder cannot be made, or others can read it.
-    """
-
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        if folder is None:
-            from platformdirs import user_data_path  # noqa: PLC0415 - only who asks pays
-
-            folder = user_data_path("langchain-openrouter", appauthor=False)
-        self._folder = Path(folder)
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            open_to_others = self._folder.stat().st_mode & 0o077 and os.name == "posix"
-        except OSError as error:
-            msg = f"{self._folder} cannot be used: {error.strerror}"
-            raise KeyStoreError(msg) from None
-        if open_to_others:
-            msg = f"others can read {self._folder}: `chmod 700` it, or choose another folder"
-            raise KeyStoreError(msg)
-
-    def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values, None for each that is not there."""
-        return [self._read(key) for key in keys]
-
-    def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
-        """Write the values, each whole or not at all."""
-        for key, value in key_value_pairs:
-            Path(self._written(value)).replace(self._path(key))
-
-    def mdelete(self, keys: Sequence[str]) -> None:
-        """Delete those that are there."""
-        for key in keys:
-            self._path(key).unlink(missing_ok=True)
-
-    def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
-        """Yield the names that begin with `prefix`."""
-        for path in sorted(self._folder.iterdir()):
-            name = unquote(path.name)
-            if not path.name.startswith(".") and name.startswith(prefix or ""):
-                yield name
-
-    def once(self, key: str, value: bytes) -> bytes:
-        """Write a value unless there is one; return the one that is there."""
-        written = self._written(value)
-        try:
-            with suppress(FileExistsError):
-                os.link(written, self._path(key))
-        finally:
-            Path(written).unlink()
-        return self._read(key) or value
-
-    def _path(self, key: str) -> Path:
-        return self._folder / quote(key, safe="")
-
-    def _read(self, key: str) -> bytes | None:
-        try:
-            return self._path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def _written(self, value: bytes) -> str:
-        """Write a new file, readable by this user alone, to the disk; return its name."""
-        handle, name = tempfile.mkstemp(dir=self._folder, prefix=".")
-        with os.fdopen(handle, "wb") as file:
-            file.write(value)
-            file.flush()
-            os.fsync(file.fileno())
-        return name
 
 
 class KeyringStore(BaseStore[str, bytes]):

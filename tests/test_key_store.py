@@ -6,14 +6,20 @@ import asyncio
 import os
 import stat
 import threading
+import time
 import warnings
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from langchain_core.stores import InMemoryByteStore
+from webapp import redis_server
 
-from langchain_openrouter import UserKey, errors, login
+from langchain_openrouter import PKCELogin, UserKey, errors, login
+from langchain_openrouter._atomic import acompare_and_set
 from langchain_openrouter.key_store import FileStore, KeyringStore, KeyStore
 from langchain_openrouter.oauth import alogin, logout
+from langchain_openrouter.web import RedisStore, SignIn
 
 SECRET = "a secret of sixteen bytes and more"
 KEY = UserKey("sk-or-v1-sentinel-stored", "user_1")
@@ -93,6 +99,244 @@ def test_a_store_without_a_secret_is_refused():
         KeyStore().get("")
 
 
+@pytest.mark.parametrize(
+    ("secret", "why"),
+    [
+        ("a" * 16, "little variety"),
+        (b"ab" * 20, "little variety"),
+        (" " * 40, "blank"),
+        ("", "blank"),
+        ("short and good", "16 bytes"),
+        ("32 random bytes, known to your servers alone", "sample"),
+        ("32 random bytes of your server's own\n", "sample"),
+        ([], "no secret"),
+        (["servers-own-x8Jq2m", "b" * 32], "little variety"),
+    ],
+)
+@pytest.mark.parametrize("taker", ["KeyStore", "SignIn", "seal", "unseal"])
+def test_a_secret_that_can_be_guessed_is_refused(taker, secret, why):
+    """Wherever a secret is taken, with the command that makes a good one."""
+    sealed = PKCELogin.start().seal("servers-own-x8Jq2m")
+    take = {
+        "KeyStore": lambda: KeyStore(InMemoryByteStore(), secret),
+        "SignIn": lambda: SignIn(secret=secret),
+        "seal": lambda: PKCELogin.start().seal(secret),
+        "unseal": lambda: PKCELogin.unseal(sealed, secret),
+    }[taker]
+
+    with pytest.raises(ValueError, match=why) as caught:
+        take()
+    assert "python -c" in str(caught.value)
+    assert "token_urlsafe(32)" in str(caught.value)
+
+
+@contextmanager
+def stores(kind, folder):
+    """Yield a function that opens the same store once more, as another worker does."""
+    if kind == "memory":
+        store = InMemoryByteStore()
+        yield lambda _=None: store
+    elif kind == "file":
+        yield lambda made=FileStore: made(folder / "keys")
+    else:
+        with redis_server(folder) as url:
+            if url is None:
+                pytest.skip("no redis-server")
+            opened = []
+
+            def open_store(made=RedisStore):
+                opened.append(made(url, ttl=600))
+                return opened[-1]
+
+            yield open_store
+            for store in opened:
+                store._sync.close()
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+@pytest.mark.parametrize("kind", ["memory", "file", "redis"])
+def test_a_rotation_leaves_a_key_as_another_worker_left_it(tmp_path, kind, change):
+    """A key deleted between the rotation's reading and writing stays deleted, a newer one newer."""
+    kinds = {"memory": InMemoryByteStore, "file": FileStore, "redis": RedisStore}
+
+    class Interrupted(kinds[kind]):
+        """Another worker comes in after the first time that a key is read."""
+
+        def mget(self, keys):
+            values = super().mget(keys)
+            while others:
+                others.pop()()
+            return values
+
+    others = []
+    with stores(kind, tmp_path) as open_store:
+        store = Interrupted() if kind == "memory" else open_store(Interrupted)
+        elsewhere = KeyStore(store if kind == "memory" else open_store(), SECRET)
+        elsewhere.set("ann", KEY)
+        keys = KeyStore(store, ["the newest secret, sixteen", SECRET])
+        newer = UserKey("sk-or-v1-sentinel-newer", "user_1")
+        others.append(
+            (lambda: elsewhere.delete("ann"))
+            if change == "deleted"
+            else (lambda: elsewhere.set("ann", newer))
+        )
+
+        assert keys.rotate() == (0 if change == "deleted" else 1)
+        assert keys.get("ann") == (None if change == "deleted" else newer)
+        newest = KeyStore(store, "the newest secret, sixteen")
+        assert newest.get("ann") == keys.get("ann")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("kind", ["memory", "file", "redis"])
+def test_rotating_beside_a_writer_loses_no_key(tmp_path, kind):
+    """Each key that is set is the one that is read, and one that is deleted stays away."""
+    done = threading.Event()
+    problems = []
+
+    def rotate(store):
+        keys = KeyStore(store, ["the newest secret, sixteen", SECRET])
+        try:
+            while not done.is_set():
+                keys.rotate()
+        except Exception as error:  # noqa: BLE001 - shown by the assertion
+            problems.append(error)
+
+    with stores(kind, tmp_path) as open_store:
+        threads = [threading.Thread(target=rotate, args=(open_store(),)) for _ in range(2)]
+        keys = KeyStore(open_store(), [SECRET, "the newest secret, sixteen"])
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 4
+        n = 0
+        while time.monotonic() < end and not problems:
+            n += 1
+            keys.set("ann", UserKey(f"sk-{n}"))
+            if keys.get("ann").secret.get_secret_value() != f"sk-{n}":
+                problems.append("overwritten")
+            keys.delete("ann")
+            if keys.get("ann") is not None:
+                problems.append("resurrected")
+        done.set()
+        for thread in threads:
+            thread.join(20)
+
+    assert not problems
+    assert n > 20
+
+
+def test_a_rotation_does_not_prolong_what_redis_keeps(tmp_path):
+    """The entry's own end stays."""
+    with stores("redis", tmp_path) as open_store:
+        store = open_store()
+        KeyStore(store, SECRET).set("ann", KEY)
+        name = next(iter(store._sync.scan_iter()))
+        store._sync.expire(name, 100)
+        assert KeyStore(store, ["the newest secret, sixteen", SECRET]).rotate() == 1
+        assert 0 < store._sync.ttl(name) <= 100
+
+
+@pytest.mark.parametrize("kind", ["file", "redis"])
+def test_compare_and_set_of_a_store(tmp_path, kind):
+    """Sync and async: creates where nothing is, replaces and deletes what is expected, else no."""
+    with stores(kind, tmp_path) as open_store:
+        store = open_store()
+        steps = [
+            ((b"x", b"y"), False),
+            ((None, b"1"), True),
+            ((None, b"2"), False),
+            ((b"2", b"3"), False),
+            ((b"1", b"3"), True),
+            ((None, None), False),
+            ((b"1", None), False),
+            ((b"3", None), True),
+            ((None, None), True),
+        ]
+        for (expected, value), result in steps:
+            assert store.compare_and_set("k", expected, value, ttl=60) is result
+
+        async def again():
+            got = [
+                await acompare_and_set(store, "k", expected, value, ttl=60)
+                for (expected, value), _ in steps
+            ]
+            if kind == "redis":
+                await store.aclose()
+            return got
+
+        assert asyncio.run(again()) == [result for _, result in steps]
+
+
+def test_a_redis_prefix_is_no_pattern(tmp_path):
+    """Names are listed by their own beginning, whatever characters are in it."""
+    with stores("redis", tmp_path) as open_store:
+        store = open_store()
+        store.mset([("a*b", b"1"), ("axb", b"2"), ("[a]", b"3")])
+
+        assert list(store.yield_keys(prefix="a*")) == ["a*b"]
+        assert list(store.yield_keys(prefix="[a")) == ["[a]"]
+        assert sorted(store.yield_keys()) == ["[a]", "a*b", "axb"]
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path):
+    """Though it is closed to all others: its owner can read what is written there."""
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, 12345, -1)
+    else:
+        folder = Path("/root")
+
+    with pytest.raises(errors.KeyStoreError, match="belongs to another user"):
+        KeyStore.file(folder)
+
+
+def test_a_folder_behind_a_link_is_refused(tmp_path):
+    """Who owns the link could point it elsewhere."""
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    with pytest.raises(errors.KeyStoreError, match="symbolic link"):
+        FileStore(tmp_path / "link")
+    assert not list((tmp_path / "real").iterdir())
+
+
+def test_what_a_dead_writer_left_is_swept(tmp_path):
+    """After an hour: a writer that was killed in the middle leaves nothing for ever."""
+    folder = tmp_path / "keys"
+    FileStore(folder)
+    killed = os.fork()
+    if killed == 0:  # dies between writing and putting in place
+        with FileStore(folder)._written(b"half a key"):
+            os._exit(0)
+    os.waitpid(killed, 0)
+    (left,) = [path for path in folder.iterdir() if path.suffix == ".tmp"]
+    (folder / ".mine").write_bytes(b"x")
+    (folder / "openrouter-key-old").write_bytes(b"x")
+
+    FileStore(folder)
+    assert left.exists()
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 4000,) * 2)
+    FileStore(folder)
+    assert not left.exists()
+    assert {path.name for path in folder.iterdir()} == {".mine", "openrouter-key-old"}
+
+
+@pytest.mark.parametrize("name", [".", "..", ".lock", "../x", "a/b", "%2E"])
+def test_any_name_is_a_file_of_its_own(tmp_path, name):
+    """In the folder, and listed."""
+    store = FileStore(tmp_path / "keys")
+    store.mset([(name, b"1")])
+
+    assert store.mget([name]) == [b"1"]
+    assert list(store.yield_keys()) == [name]
+    store.mdelete([name])
+    assert list(store.yield_keys()) == []
+    with pytest.raises(ValueError, match="empty"):
+        store.mget([""])
+
+
 def test_an_altered_value_is_an_error():
     """Not a None, which would look like "never signed in"."""
     store = InMemoryByteStore()
@@ -115,7 +359,8 @@ def test_files_are_the_users_alone(tmp_path):
 
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
-    assert len(list(folder.iterdir())) == 2
+    assert len([path for path in folder.iterdir() if not path.name.startswith(".")]) == 2
+    assert [path.name for path in folder.glob(".*")] == [".lock"]
     assert KeyStore.file(folder).get("ann") == KEY
     assert b"sentinel" not in b"".join(path.read_bytes() for path in folder.iterdir())
 

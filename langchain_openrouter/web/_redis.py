@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -78,17 +79,88 @@ class RedisStore(BaseStore[str, bytes]):
         if keys:
             await self._async.delete(*(_PREFIX + key for key in keys))
 
+    def compare_and_set(
+        self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None
+    ) -> bool:
+        """Write a value if the one there is the expected one; return whether it was.
+
+        Args:
+            key: The entry's name.
+            expected: The value that must be there; None: there must be no entry.
+            value: None deletes the entry.
+            ttl: Seconds until the entry is gone. None: as the entry had, or as the store has.
+        """
+        import redis  # noqa: PLC0415 - an extra
+
+        name, options = _PREFIX + key, self._set_options(expected, ttl)
+        if expected is None:
+            if value is None:
+                return not self._sync.exists(name)
+            return bool(self._sync.set(name, value, **options))
+
+        with self._sync.pipeline() as pipe:
+            pipe.watch(name)
+            if pipe.get(name) != expected:
+                return False
+            pipe.multi()
+            if value is None:
+                pipe.delete(name)
+            else:
+                pipe.set(name, value, **options)
+            try:
+                return bool(pipe.execute()[0])
+            except redis.WatchError:
+                return False
+
+    async def acompare_and_set(
+        self, key: str, expected: bytes | None, value: bytes | None, *, ttl: float | None = None
+    ) -> bool:
+        """Write like `compare_and_set`."""
+        import redis  # noqa: PLC0415 - an extra
+
+        name, options = _PREFIX + key, self._set_options(expected, ttl)
+        if expected is None:
+            if value is None:
+                return not await self._async.exists(name)
+            return bool(await self._async.set(name, value, **options))
+
+        async with self._async.pipeline() as pipe:
+            await pipe.watch(name)
+            if await pipe.get(name) != expected:
+                return False
+            pipe.multi()
+            if value is None:
+                pipe.delete(name)
+            else:
+                pipe.set(name, value, **options)
+            try:
+                return bool((await pipe.execute())[0])
+            except redis.WatchError:
+                return False
+
+    def _set_options(self, expected: bytes | None, ttl: float | None) -> dict[str, Any]:
+        """Return the words of SET: NX where there must be no entry, XX where there must be one."""
+        if expected is not None and ttl is None:
+            return {"xx": True, "keepttl": True}
+        lifetime = {"px": max(1, round(ttl * 1000))} if ttl is not None else {"ex": self._ttl}
+        return {"nx" if expected is None else "xx": True, **lifetime}
+
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
-        """Yield the names that begin with `prefix`."""
-        for name in self._sync.scan_iter(match=f"{_PREFIX}{prefix or ''}*"):
+        """Yield the names that begin with `prefix`; Redis may give one twice."""
+        for name in self._sync.scan_iter(match=_pattern(prefix)):
             yield name.decode().removeprefix(_PREFIX)
 
     async def ayield_keys(self, *, prefix: str | None = None) -> AsyncIterator[str]:
         """Yield like `yield_keys`."""
-        async for name in self._async.scan_iter(match=f"{_PREFIX}{prefix or ''}*"):
+        async for name in self._async.scan_iter(match=_pattern(prefix)):
             yield name.decode().removeprefix(_PREFIX)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
         await self._async.aclose()
         self._sync.close()
+
+
+def _pattern(prefix: str | None) -> str:
+    """Return the pattern of SCAN, with its special characters escaped."""
+    return re.sub(r"([\\*?\[\]^-])", r"\\\1", _PREFIX + (prefix or "")) + "*"
