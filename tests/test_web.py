@@ -210,33 +210,40 @@ def test_a_sign_in_that_did_not_reach_openrouter_works_on_reload(emulate):
 
 def test_a_store_that_fails_and_a_session_that_cannot_be_read(emulate):
     """A page that says what became of the key; a visitor whose session is unreadable is a stranger."""
-    emulator, told = emulate(), []
+    emulator, events = emulate(), []
 
     class Full(InMemoryByteStore):
-        full = True
+        full = ""
 
         async def amset(self, pairs):
-            if self.full:
+            if self.full and pairs[0][0].startswith(self.full):
                 raise OSError(28, "no space left on device")
             await super().amset(pairs)
 
     store = Full()
-    sign_in = SignIn(secret=SECRET, base_url=emulator.url, store=store, on_event=told.append)
+    sign_in = SignIn(secret=SECRET, base_url=emulator.url, store=store, on_event=events.append)
     with in_thread(Starlette(routes=[Mount("/auth", sign_in.router)])) as url:
         ann = Visit(url)
+        store.full = "openrouter-session-"
         lost = ann.sign_in()
         assert (lost.status_code, "could not keep" in lost.text) == (503, True)
         assert f"{emulator.site}/keys/" in lost.text
-        store.full = False
-        ann.sign_in()
+        store.full = "openrouter-"
+        target = ann.decide(ann.to_consent())
+        none = ann.client.get(target)
+        assert (none.status_code, "has made none" in none.text) == (503, True)
+        assert len(emulator.accounts.keys) == 1
+        store.full = ""
+        assert ann.client.get(target).status_code == 303
         assert ann.me()["signed_in"]
-        session = next(n for n in store.yield_keys() if n.startswith("openrouter-key-"))
+        session = next(n for n in store.yield_keys() if n.startswith("openrouter-session-"))
         store.mset([(session, b"garbage")])
         assert ann.me() == {"signed_in": False}
         assert ann.sign_out("x").status_code == 403
         ann.close()
-    assert [event.kind for event in told][:3] == ["not_kept", "signed_in", "unreadable"]
-    assert type(told[0].error).__name__ == "KeyStoreError"
+    kinds = [event.kind for event in events]
+    assert kinds[:4] == ["not_kept", "not_kept", "signed_in", "unreadable"]
+    assert type(events[0].error).__name__ == "KeyStoreError"
 
 
 def test_events_tell_what_happened(emulate):

@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.workers > 1 and not given.redis:
         parser.error("workers share nothing but a store: pass --redis")
     os.environ.setdefault("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
+    os.environ.setdefault("OPENROUTER_WEB_ALLOWED_HOSTS", "localhost,127.0.0.1")
     if given.redis:
         os.environ["OPENROUTER_WEB_REDIS"] = given.redis
     emulator: AbstractContextManager[Any] = nullcontext()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
+import re
 import secrets
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
-from langchain_openrouter._read import number_of, str_of
-from langchain_openrouter._seal import cipher
+from langchain_openrouter._seal import derived_keys
 from langchain_openrouter.key_store import KeyStore
 
 if TYPE_CHECKING:
@@ -21,8 +20,18 @@ if TYPE_CHECKING:
     from langchain_openrouter._seal import Secret
     from langchain_openrouter._user_key import UserKey
 
-_PREFIX = "openrouter-done-"
-_PURPOSE = "langchain-openrouter web session"
+# 32 random bytes and the second in which the session ends.
+_ID = re.compile(r"[A-Za-z0-9_-]{43}\.[0-9]{10,12}")
+_MAX_AGE = 10**11  # seconds, so that the end has 12 digits at most
+_CSRF_PURPOSE = "langchain-openrouter csrf token"
+
+
+class _SessionKeys(KeyStore):
+    """Keys by session: no user's id can be read as a session, nor a session as a user's id."""
+
+    _prefix: ClassVar[str] = "openrouter-session-"
+    _purpose: ClassVar[str] = "langchain-openrouter session key"
+    _owner_field: ClassVar[str] = "session"
 
 
 class Sessions:
@@ -32,19 +41,20 @@ class Sessions:
         store: Shared by all workers.
         secret: Of several, the first encrypts.
         age: Seconds that a session lives.
+
+    Raises:
+        ValueError: The secret is weak, or the age is no number of seconds.
     """
 
     def __init__(
         self, store: BaseStore[str, bytes], secret: Secret | Sequence[Secret], age: float
     ) -> None:
-        self._store = store
-        self._keys = KeyStore(store, secret)
-        self._cipher = cipher(secret, _PURPOSE)
+        if not 0 < age < _MAX_AGE:
+            msg = "session_age must be a number of seconds above 0"
+            raise ValueError(msg)
+        self._keys = _SessionKeys(store, secret)
+        self._csrf_keys = derived_keys(secret, _CSRF_PURPOSE)
         self._age = age
-        newest = secret[0] if isinstance(secret, list | tuple) else secret
-        plain = newest.get_secret_value() if hasattr(newest, "get_secret_value") else newest
-        raw = plain.encode() if isinstance(plain, str) else bytes(plain)  # type: ignore[arg-type]
-        self._mac = hashlib.sha256(b"csrf " + raw).digest()
 
     async def begin(self, key: UserKey) -> str:
         """Keep a key under a new id; return the id."""
@@ -54,43 +64,36 @@ class Sessions:
 
     async def key(self, session: str | None) -> UserKey | None:
         """Return the key of a session, None where there is none, or it is over."""
-        if not session:
+        if not is_session_id(session):
             return None
-        ends = session.rpartition(".")[2]
         # The end is part of what the key is kept under: who changes it finds nothing.
-        if not ends.isdecimal() or int(ends) < time.time():
+        if int(session.rpartition(".")[2]) < time.time():
+            await self._keys.adelete(session)
             return None
         return await self._keys.aget(session)
 
     async def end(self, session: str | None) -> None:
         """Forget a session and its key."""
-        if session:
+        if is_session_id(session):
             await self._keys.adelete(session)
 
     def token(self, session: str) -> str:
         """Return what a form must hold to end this session: no other site can know it."""
-        return hmac.new(self._mac, session.encode(), hashlib.sha256).hexdigest()
+        return _csrf_token(self._csrf_keys[0], session)
 
     def is_token(self, session: str, token: str) -> bool:
-        """Compare in constant time."""
-        return hmac.compare_digest(self.token(session).encode(), token.encode())
-
-    async def done(self, nonce: str, session: str) -> None:
-        """Remember for a minute which session a sign-in began: a double click finds it."""
-        value = json.dumps({"session": session, "until": time.time() + 60}).encode()
-        await self._store.amset([(_name(nonce), self._cipher.encrypt(value))])
-
-    async def session_of(self, nonce: str) -> str | None:
-        """Return the session that a sign-in began."""
-        value = (await self._store.amget([_name(nonce)]))[0]
-        if value is None:
-            return None
-        found = json.loads(self._cipher.decrypt(value))
-        if (number_of(found, "until") or 0) < time.time():
-            await self._store.amdelete([_name(nonce)])
-            return None
-        return str_of(found, "session")
+        """Compare in constant time; a page made before the secret was replaced still works."""
+        received = token.encode("utf-8", "surrogatepass")
+        return any(
+            hmac.compare_digest(_csrf_token(key, session).encode(), received)
+            for key in self._csrf_keys
+        )
 
 
-def _name(nonce: str) -> str:
-    return _PREFIX + hashlib.sha256(nonce.encode()).hexdigest()
+def is_session_id(text: str | None) -> TypeGuard[str]:
+    """Tell whether a cookie's value has the one form that a session's id has."""
+    return text is not None and _ID.fullmatch(text) is not None
+
+
+def _csrf_token(key: bytes, session: str) -> str:
+    return hmac.new(key, session.encode(), hashlib.sha256).hexdigest()

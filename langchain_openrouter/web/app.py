@@ -14,17 +14,19 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
+from langchain_openrouter._read import json_of
 from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import OpenRouterError
 from langchain_openrouter.settings import OpenRouterSettings
+from langchain_openrouter.web._bodies import BodyError, media_type, read_body
 from langchain_openrouter.web._pages import HEADERS
 from langchain_openrouter.web._redis import RedisStore
 from langchain_openrouter.web.sign_in import SignIn
 from langchain_openrouter.web.streams import events_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeAlias
 
     from langchain_core.stores import BaseStore
@@ -41,7 +43,8 @@ _TYPES = {
     "icon.svg": "image/svg+xml",
 }  # fmt: skip
 _DEFAULT = "openai/gpt-4o-mini"
-_LONGEST = 200  # messages
+_MAX_MESSAGES = 200
+_MAX_BODY = 1_000_000  # bytes
 _ROLES = {"user", "assistant"}
 
 
@@ -51,6 +54,7 @@ def create_app(
     store: BaseStore[str, bytes] | None = None,
     base_url: str | None = None,
     public_url: str | None = None,
+    allowed_hosts: Sequence[str] | None = None,
 ) -> Starlette:
     """Return the app.
 
@@ -59,15 +63,20 @@ def create_app(
         store: Shared by all workers; None for one worker.
         base_url: OpenRouter's, or an emulator's.
         public_url: The app's address as browsers see it, where a proxy hides it.
+        allowed_hosts: The hosts that a request may name where there is no `public_url`.
     """
     settings = OpenRouterSettings(base_url=base_url)
     # No key: nothing here can ever run on the operator's.
     model = ChatOpenRouter(model=_DEFAULT, settings=settings).model_copy(update={"api_key": None})
     catalog = Catalog(base_url=settings.base_url)
     sign_in = SignIn(
-        secret=secret, store=store, base_url=settings.base_url, public_url=public_url,
+        secret=secret,
+        store=store,
+        base_url=settings.base_url,
+        public_url=public_url,
+        allowed_hosts=allowed_hosts,
         key_label="langchain-openrouter example",
-    )  # fmt: skip
+    )
     return Starlette(
         routes=[
             Route("/", _asset("chat.html")),
@@ -84,22 +93,33 @@ def create_app(
 def from_environment() -> Starlette:
     """Return the app for a worker process: what it needs to know is in the environment."""
     redis_url = os.environ.get("OPENROUTER_WEB_REDIS")
+    hosts = os.environ.get("OPENROUTER_WEB_ALLOWED_HOSTS")
     return create_app(
         secret=os.environ["OPENROUTER_WEB_SECRET"],
         store=RedisStore(redis_url, ttl=30 * 24 * 3600) if redis_url else InMemoryByteStore(),
         base_url=os.environ.get("OPENROUTER_BASE_URL"),
         public_url=os.environ.get("OPENROUTER_WEB_PUBLIC_URL"),
+        allowed_hosts=hosts.split(",") if hosts else None,
     )
 
 
 def _chat(user_model: Callable[[Request], Awaitable[ChatOpenRouter]]) -> _Route:
     async def chat(request: Request) -> Response:
+        # A form of another site could send any other type without asking first.
+        if media_type(request) != "application/json":
+            return JSONResponse({"error": "the body must be application/json"}, 415)
         own = await user_model(request)
-        asked = await request.json()
-        messages = _messages(asked)
+        try:
+            body = json_of(await read_body(request, _MAX_BODY))
+        except BodyError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except (ValueError, RecursionError):
+            return JSONResponse({"error": "the body is not JSON"}, 400)
+
+        messages = _messages(body)
         if messages is None:
             return JSONResponse({"error": "messages: a list of {role, content}"}, 422)
-        slug = asked.get("model")
+        slug = body.get("model")
         if isinstance(slug, str) and slug:
             own = own.model_copy(update={"model_name": slug})
         return events_response(own, messages)
@@ -132,15 +152,16 @@ def _asset(name: str) -> _Route:
     return asset
 
 
-def _messages(asked: Any) -> list[tuple[str, str]] | None:
+def _messages(body: Any) -> list[tuple[str, str]] | None:
     """Return the conversation that a page sent; None for what is none."""
-    rows = asked.get("messages") if isinstance(asked, dict) else None
-    if not isinstance(rows, list) or not rows or len(rows) > _LONGEST:
+    rows = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or not rows or len(rows) > _MAX_MESSAGES:
         return None
-    found = []
+    messages = []
+
     for row in rows:
         role, content = (row.get("role"), row.get("content")) if isinstance(row, dict) else (0, 0)
-        if role not in _ROLES or not isinstance(content, str):
+        if not isinstance(role, str) or role not in _ROLES or not isinstance(content, str):
             return None
-        found.append((str(role), content))
-    return found
+        messages.append((role, content))
+    return messages

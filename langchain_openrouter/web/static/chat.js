@@ -97,6 +97,7 @@ async function ask(question) {
     $("send").hidden = false;
     $("question").focus();
     account();
+    setTimeout(account, 4000); // the site looks the amounts up at most once in three seconds
   }
 }
 

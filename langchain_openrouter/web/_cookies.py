@@ -1,0 +1,103 @@
+"""The cookies of the sign-in: one for the session, a few for sign-ins that are pending."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_openrouter._seal import sealed_at
+from langchain_openrouter.web._sessions import is_session_id
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+PENDING_AGE = 600  # seconds
+_SESSION = "openrouter-session"
+_PENDING = "openrouter-pending-"
+_MAX_PENDING = 3  # in one browser: what it sends with each request must stay small
+_MAX_DELETED = 30  # in one response
+_NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
+_DELETABLE = re.compile(r"[A-Za-z0-9_-]{1,256}")  # a cookie of another name cannot be written
+
+
+class Pending(NamedTuple):
+    """A sign-in that this browser began. Never shown: it holds the sealed sign-in."""
+
+    name: str
+    sealed: str
+    target: str
+
+
+class Cookies:
+    """The cookies of one request, and of its response.
+
+    Args:
+        request: Whose cookies are read.
+        secure: On https, where a cookie's name can say that no other host has set it.
+    """
+
+    def __init__(self, request: Request, *, secure: bool) -> None:
+        self._received = request.cookies
+        self._secure = secure
+        self._prefix = "__Host-" if secure else ""
+        self.session_name = self._prefix + _SESSION
+
+    @property
+    def session(self) -> str | None:
+        """The session's id, None for anything that is not in the form of one."""
+        value = self._received.get(self.session_name)
+        return value if is_session_id(value) else None
+
+    @property
+    def has_session_cookie(self) -> bool:
+        """Whether the browser sent one, whatever it holds."""
+        return self.session_name in self._received
+
+    def pending(self, nonce: str) -> Pending | None:
+        """Return the pending sign-in of a nonce, None where this browser began none."""
+        if not _NONCE.fullmatch(nonce):
+            return None
+        name = f"{self._prefix}{_PENDING}{nonce}"
+        sealed, _, target = self._received.get(name, "").partition("|")
+        return Pending(name, sealed, _decoded(target)) if sealed else None
+
+    def set_session(self, response: Response, session: str, age: int) -> None:
+        """Write the session's cookie."""
+        self._set(response, self.session_name, session, age)
+
+    def set_pending(self, response: Response, nonce: str, sealed: str, target: str) -> None:
+        """Write the cookie of a sign-in that begins, and delete the oldest of too many others."""
+        encoded = base64.urlsafe_b64encode(target.encode()).decode()
+        self._set(response, f"{self._prefix}{_PENDING}{nonce}", f"{sealed}|{encoded}", PENDING_AGE)
+
+        start = self._prefix + _PENDING
+        others = [name for name in self._received if name.startswith(start)]
+        # Browsers send the oldest first, which decides within a second.
+        others.sort(key=lambda name: sealed_at(self._received[name]))
+        excess = filter(_DELETABLE.fullmatch, others[: max(0, len(others) + 1 - _MAX_PENDING)])
+        for name in list(excess)[:_MAX_DELETED]:
+            self.delete(response, name)
+
+    def delete(self, response: Response, name: str) -> None:
+        """Delete a cookie."""
+        response.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=self._secure)
+
+    def _set(self, response: Response, name: str, value: str, age: int) -> None:
+        response.set_cookie(
+            name,
+            value,
+            max_age=age,
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self._secure,
+        )
+
+
+def _decoded(target: str) -> str:
+    try:
+        return base64.urlsafe_b64decode(target).decode()
+    except ValueError:
+        return ""

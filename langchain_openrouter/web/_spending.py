@@ -1,0 +1,63 @@
+"""What a visitor's key may still spend, asked at most once in a few seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from langchain_openrouter import errors
+
+if TYPE_CHECKING:
+    from langchain_openrouter._user_key import UserKey
+
+_AGE = 3.0  # seconds
+_MAX_ENTRIES = 1024
+
+
+class _Entry(NamedTuple):
+    until: float
+    lookup: asyncio.Task[dict[str, Any]]
+
+
+class SpendingCache:
+    """Amounts by session, in this process. Requests at the same time share one look-up."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, _Entry] = {}  # the oldest first
+
+    async def get(self, session: str, key: UserKey) -> dict[str, Any]:
+        """Return the limit, what remains and what was used; a problem's name where unknown."""
+        name, loop, now = _digest(session), asyncio.get_running_loop(), time.monotonic()
+        entry = self._entries.get(name)
+
+        if entry is None or entry.until < now or entry.lookup.get_loop() is not loop:
+            self._entries.pop(name, None)
+            self._make_room(now)
+            entry = self._entries[name] = _Entry(now + _AGE, loop.create_task(_look_up(key)))
+        # One of several requests that wait for it may be called off.
+        return await asyncio.shield(entry.lookup)
+
+    def forget(self, session: str) -> None:
+        """Ask anew the next time."""
+        self._entries.pop(_digest(session), None)
+
+    def _make_room(self, now: float) -> None:
+        while self._entries:
+            name = next(iter(self._entries))
+            if len(self._entries) < _MAX_ENTRIES and self._entries[name].until >= now:
+                return
+            del self._entries[name]
+
+
+async def _look_up(key: UserKey) -> dict[str, Any]:
+    try:
+        info = await key.ainfo()
+    except errors.OpenRouterError as error:
+        return {"problem": type(error).__name__}
+    return {"limit": info.limit, "remaining": info.remaining, "usage": info.usage}
+
+
+def _digest(session: str) -> bytes:
+    return hashlib.sha256(session.encode()).digest()
