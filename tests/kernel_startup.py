@@ -36,9 +36,9 @@ def _paste(_text: str = "") -> str:
 
 if _tape:
     from langchain_openrouter import _pkce
+    from langchain_openrouter.testing._network import loopback_only
     from langchain_openrouter.testing.cassettes import use_cassette
     from langchain_openrouter.testing.emulator import Emulator
-    from langchain_openrouter.testing.plugin import _loopback_only
 
     _started: list[_pkce.PKCELogin] = []
     _begin = _pkce.PKCELogin.start.__func__  # type: ignore[attr-defined]
@@ -57,7 +57,7 @@ if _tape:
     if _recording:
         _emulator = _open.enter_context(Emulator())
         os.environ["OPENROUTER_BASE_URL"] = _emulator.url
-    _open.enter_context(_loopback_only(blocked=True))
+    _open.enter_context(loopback_only())
     _open.enter_context(use_cassette(_tape, record="all" if _recording else "none"))
 
 

@@ -256,7 +256,7 @@ def test_trap_46_the_pool_of_the_package_is_intercepted(emulate, path):
 
 def test_a_cassette_that_is_not_there_says_how_to_record_it(path):
     """Instead of asking the network."""
-    with pytest.raises(CassetteError, match="--openrouter-record=once"), use_cassette(path):
+    with pytest.raises(CassetteError, match='record="all"'), use_cassette(path):
         model().invoke("x")
     with use_cassette(path):
         pass  # who asks nothing needs none

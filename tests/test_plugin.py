@@ -78,7 +78,7 @@ def python(tmp_path_factory):
 def project(tmp_path, python):
     """Make a project; return a function that runs its tests."""
     (tmp_path / "pyproject.toml").write_text(
-        "[tool.pytest.ini_options]\nfilterwarnings = ['error']\n"
+        "[tool.pytest.ini_options]\nfilterwarnings = ['error']\nopenrouter_cassettes = 'cassettes'\n"
         "asyncio_default_fixture_loop_scope = 'function'\n"
     )
     (tmp_path / "test_mine.py").write_text(TESTS)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from langchain_openrouter.testing._scrub import secrets_in
-from langchain_openrouter.testing._written import ORIGIN, Readable
+from langchain_openrouter.testing._origin import ORIGIN
+from langchain_openrouter.testing._scrub import secrets_in, secrets_in_all
+from langchain_openrouter.testing._written import Readable, UnreadableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,27 +17,34 @@ _PRIVATE = {"authorization", "cookie", "set-cookie", "x-provider-api-keys", "pro
 
 def problems_of(file: Path) -> list[str]:
     """Return a line for each problem; none of them shows a secret."""
-    text = file.read_bytes().decode("utf-8", "replace")
-    found = [f"holds a secret: {secret}" for secret in secrets_in(text)]
+    data = file.read_bytes()
+    text = data.decode("utf-8", "replace")
+    secrets = set(secrets_in(data))
+    problems = []
     if not text.startswith(ORIGIN):
-        found.append(f"does not say what it was recorded against: first line {ORIGIN.strip()!r}")
+        problems.append(f"does not say what it was recorded against: first line {ORIGIN.strip()!r}")
     try:
-        interactions = Readable.deserialize(text)["interactions"]
-    except (yaml.YAMLError, KeyError, TypeError):
-        return [*found, "is no cassette"]
-    if not interactions:
-        found.append("holds no exchange")
-    for number, interaction in enumerate(interactions, start=1):
-        found += [f"exchange {number}: {problem}" for problem in _problems(interaction)]
-    return found
+        cassette = Readable.deserialize(text)
+    except UnreadableError as error:
+        problems.append(f"is no cassette: {error}")
+    else:
+        secrets.update(secrets_in_all(cassette))
+        if not cassette["interactions"]:
+            problems.append("holds no exchange")
+        for number, interaction in enumerate(cassette["interactions"], start=1):
+            problems += [f"exchange {number}: {problem}" for problem in _problems(interaction)]
+    return [*(f"holds a secret: {secret}" for secret in sorted(secrets)), *problems]
 
 
 def _problems(interaction: dict[str, Any]) -> list[str]:
-    found = []
+    problems = []
     for side in ("request", "response"):
-        headers = {name.lower() for name in interaction[side].get("headers") or {}}
-        found += [f"{side} header {name}" for name in sorted(headers & _PRIVATE)]
-    host = urlsplit(interaction["request"]["uri"]).hostname or ""
+        headers = {name.lower() for name in interaction[side]["headers"]}
+        problems += [f"{side} header {name}" for name in sorted(headers & _PRIVATE)]
+    try:
+        host = urlsplit(interaction["request"]["uri"]).hostname or ""
+    except ValueError:  # brackets that hold no IPv6 address
+        host = "no host"
     if host != "openrouter.ai" and not host.endswith(".openrouter.ai"):
-        found.append(f"is of {host}, not openrouter.ai")
-    return found
+        problems.append(f"is of {host}, not openrouter.ai")
+    return problems

@@ -7,11 +7,10 @@ of several sizes, as a network would bring it; `Retry-After` is not slept.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -26,8 +25,9 @@ from vcr.record_mode import RecordMode
 from langchain_openrouter import _pool
 from langchain_openrouter._links import BASE_URL, is_loopback
 from langchain_openrouter.settings import VERSION
+from langchain_openrouter.testing._mismatch import CassetteError, difference, pretty, to_bytes
 from langchain_openrouter.testing._scrub import Scrubber, unnumbered
-from langchain_openrouter.testing._written import Files, LeakError, Readable
+from langchain_openrouter.testing._written import Files, LeakError, Readable, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,20 +36,15 @@ __all__ = ["CassetteError", "Exchange", "LeakError", "Recording", "use_cassette"
 
 Record: TypeAlias = Literal["none", "once", "all"]
 _SITE = urlsplit(BASE_URL)
-_MATCH_ON = ("method", "scheme", "host", "port", "path", "query", "json_body")
+_MATCH_ON = ("method", "scheme", "host", "port", "path", "api_query", "json_body")
 _REQUEST_HEADERS = {"accept", "content-type", "http-referer", "x-session-id", "x-anthropic-beta"}
 _RESPONSE_HEADERS = {"content-type", "x-generation-id", "retry-after", "location", "allow"}
 _OPEN_HEADERS = ("x-openrouter-", "x-ratelimit-")
 _PIECES = (1, 7, 64, 1000)
+_SHOWN = 300  # characters of a body that was not played
+_LISTED = 20  # exchanges that were not played
 EMULATOR = f"the emulator of langchain-openrouter-oauth {VERSION}"
 LIVE = "the live service, https://openrouter.ai"
-
-
-class CassetteError(BaseException):
-    """A request is not in the cassette, or an exchange was not played.
-
-    No `Exception`, so that no retry, fallback or error handler on the way can hide it.
-    """
 
 
 class Exchange:
@@ -58,9 +53,9 @@ class Exchange:
     def __init__(self, request: Any, response: Mapping[str, Any]) -> None:
         self.method: str = request.method
         self.path: str = urlsplit(request.uri).path.removeprefix(_SITE.path)
-        self.raw: bytes = _bytes(request.body)
+        self.raw: bytes = to_bytes(request.body)
         self.status: int = response["status"]["code"]
-        self.answer: bytes = _bytes(response["body"]["string"])
+        self.answer: bytes = to_bytes(response["body"]["string"])
 
     @property
     def body(self) -> Any:
@@ -92,6 +87,7 @@ def use_cassette(
     record: Record = "none",
     origin: str = EMULATOR,
     pieces: Sequence[int] = _PIECES,
+    remedy: str | None = None,
 ) -> Iterator[Recording]:
     """Replay a cassette, or record one.
 
@@ -100,42 +96,62 @@ def use_cassette(
         record: "none" replays; "once" records where there is no file; "all" records anew.
         origin: What is recorded against: `EMULATOR` or `LIVE`; written into the first line.
         pieces: Bytes of each piece of a replayed body, in turn.
+        remedy: The last line of an error: how to record anew.
 
     Raises:
-        CassetteError: A request that is not recorded, with the difference to the nearest one; or,
-            at the end, an exchange that nobody asked for.
-        LeakError: A recording held a secret; its file was deleted.
+        CassetteError: A request that is not recorded, with the difference to the nearest one; a
+            request to another host than OpenRouter's; a file that is no cassette; or, at the end,
+            an exchange that was not played.
+        LeakError: A recording held a secret, and was not written.
     """
     scrubber = Scrubber()
+    remedy = remedy or f'record it anew: use_cassette({str(path)!r}, record="all")'
+    today = datetime.now(UTC).date().isoformat()
+    files = Files(f"{origin}, {today}", scrubber)
+    recorder = _recorder(_mode(path, record), scrubber, files)
+    with ExitStack() as stack:
+        try:
+            cassette = stack.enter_context(recorder.use_cassette(str(path), serializer="readable"))
+        except UnreadableError as error:
+            msg = f"{path} is no cassette: {error}\n{remedy}"
+            raise CassetteError(msg) from None
+        recording = Recording(cassette, replaying=cassette.record_mode == RecordMode.NONE)
+        gate = _Gate(recording, None if recording.replaying else origin, remedy)
+        stack.enter_context(_patched(recording, cassette, pieces, gate))
+        yield recording
+    if files.failure is not None:
+        raise files.failure
+    if recording.failed:
+        raise CassetteError(recording.failed[0])
+    if recording.replaying and not cassette.all_played:
+        msg = f"{path}: recorded, but nobody asked for it:\n{_unplayed(cassette)}\n{remedy}"
+        raise CassetteError(msg)
+
+
+def _recorder(mode: RecordMode, scrubber: Scrubber, files: Files) -> Any:
     recorder = vcr.VCR(
-        record_mode=_mode(path, record),
+        record_mode=mode,
         match_on=_MATCH_ON,
         before_record_request=lambda request: _scrubbed_request(request, scrubber),
         before_record_response=lambda response: _scrubbed_response(response, scrubber),
         decode_compressed_response=True,
     )
     recorder.register_matcher("json_body", _same_body)
+    recorder.register_matcher("api_query", _same_query)
     recorder.register_serializer("readable", Readable)
-    today = datetime.now(UTC).date().isoformat()
-    files = Files(f"{origin}, {today}", scrubber.seen)
     recorder.register_persister(files)
-    with recorder.use_cassette(str(path), serializer="readable") as cassette:
-        replaying = cassette.record_mode == RecordMode.NONE
-        recording = Recording(cassette, replaying=replaying)
-        with _patched(recording, cassette, pieces):
-            yield recording
-    if files.failure is not None:
-        raise files.failure
-    if recording.failed:
-        raise CassetteError(recording.failed[0])
-    if replaying and not cassette.all_played:
-        unplayed = [
-            f"{request.method} {request.path} {_pretty(request.body)}"
-            for place, request in enumerate(cassette.requests)
-            if not cassette.play_counts[place]
-        ]
-        msg = f"{path}: recorded, but nobody asked for it:\n" + "\n".join(unplayed)
-        raise CassetteError(msg)
+    return recorder
+
+
+def _unplayed(cassette: Any) -> str:
+    """Return a line or more for each exchange that was not played."""
+    requests = [
+        f"{request.method} {request.path} {pretty(request.body)[:_SHOWN]}"
+        for number, request in enumerate(cassette.requests)
+        if not cassette.play_counts[number]
+    ]
+    rest = len(requests) - _LISTED
+    return "\n".join([*requests[:_LISTED], *([f"… and {rest} more"] if rest > 0 else [])])
 
 
 def _mode(path: str | Path, record: Record) -> RecordMode:
@@ -150,41 +166,86 @@ def _mode(path: str | Path, record: Record) -> RecordMode:
 # --- on the way -------------------------------------------------------------------------------
 
 
+class _Gate:
+    """What a request must pass: it is for OpenRouter, and the cassette holds it.
+
+    Args:
+        recording: Remembers each failure, since a test may catch the error.
+        origin: What is recorded against; None replays.
+        remedy: The last line of an error.
+    """
+
+    def __init__(self, recording: Recording, origin: str | None, remedy: str) -> None:
+        self._recording = recording
+        self._origin = origin
+        self._remedy = remedy
+
+    def check(self, request: httpx2.Request) -> None:
+        """Refuse a host that is not the cassette's, before anything is sent."""
+        host, path = request.url.host, request.url.path
+        if is_loopback(host):
+            return
+        if not _is_site(host):
+            reason = "which is not OpenRouter, and a cassette holds nothing else"
+        elif self._origin == LIVE:
+            return
+        elif self._origin is not None:
+            reason = (
+                "but this recording is made against the emulator: leave `base_url` to "
+                "OPENROUTER_BASE_URL, which is set while the test runs"
+            )
+        elif path.startswith(_SITE.path):
+            return
+        else:
+            reason = "which is a page, not the API"
+        self._fail(f"a request was going to {request.url.scheme}://{host}{path}, {reason}")
+
+    def mismatch(self, cassette: Any, request: Any) -> None:
+        """Say how a request differs from what the cassette holds."""
+        self._fail(f"{difference(cassette, request)}\n{self._remedy}")
+
+    def _fail(self, message: str) -> None:
+        self._recording.failed.append(message)
+        raise CassetteError(message) from None
+
+
+def _is_site(host: str) -> bool:
+    return host == _SITE.hostname or host.endswith(f".{_SITE.hostname}")
+
+
 @contextmanager
-def _patched(recording: Recording, cassette: Any, pieces: Sequence[int]) -> Iterator[None]:
+def _patched(
+    recording: Recording, cassette: Any, pieces: Sequence[int], gate: _Gate
+) -> Iterator[None]:
     """Stand before vcrpy: readable failures, pieces, no encodings it cannot read, no waiting."""
     sync, unsync = httpx2.HTTPTransport, httpx2.AsyncHTTPTransport
     handle, ahandle = sync.handle_request, unsync.handle_async_request
     sizes = itertools.cycle(pieces)
     lock = threading.RLock()  # vcrpy's look and take are two steps
 
-    def prepared(request: httpx2.Request) -> None:
+    def prepare(request: httpx2.Request) -> None:
+        gate.check(request)
         request.headers["accept-encoding"] = "gzip"  # vcrpy reads no zstd
 
-    def failure(error: CannotOverwriteExistingCassetteException) -> CassetteError:
-        told = _difference(cassette, error.failed_request)
-        recording.failed.append(told)
-        return CassetteError(told)
-
-    def handle_request(self: Any, request: httpx2.Request) -> httpx2.Response:
-        prepared(request)
+    def handle_request(self: Any, request: httpx2.Request) -> Any:
+        prepare(request)
         if not recording.replaying:
             return handle(self, request)
         try:
             with lock:
                 return _in_pieces(handle(self, request), sizes)
         except CannotOverwriteExistingCassetteException as error:
-            raise failure(error) from None
+            gate.mismatch(cassette, error.failed_request)
 
-    async def handle_async_request(self: Any, request: httpx2.Request) -> httpx2.Response:
-        prepared(request)
+    async def handle_async_request(self: Any, request: httpx2.Request) -> Any:
+        prepare(request)
         if not recording.replaying:
             return await ahandle(self, request)
         try:
             with lock:  # nothing in here waits: the answer is in memory
                 return _in_pieces(await ahandle(self, request), sizes)
         except CannotOverwriteExistingCassetteException as error:
-            raise failure(error) from None
+            gate.mismatch(cassette, error.failed_request)
 
     with (
         mock.patch.object(sync, "handle_request", handle_request),
@@ -238,22 +299,22 @@ def _in_pieces(response: httpx2.Response, sizes: Iterator[int]) -> httpx2.Respon
 def _scrubbed_request(request: Any, scrubber: Scrubber) -> Any:
     """Return a request as it is written and matched; None leaves it to the network."""
     parts = urlsplit(request.uri)
-    local = is_loopback(parts.hostname or "")
-    if not (local or (parts.hostname or "").endswith("openrouter.ai")):
+    host = parts.hostname or ""
+    if not (is_loopback(host) or _is_site(host)):
         return None
     if not parts.path.startswith(_SITE.path):
         return None  # a page, not the API
-    scrubber.authorization(str(request.headers.get("authorization", "")))
-    request.uri = urlunsplit(parts._replace(scheme=_SITE.scheme, netloc=_SITE.netloc))
+    scrubber.headers(request.headers)
+    request.uri = scrubber.uri(urlunsplit(parts._replace(scheme=_SITE.scheme, netloc=_SITE.netloc)))
     request.headers = _allowed(request.headers, _REQUEST_HEADERS, scrubber)
     body = request.body
     if body:
-        request.body = scrubber.body(_bytes(body), path=parts.path)
+        request.body = scrubber.body(to_bytes(body), path=parts.path)
     return request
 
 
 def _scrubbed_response(response: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
-    data = _bytes(response["body"]["string"])
+    data = to_bytes(response["body"]["string"])
     response["headers"] = _allowed(response["headers"], _RESPONSE_HEADERS, scrubber)
     # A new key travels in the answer of the sign-in alone; a body tells which it is by its fields.
     path = "/auth/" if data.lstrip()[:1] == b"{" and b'"key"' in data else ""
@@ -262,13 +323,14 @@ def _scrubbed_response(response: dict[str, Any], scrubber: Scrubber) -> dict[str
 
 
 def _allowed(headers: Mapping[str, Any], names: set[str], scrubber: Scrubber) -> dict[str, Any]:
-    kept = {}
+    allowed = {}
     for name, value in headers.items():
         if name.lower() in names or name.lower().startswith(_OPEN_HEADERS):
-            many = value if isinstance(value, list) else [value]
-            clean = [scrubber.text(_str(one)) for one in many]
-            kept[name.lower()] = clean if isinstance(value, list) else clean[0]
-    return dict(sorted(kept.items()))
+            scrub = scrubber.uri if name.lower() == "location" else scrubber.text
+            values = value if isinstance(value, list) else [value]
+            clean = [scrub(_str(item)) for item in values]
+            allowed[name.lower()] = clean if isinstance(value, list) else clean[0]
+    return dict(sorted(allowed.items()))
 
 
 # --- what matches -----------------------------------------------------------------------------
@@ -276,49 +338,18 @@ def _allowed(headers: Mapping[str, Any], names: set[str], scrubber: Scrubber) ->
 
 def _same_body(one: Any, other: Any) -> None:
     """Match JSON by value, but for the order of what is sent; anything else by bytes."""
-    if _pretty(one.body) != _pretty(other.body):
-        raise AssertionError("\n".join(_diff(other, one)))
+    _assert_same(pretty(one.body), pretty(other.body))
 
 
-def _difference(cassette: Any, asked: Any) -> str:
-    """Say what was asked for, and how the nearest recorded request differs."""
-    asked = cassette.filter_request(asked) or asked
-    head = f"{asked.method} {asked.uri} is not in the cassette"
-    same = [(place, r) for place, r in enumerate(cassette.requests)
-            if (r.method, r.path) == (asked.method, asked.path)]  # fmt: skip
-    for place, known in same:
-        if cassette.play_counts[place] and _pretty(known.body) == _pretty(asked.body):
-            return f"{head} once more: it was recorded, and played already"
-    if not len(cassette):
-        path = cassette._path  # noqa: SLF001 - vcrpy has no other way
-        return f"{head}: {path} is not there; record it with `--openrouter-record=once`"
-    if not same:
-        known = ", ".join(f"{r.method} {r.path}" for r in cassette.requests) or "nothing"
-        return f"{head}, which holds {known}"
-    unplayed = [r for place, r in same if not cassette.play_counts[place]] or [r for _, r in same]
-    nearest = max(unplayed, key=lambda r: difflib.SequenceMatcher(
-        None, _pretty(r.body), _pretty(asked.body)).ratio())  # fmt: skip
-    return f"{head}. The nearest recorded one differs:\n" + "\n".join(_diff(nearest, asked))
+def _same_query(one: Any, other: Any) -> None:
+    """Match the query, whichever secret was seen first."""
+    queries = (unnumbered(urlsplit(request.uri).query.encode()) for request in (one, other))
+    _assert_same(*queries)
 
 
-def _diff(recorded: Any, asked: Any) -> list[str]:
-    one, other = _pretty(recorded.body).splitlines(), _pretty(asked.body).splitlines()
-    return list(difflib.unified_diff(one, other, "recorded", "asked", lineterm="", n=2))
-
-
-def _pretty(body: Any) -> str:
-    """Return JSON over several lines; keys keep their order, which is part of the cache's key."""
-    data = unnumbered(_bytes(body))
-    try:
-        return json.dumps(json.loads(data), indent=2, ensure_ascii=False)
-    except ValueError:
-        return data.decode("utf-8", "replace")
-
-
-def _bytes(body: Any) -> bytes:
-    if body is None:
-        return b""
-    return body.encode() if isinstance(body, str) else bytes(body)
+def _assert_same(one: str | bytes, other: str | bytes) -> None:
+    if one != other:  # vcrpy's word for it; it reads no message of this one
+        raise AssertionError
 
 
 def _str(value: Any) -> str:

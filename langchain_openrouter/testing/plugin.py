@@ -1,23 +1,24 @@
-"""The pytest plugin: `@pytest.mark.openrouter` replays `cassettes/<module>/<test>.yaml`.
+"""The pytest plugin: `@pytest.mark.openrouter` replays the cassette of a test.
 
-Inert until the marker or the fixture `openrouter` is used: nothing else of the package is
-imported before.
+The marker is this plugin's where the project sets `openrouter_cassettes`, where
+`--openrouter-record` is on the command line, and on a test that has a recording; the fixtures
+`openrouter` and `openrouter_emulator` work everywhere. Without any of them the plugin is inert:
+nothing else of the package is imported, and a marker of that name may mean something else.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import socket
-from contextlib import contextmanager
-from pathlib import Path
+import sys
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
 
     from langchain_openrouter.oauth import PKCELogin
     from langchain_openrouter.testing.cassettes import Exchange, Recording
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 _KEY = "sk-or-v1-redacted-0"
 _UNSET = ("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", "OPENROUTER_SESSION_ID")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")  # one on loopback would lead elsewhere
+_TRACING = {
+    f"{product}_{name}": "false"
+    for product in ("LANGSMITH", "LANGCHAIN")
+    for name in ("TRACING", "TRACING_V2")
+}
+_KEYWORDS = ("script", "pieces", "emulator")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,11 +41,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--openrouter-record",
         choices=("none", "once", "all"),
-        default="none",
+        default=None,
         help="record cassettes: where there are none, or all anew; against the emulator, or, "
         "with OPENROUTER_API_KEY set, the live service",
     )
-    parser.addini("openrouter_cassettes", "the folder of the cassettes", default="cassettes")
+    parser.addini(
+        "openrouter_cassettes",
+        "the folder of the cassettes (cassettes); setting it gives the marker `openrouter` its "
+        "meaning in this project",
+        default="",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,8 +59,105 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "openrouter(script=None, pieces=None, emulator=None): replay this test's cassette; no key "
         "is needed and no network is reached. `script` and `emulator` (keywords of `Emulator`) are "
-        "for recording.",
+        "for recording. Only where `openrouter_cassettes` is set.",
     )
+
+
+# --- what is reported -------------------------------------------------------------------------
+
+
+class _Guarded:
+    """A test whose requests are guarded: what went wrong with them is reported once."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+        self.passed = False
+        """Whether the test itself did: else what it left unplayed is no news."""
+        self._reported = 0
+
+    def unreported(self) -> str:
+        """Return what was not reported yet, as one text; empty where there is nothing."""
+        new = list(dict.fromkeys(self.failed[self._reported :]))
+        self._reported = len(self.failed)
+        many = f"the first of {len(new)} failures: " if new[1:] else ""
+        return f"{many}{new[0]}" if new else ""
+
+
+_GUARDED = pytest.StashKey[_Guarded]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See which tests use which cassette, before any is deselected or sent to a worker."""
+    for item in items:
+        if item.get_closest_marker("openrouter") or "openrouter" in _fixture_names(item):
+            from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
+            if _paths.is_recorded_test(item):
+                _paths.claim(item, _paths.path_of(item))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report a refused request as itself, whatever became of its error on the way."""
+    guarded = item.stash.get(_GUARDED, None)
+    if guarded is not None and call.when != "teardown" and (message := guarded.unreported()):
+        call.excinfo = _failure(message, item, call.excinfo)
+    report = yield
+    if guarded is not None and call.when == "call":
+        guarded.passed = report.passed
+    return report
+
+
+def _failure(
+    message: str, item: pytest.Item, before: pytest.ExceptionInfo[BaseException] | None
+) -> pytest.ExceptionInfo[BaseException]:
+    """Return a failure that is shown as its message, with the line of the test it comes from."""
+    lines = [e.lineno + 1 for e in before.traceback if e.path == item.path] if before else []
+    where = f"{item.path.name}:{lines[-1]}: " if lines else ""
+    failure = pytest.fail.Exception(f"{where}{message}", pytrace=False)
+    try:
+        raise failure.with_traceback(before.tb if before else None)
+    except pytest.fail.Exception as error:
+        return pytest.ExceptionInfo.from_exception(error)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist has to say at the end."""
+    moves = getattr(node, "workeroutput", {}).get("openrouter_moves")
+    if moves:
+        from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
+        _paths.moves_of(node.config).update(moves)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand it over, in a worker."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
+        output["openrouter_moves"] = _paths.moves_of(session.config)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once how cassettes move from their old paths."""
+    config = terminalreporter.config
+    paths = sys.modules.get("langchain_openrouter.testing._paths")  # absent: nothing was used
+    if paths is not None and (moves := paths.moves_of(config)):
+        terminalreporter.section("OpenRouter cassettes")
+        terminalreporter.line(
+            f"{len(moves)} cassettes were read from where earlier releases wrote them. "
+            f"To move them, in {config.rootpath}:"
+        )
+        for command in paths.move_commands(moves):
+            terminalreporter.line(f"  {command}")
+
+
+# --- the fixtures -----------------------------------------------------------------------------
 
 
 class OpenRouter:
@@ -89,89 +199,142 @@ class OpenRouter:
 def _openrouter_marked(request: pytest.FixtureRequest) -> None:
     """Use the cassette where the marker says so."""
     if request.node.get_closest_marker("openrouter"):
-        request.getfixturevalue("openrouter")
+        from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
+        if _paths.is_marked(request.node):
+            request.getfixturevalue("openrouter")
 
 
 @pytest.fixture
-def openrouter_emulator() -> Iterator[Emulator]:
-    """Run an emulator for this test: a server of its own, with nothing recorded."""
+def openrouter_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """Run an emulator for this test: a server of its own, with nothing recorded.
+
+    OPENROUTER_BASE_URL and OPENROUTER_API_KEY lead to it, and the network is blocked, unless the
+    test has a cassette too, which then decides both.
+    """
+    from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
     with _emulated({}) as emulator:
-        yield emulator
+        if _paths.is_recorded_test(request.node):
+            yield emulator
+            return
+        guarded = request.node.stash.setdefault(_GUARDED, _Guarded())
+        with _surroundings(_KEY, emulator, guarded):
+            yield emulator
+        if message := guarded.unreported():
+            pytest.fail(message, pytrace=False)
 
 
 @pytest.fixture
 def openrouter(request: pytest.FixtureRequest) -> Iterator[OpenRouter]:
     """Replay, or record, the cassette of this test."""
-    marker = request.node.get_closest_marker("openrouter")
-    words = dict(marker.kwargs) if marker else {}
-    path = cassette_path(request)
-    record = request.config.getoption("--openrouter-record")
+    from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
+    item = request.node
+    keywords = _keywords(item)
+    path = _paths.path_of(item)
+    _own(item, path)
+    record = request.config.getoption("--openrouter-record") or "none"
     recording = record == "all" or (record == "once" and not path.is_file())
     live = os.environ.get("OPENROUTER_API_KEY") if recording else None
-    with _emulated(words) if recording and not live else _nothing() as emulator:
-        yield from _used(path, record if recording else "none", words, emulator, live)
+    with ExitStack() as stack:
+        emulator = stack.enter_context(_emulated(keywords)) if recording and not live else None
+        yield from _used(item, path, keywords, emulator, live if recording else None)
+
+
+def _keywords(item: pytest.Item) -> dict[str, Any]:
+    """Return what the marker says."""
+    marker = item.get_closest_marker("openrouter")
+    if marker is None:
+        return {}
+    unknown = [*marker.args, *(name for name in marker.kwargs if name not in _KEYWORDS)]
+    if unknown:
+        pytest.fail(
+            f"the marker `openrouter` takes the keywords {', '.join(_KEYWORDS)}; not "
+            f"{', '.join(map(repr, unknown))}. A marker that means something else needs another "
+            "name where this plugin's cassettes are used.",
+            pytrace=False,
+        )
+    return dict(marker.kwargs)
+
+
+def _own(item: pytest.Item, path: Path) -> None:
+    """Fail if another test has the same cassette; else remember how it may be moved."""
+    from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+
+    owners = _paths.claim(item, path)
+    if owners[1:]:
+        advice = (
+            "Names that differ in case alone are one file on macOS and Windows: rename one."
+            if path == _paths.new_path(item)
+            else f"Record each anew: {_paths.record_command(item, 'all')}"
+        )
+        listed = "\n".join(f"  {nodeid}" for nodeid in owners)
+        pytest.fail(f"tests claim one cassette, {path}:\n{listed}\n{advice}", pytrace=False)
+    _paths.remember_move(item, path)
 
 
 def _used(
-    path: Path, record: Any, words: dict[str, Any], emulator: Emulator | None, live: str | None
+    item: pytest.Item,
+    path: Path,
+    keywords: dict[str, Any],
+    emulator: Emulator | None,
+    live: str | None,
 ) -> Iterator[OpenRouter]:
-    from langchain_openrouter.testing.cassettes import (  # noqa: PLC0415 - inert until used
-        EMULATOR,
-        LIVE,
-        CassetteError,
-        use_cassette,
+    from langchain_openrouter.testing import _paths, cassettes  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing._origin import origin_of  # noqa: PLC0415 - inert until used
+
+    guarded = item.stash.setdefault(_GUARDED, _Guarded())
+    pieces = {"pieces": keywords["pieces"]} if keywords.get("pieces") else {}
+    command = _paths.record_command(item, "all" if path.is_file() else "once")
+    key = ", with OPENROUTER_API_KEY set" if origin_of(path) == cassettes.LIVE else ""
+    cassette = cassettes.use_cassette(
+        path,
+        record="all" if emulator or live else "none",
+        origin=cassettes.LIVE if live else cassettes.EMULATOR,
+        remedy=f"record it anew{key}: {command}",
+        **pieces,
     )
-
-    environment = {"OPENROUTER_API_KEY": live or _KEY, "LANGSMITH_TRACING": "false"}
-    if emulator is not None:
-        environment["OPENROUTER_BASE_URL"] = emulator.url
-    more = {"pieces": words["pieces"]} if words.get("pieces") else {}
-    with mock.patch.dict(os.environ):
-        for name in _UNSET:
-            os.environ.pop(name, None)
-        os.environ.update(environment)
-        origin = LIVE if live else EMULATOR
-        cassette = use_cassette(path, record=record, origin=origin, **more)
-        try:
-            with _loopback_only(blocked=not live), cassette as recording:
-                yield OpenRouter(recording, emulator)
-        except CassetteError as error:
-            pytest.fail(str(error), pytrace=False)
-
-
-def cassette_path(request: pytest.FixtureRequest) -> Path:
-    """Return `cassettes/<module>/<test>.yaml`; a test of a class is `<Class>.<test>`."""
-    folder = Path(request.config.rootpath, request.config.getini("openrouter_cassettes"))
-    names = [request.cls.__name__] if request.cls else []
-    test = re.sub(r"[^\w.-]+", "-", ".".join([*names, request.node.name])).strip("-")
-    return folder / request.path.stem / f"{test}.yaml"
+    try:
+        with _surroundings(live or _KEY, emulator, guarded, live=live), cassette as recording:
+            recording.failed = guarded.failed
+            yield OpenRouter(recording, emulator)
+    except cassettes.CassetteError as error:
+        message = guarded.unreported() if guarded.failed else str(error) * guarded.passed
+        if message:
+            pytest.fail(message, pytrace=False)
 
 
 @contextmanager
-def _emulated(words: dict[str, Any]) -> Iterator[Emulator]:
+def _surroundings(
+    key: str, emulator: Emulator | None, guarded: _Guarded, *, live: str | None = None
+) -> Iterator[None]:
+    """Set the environment, and let nothing leave the machine unless the live service is used."""
+    from langchain_openrouter.testing._network import loopback_only  # noqa: PLC0415 - inert
+
+    environment = {"OPENROUTER_API_KEY": key, **_TRACING}
+    if emulator is not None:
+        environment["OPENROUTER_BASE_URL"] = emulator.url
+    unset = _UNSET if live else (*_UNSET, *_PROXIES, *map(str.lower, _PROXIES))
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ))
+        for name in unset:
+            os.environ.pop(name, None)
+        os.environ.update(environment)
+        if not live:
+            stack.enter_context(loopback_only(guarded.failed))
+        yield
+
+
+@contextmanager
+def _emulated(keywords: dict[str, Any]) -> Iterator[Emulator]:
     from langchain_openrouter.testing.emulator import Emulator  # noqa: PLC0415 - inert until used
 
-    with Emulator(words.get("script"), **(words.get("emulator") or {})) as emulator:
+    script, more = keywords.get("script"), keywords.get("emulator") or {}
+    with Emulator(script, **more) as emulator:
         yield emulator
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None
-
-
-@contextmanager
-def _loopback_only(*, blocked: bool) -> Iterator[None]:
-    """Let nothing leave the machine."""
-    connect = socket.socket.connect
-
-    def guarded(self: socket.socket, address: Any) -> None:
-        away = self.family in {socket.AF_INET, socket.AF_INET6} and address[0] not in {
-            "127.0.0.1", "::1", "localhost",
-        }  # fmt: skip
-        if away and blocked:
-            pytest.fail(f"the network is blocked: {address[0]}:{address[1]}")
-        connect(self, address)
-
-    with mock.patch.object(socket.socket, "connect", guarded):
-        yield
+def _fixture_names(item: pytest.Item) -> tuple[str, ...]:
+    """Return the fixtures that a test asks for; not every kind of test has any."""
+    return tuple(getattr(item, "fixturenames", ()))
