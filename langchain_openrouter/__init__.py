@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from langchain_openrouter._current_user import as_user, current_user
     from langchain_openrouter.chat_models import ChatOpenRouter
     from langchain_openrouter.embeddings import OpenRouterEmbeddings
     from langchain_openrouter.errors import OpenRouterError
@@ -23,6 +24,8 @@ __all__ = [
     "UserKey",
     "__version__",
     "alogin",
+    "as_user",
+    "current_user",
     "login",
 ]
 
@@ -35,6 +38,8 @@ _HOMES = {
     "PKCELogin": "langchain_openrouter.oauth",
     "UserKey": "langchain_openrouter.oauth",
     "alogin": "langchain_openrouter.oauth",
+    "as_user": "langchain_openrouter._current_user",
+    "current_user": "langchain_openrouter._current_user",
     "login": "langchain_openrouter.oauth",
 }
 

@@ -116,8 +116,9 @@ class Endpoint(BaseModel):
 
         Raises:
             AuthenticationError: There is no key: this one's own is never taken instead.
+            ValueError: The `UserKey` is for another service than this one's `base_url`.
         """
-        return self.model_copy(update={"api_key": users_secret(key)})
+        return self.model_copy(update={"api_key": users_secret(key, self.base_url)})
 
     def _headers(self) -> dict[str, str]:
         return request_headers(

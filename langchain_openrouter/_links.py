@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 BASE_URL = "https://openrouter.ai/api/v1"
 _API = "/api/v1"
 _HOST = "openrouter.ai"
+_HTTPS = 443
 
 
 def is_loopback(host: str) -> bool:
@@ -45,3 +46,36 @@ def settings_url(site: str, hash_: str) -> str:
 def logs_url(site: str, hash_: str) -> str:
     """Return the page where a key's owner sees what it was used for."""
     return f"{site}/logs?api_key_hash={hash_}"
+
+
+def foreign_service(key_url: str, base_url: str) -> str | None:
+    """Return a message if a key of one API would go to another service, None if it may.
+
+    The in-region hosts (`eu.openrouter.ai`) and `openrouter.ai` are one service: a key is an
+    account's. So are the names of this machine, on one port. Paths are not compared.
+    """
+    if _service_of(key_url) == _service_of(base_url):
+        return None
+    home, other = (_address(*_host_and_port(url)) for url in (key_url, base_url))
+    return (
+        f"this key is for {home} and would be sent to {other}: give the model the `base_url` of "
+        f"{home}, or sign the user in at {other}; a key that no sign-in gave says which API it is "
+        "for with `UserKey(key, base_url=...)`"
+    )
+
+
+def _service_of(base_url: str) -> tuple[str, int]:
+    host, port = _host_and_port(base_url)
+    if host.endswith(f".{_HOST}"):
+        return _HOST, port
+    return ("localhost" if is_loopback(host) else host), port
+
+
+def _host_and_port(base_url: str) -> tuple[str, int]:
+    parts = urlsplit(base_url)
+    host = (parts.hostname or "").rstrip(".")
+    return host, parts.port or (80 if parts.scheme == "http" else _HTTPS)
+
+
+def _address(host: str, port: int) -> str:
+    return host if port == _HTTPS else f"{host}:{port}"

@@ -13,6 +13,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError
 from openai._models import FinalRequestOptions
 
 from langchain_openrouter import _links
+from langchain_openrouter._current_user import CheckedKey, arun_key, run_key
 from langchain_openrouter._failures import Failure, broken_set_up, to_failure
 from langchain_openrouter._frames import StrippedTracebacks
 from langchain_openrouter._keys import BearerAuth, aresolve_api_key, resolve_api_key
@@ -121,6 +122,24 @@ def encode_json(body: Any) -> bytes:
         return json.dumps(body, separators=(",", ":")).encode()
 
 
+# --- the key ----------------------------------------------------------------------------------
+
+
+def resolve_key(key: Any, base_url: str) -> SecretStr:
+    """Return the key of a sync request to an API: the one place where a request gets its key.
+
+    Raises:
+        AuthenticationError: There is none that can be sent, or it is not the key of the user
+            whose run this is.
+    """
+    return CheckedKey(resolve_api_key(run_key(key, base_url)).get_secret_value())
+
+
+async def aresolve_key(key: Any, base_url: str) -> SecretStr:
+    """Return the key of an async request like `resolve_key`."""
+    return CheckedKey((await aresolve_api_key(await arun_key(key, base_url))).get_secret_value())
+
+
 # --- one request ------------------------------------------------------------------------------
 
 
@@ -132,7 +151,9 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
     Raises:
         AuthenticationError: There is no key that can be sent.
     """
-    key = resolve_api_key(request.api_key) if request.needs_key or request.api_key else None
+    key = None
+    if request.needs_key or request.api_key:
+        key = resolve_key(request.api_key, request.base_url)
     with StrippedTracebacks():
         try:
             client = sync_client(request.client)
@@ -148,7 +169,9 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
 
 async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
     """Send like `send`, in the running event loop."""
-    key = await aresolve_api_key(request.api_key) if request.needs_key or request.api_key else None
+    key = None
+    if request.needs_key or request.api_key:
+        key = await aresolve_key(request.api_key, request.base_url)
     with StrippedTracebacks():
         try:
             client = await async_client(request.client)

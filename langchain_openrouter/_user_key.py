@@ -142,11 +142,18 @@ class UserKey:
         return f"<b>OpenRouter key</b> of {user} · <code>**********</code> · {links}"
 
 
-def users_secret(key: UserKey | SecretStr | str | Callable[[], Any]) -> Any:
+def users_secret(
+    key: UserKey | SecretStr | str | Callable[[], Any], base_url: str | None = None
+) -> Any:
     """Return what a user's object keeps: a `SecretStr`, or the callable that is asked.
+
+    Args:
+        key: The user's.
+        base_url: Where the object sends it.
 
     Raises:
         AuthenticationError: There is no key; nobody else's is taken instead.
+        ValueError: A `UserKey` is for another service than `base_url`.
     """
     secret: Any = key.secret if isinstance(key, UserKey) else key
     if isinstance(secret, str):
@@ -159,6 +166,10 @@ def users_secret(key: UserKey | SecretStr | str | Callable[[], Any]) -> Any:
     if not there:
         msg = "no OpenRouter API key for this user: sign the user in first"
         raise AuthenticationError(msg)
+    if isinstance(key, UserKey) and base_url:
+        foreign = _links.foreign_service(key.base_url, base_url)
+        if foreign:
+            raise ValueError(foreign)
     return secret
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_openrouter import oauth
 from langchain_openrouter._arguments import Arguments
+from langchain_openrouter._current_user import user_id
 from langchain_openrouter._private import REDACTED
 from langchain_openrouter._user_key import UserKey, users_secret
 
@@ -43,9 +44,10 @@ class PerUser(Arguments):
 
         Raises:
             AuthenticationError: There is no key: this model's own is never taken instead.
-            ValueError: `user=True` and the key came without an id.
+            ValueError: `user=True` and the key came without an id, or the `UserKey` is for
+                another service than this model's `base_url`.
         """
-        secret = users_secret(key)
+        secret = users_secret(key, self._base_url())
         if user is True:
             user = key.user_id if isinstance(key, UserKey) else None
             if not user:
@@ -53,6 +55,14 @@ class PerUser(Arguments):
                 raise ValueError(msg)
         update = {self._SECRET: secret} if user is None else {self._SECRET: secret, "user": user}
         return self.model_copy(update=update)
+
+    def _params_of_run(self) -> dict[str, Any]:
+        """Return the fields of the body, with the id of the user whose run this is.
+
+        Apart from `_default_params`, which traces and caches show too.
+        """
+        user = user_id()
+        return {"user": user, **self._default_params} if user else self._default_params
 
     def _repr_html_(self) -> str:
         """Show a notebook which model this is and where it runs; nothing of the key."""

@@ -11,9 +11,9 @@ from langchain_core.messages import convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import PrivateAttr
 
-from langchain_openrouter import errors
+from langchain_openrouter import _transport, errors
 from langchain_openrouter._endpoint import Endpoint
-from langchain_openrouter._keys import aresolve_api_key, cache_fingerprint, resolve_api_key
+from langchain_openrouter._keys import cache_fingerprint
 from langchain_openrouter._listed import (
     Estimate,
     Generation,
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from pydantic import SecretStr
 
-    from langchain_openrouter import _transport
     from langchain_openrouter.chat_models import ChatOpenRouter
 
 _HOUR = 3600.0
@@ -291,7 +290,7 @@ def _cache_key(request: _transport.Request) -> Any:
 def _resolved(request: _transport.Request) -> SecretStr | None:
     """Return the key that a callable gives; a public list needs none."""
     try:
-        return resolve_api_key(request.api_key)
+        return _transport.resolve_key(request.api_key, request.base_url)
     except errors.AuthenticationError:
         if request.needs_key or request.api_key is not environment_api_key:
             raise
@@ -301,7 +300,7 @@ def _resolved(request: _transport.Request) -> SecretStr | None:
 async def _aresolved(request: _transport.Request) -> SecretStr | None:
     """Return like `_resolved`."""
     try:
-        return await aresolve_api_key(request.api_key)
+        return await _transport.aresolve_key(request.api_key, request.base_url)
     except errors.AuthenticationError:
         if request.needs_key or request.api_key is not environment_api_key:
             raise

@@ -12,7 +12,7 @@ from langchain_openrouter import _result, _transport
 from langchain_openrouter._answer import PROVIDER, total_of
 from langchain_openrouter._binding import ChatOpenRouterBinding, prepare_bind
 from langchain_openrouter._error_context import error_context
-from langchain_openrouter._keys import aresolve_api_key, cache_fingerprint, resolve_api_key
+from langchain_openrouter._keys import cache_fingerprint
 from langchain_openrouter._leak import warn_in_graph
 from langchain_openrouter._payload import payload_of
 from langchain_openrouter._private import PRIVATE_KWARGS, REDACTED, reveal
@@ -135,7 +135,8 @@ class ChatOpenRouter(PerUser):
     def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         """Resolve a callable key first: the cache is told apart by the key itself."""
         if callable(self._key_source()) and self.cache is not False:
-            keyed = self.model_copy(update={self._SECRET: resolve_api_key(self._key_source())})
+            key = _transport.resolve_key(self._key_source(), self._base_url())
+            keyed = self.model_copy(update={self._SECRET: key})
             return keyed._generate_with_cache(  # noqa: SLF001 - of the same class
                 messages, *args, **kwargs
             )
@@ -146,7 +147,7 @@ class ChatOpenRouter(PerUser):
     ) -> Any:
         """Resolve a callable key first, like `_generate_with_cache`."""
         if callable(self._key_source()) and self.cache is not False:
-            key = await aresolve_api_key(self._key_source())
+            key = await _transport.aresolve_key(self._key_source(), self._base_url())
             keyed = self.model_copy(update={self._SECRET: key})
             return await keyed._agenerate_with_cache(  # noqa: SLF001 - of the same class
                 messages, *args, **kwargs
@@ -166,7 +167,7 @@ class ChatOpenRouter(PerUser):
         if stop is not None:
             kwargs["stop"] = stop
         return payload_of(
-            self._default_params,
+            self._params_of_run(),
             kwargs,
             self._convert_input(input_).to_messages(),
             extras=(self.extra_body, reveal(kwargs.get("extra_body"))),

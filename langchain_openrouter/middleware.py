@@ -1,4 +1,4 @@
-"""Agents for many users: `PerUserModel` runs each call on the key of the user who asked.
+"""Agents for many users: `PerUserModel` runs a whole agent on the key of the user who asked.
 
 Needs the extra `agents` (LangChain's `create_agent`).
 """
@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import AgentMiddleware
-from langgraph.config import get_config
+from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import SecretStr
 
+from langchain_openrouter._current_user import User, acting, hidden
+from langchain_openrouter._graph import check_graph, state_with
 from langchain_openrouter._leak import warn_of_keys
 from langchain_openrouter._user_key import UserKey
 from langchain_openrouter.chat_models import ChatOpenRouter
@@ -20,18 +22,25 @@ from langchain_openrouter.errors import AuthenticationError
 from langchain_openrouter.key_store import KeyStore
 
 if TYPE_CHECKING:
-    from langchain.agents.middleware import ModelRequest, ModelResponse
+    from langchain.agents.middleware import ModelRequest, ModelResponse, ToolCallRequest
+    from langchain_core.messages import ToolMessage
+    from langgraph.types import Command
 
 __all__ = ["PerUserModel"]
 
 
 class PerUserModel(AgentMiddleware[Any, Any, Any]):
-    """Run the agent's model on the key of the user whom `context=` names.
+    """Run an agent on the key of the user whom `context=` names.
 
     The key comes from `Runtime.context`, which is neither checkpointed nor traced. There is no
-    way back to the operator's key: without one for the user, the call is an error. Put it last
-    in `middleware=`, so that no other middleware replaces the model after it; what calls models
-    of its own (a summary, a tool) is not covered.
+    way back to the operator's key: without one for the user, the call is an error.
+
+    It covers the whole run, wherever it stands in `middleware=`: the agent's model is replaced
+    by the user's; every other ChatOpenRouter, embeddings, rerank or catalog that other
+    middleware, tools and subagents call has to be on the user's key too. Make those with
+    `api_key=current_user`, which is that key in the run. One with a key of its own is an error,
+    unless `strict=False`. Models of other packages, and threads without a copy of the context
+    (`threading.Thread`), are not seen.
 
     Args:
         keys: A `KeyStore`, or a callable, sync or async, that is given the context and returns
@@ -40,10 +49,14 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
             a callable. For a `KeyStore`, and for `send_user`.
         send_user: Send the user's id as the wire's `user`: OpenRouter keeps one user's abuse
             apart from the others', and routes a user's prompts to a warm cache.
+        strict: Whether a call on any other key, which the operator would pay for, is an error.
 
     Raises:
-        AuthenticationError: In the call: there is no key for the user.
-        ValueError: In the call: the agent's model is no `ChatOpenRouter`.
+        AuthenticationError: In the call: there is no key for the user, or a model of other
+            middleware, of a tool or of a subagent has a key of its own.
+        ValueError: In the call: the agent's model is no `ChatOpenRouter`, or the `UserKey` is
+            for another service than the model's `base_url`.
+        RuntimeError: In the call: this LangGraph does not let other middleware be checked.
     """
 
     def __init__(
@@ -52,49 +65,95 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         *,
         user_id: str | Callable[[Any], str | None] = "user_id",
         send_user: bool = False,
+        strict: bool = True,
     ) -> None:
         super().__init__()
         self._keys = keys
         self._user_id = user_id
         self._send_user = send_user
+        self._strict = strict
+        self.state_schema = state_with(self, type(self).state_schema)
 
     def wrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
-        """Call with the user's model."""
-        # The key is bound to no name here: this frame is in the traceback of a failed call.
-        return handler(request.override(model=self._model(request, self._key(request))))
+        """Call with the user's model, as the user."""
+        check_graph()
+        user = self.user_of(request.runtime.context)
+        with acting(user):
+            return handler(request.override(model=_model(request, user)))
 
     async def awrap_model_call(
         self,
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """Call with the user's model."""
-        return await handler(
-            request.override(model=self._model(request, await self._akey(request)))
-        )
+        """Call with the user's model, as the user."""
+        check_graph()
+        user = await self.auser_of(request.runtime.context)
+        with acting(user):
+            return await handler(request.override(model=_model(request, user)))
 
-    def _key(self, request: ModelRequest[Any]) -> Any:
-        context = _context_of(request)
+    def wrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
+    ) -> ToolMessage | Command[Any]:
+        """Run the tool as the user."""
+        check_graph()
+        with acting(self.user_of(request.runtime.context)):
+            return handler(request)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        """Run the tool as the user."""
+        check_graph()
+        with acting(await self.auser_of(request.runtime.context)):
+            return await handler(request)
+
+    def user_of(self, context: Any) -> User:
+        """Return the user whom a run's context names.
+
+        Raises:
+            AuthenticationError: It names none, or there is no key for the user.
+        """
+        _warn_of_config()
         if isinstance(self._keys, KeyStore):
-            return self._keys.get(self._id(context))
-        key = self._keys(context)
+            return self._user(self._keys.get(self._id(context)), context)
+        key = hidden(self._keys(context))
         if inspect.isawaitable(key):
             if inspect.iscoroutine(key):
                 key.close()
-            msg = "`keys` is an async callable: use ainvoke or astream"
+            msg = (
+                "`keys` is an async callable: use ainvoke or astream, and middleware with async "
+                "hooks"
+            )
             raise AuthenticationError(msg)
-        return key
+        return self._user(key, context)
 
-    async def _akey(self, request: ModelRequest[Any]) -> Any:
-        context = _context_of(request)
+    async def auser_of(self, context: Any) -> User:
+        """Return like `user_of`."""
+        _warn_of_config()
         if isinstance(self._keys, KeyStore):
-            return await self._keys.aget(self._id(context))
-        key = self._keys(context)
-        return await key if inspect.isawaitable(key) else key
+            return self._user(await self._keys.aget(self._id(context)), context)
+        key = hidden(self._keys(context))
+        if inspect.isawaitable(key):
+            key = hidden(await key)
+        return self._user(key, context)
+
+    def _user(self, key: Any, context: Any) -> User:
+        if not isinstance(key, UserKey | SecretStr | str):
+            key = None
+        return User.of(key, user=self.sent_id(context), strict=self._strict)
+
+    def sent_id(self, context: Any) -> str | None:
+        """Return the id to send for the user; None unless `send_user`."""
+        return self._id(context) if self._send_user else None
 
     def _id(self, context: Any) -> str:
         if callable(self._user_id):
@@ -108,22 +167,24 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
             raise AuthenticationError(msg)
         return user_id
 
-    def _model(self, request: ModelRequest[Any], key: Any) -> ChatOpenRouter:
-        model = request.model
-        if not isinstance(model, ChatOpenRouter):
-            msg = (
-                f"PerUserModel cannot put a user's key into a {type(model).__name__}: give the "
-                "agent a ChatOpenRouter, and put PerUserModel last in `middleware=`"
-            )
-            raise ValueError(msg)  # noqa: TRY004 - what is wrong is how the agent was put together
-        user = self._id(request.runtime.context) if self._send_user else None
-        if not isinstance(key, UserKey | SecretStr | str):
-            key = None
-        return model.for_user(key, user=user)
+
+def _model(request: ModelRequest[Any], user: User) -> ChatOpenRouter:
+    """Return the agent's model on the user's key."""
+    model = request.model
+    if not isinstance(model, ChatOpenRouter):
+        msg = (
+            f"PerUserModel cannot put a user's key into a {type(model).__name__}: give the "
+            "agent a ChatOpenRouter, or put PerUserModel last in `middleware=`"
+        )
+        raise ValueError(msg)  # noqa: TRY004 - what is wrong is how the agent was put together
+    key: Any = user.key
+    if user.base_url:
+        key = UserKey(key, base_url=user.base_url)
+    return model.for_user(key, user=user.user)
 
 
-def _context_of(request: ModelRequest[Any]) -> Any:
-    config = get_config()
-    warn_of_keys("config['configurable']", config.get("configurable"))
-    warn_of_keys("config['metadata']", config.get("metadata"))
-    return request.runtime.context
+def _warn_of_config() -> None:
+    config = var_child_runnable_config.get()
+    if config is not None:
+        warn_of_keys("config['configurable']", config.get("configurable"))
+        warn_of_keys("config['metadata']", config.get("metadata"))

@@ -53,7 +53,7 @@ def test_by_model_provider_and_user(model):
     """Each apart; the sums agree."""
     other = model.model_copy(update={"model_name": "anthropic/claude-sonnet-4.6"})
     with get_openrouter_callback() as used:
-        model.for_user(UserKey("a", "ann"), user=True).invoke("x")
+        model.for_user(UserKey("a", "ann", model.openai_api_base), user=True).invoke("x")
         model.for_user("b", user="bob").invoke("x")
         other.for_user("b", user="bob").invoke("x")
 

@@ -15,7 +15,7 @@ from langchain.agents import create_agent
 from langchain_core.tracers.base import BaseTracer
 from langgraph.checkpoint.memory import InMemorySaver
 
-from langchain_openrouter import ChatOpenRouter, errors
+from langchain_openrouter import ChatOpenRouter, UserKey, errors
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
 from langchain_openrouter.testing import Fault, Reply, error
@@ -159,7 +159,7 @@ def test_many_users_of_one_agent(emulate, caplog, how):
     emulator = emulate(lambda asked: f"key {asked.key[-4:]}")
     keys, saver, trace = KeyStore(), InMemorySaver(), Trace()
     for user in range(200):
-        keys.set(f"u{user}", key_of(user))
+        keys.set(f"u{user}", UserKey(key_of(user), base_url=emulator.url))
     model = ChatOpenRouter(model="a/b", api_key="sk-or-v1-the-operator", base_url=emulator.url)
     agent = create_agent(
         model, [], middleware=[PerUserModel(keys)], context_schema=Context, checkpointer=saver

@@ -53,10 +53,10 @@ def ask(agent, context, how="sync", **configurable):
 @pytest.mark.parametrize("how", ["sync", "async"])
 def test_the_key_comes_from_a_store_by_the_users_id(serve, model_on, how):
     """An attribute of the context names the user."""
-    keys = KeyStore()
-    keys.set("ann", "sk-or-ann")
-    keys.set("bob", UserKey("sk-or-bob"))
-    agent = agent_on(model_on(serve(echo)), keys)
+    server, keys = serve(echo), KeyStore()
+    keys.set("ann", UserKey("sk-or-ann", base_url=server.url))
+    keys.set("bob", UserKey("sk-or-bob", base_url=server.url))
+    agent = agent_on(model_on(server), keys)
 
     assert ask(agent, Context("ann"), how) == "sk-or-ann"
     assert ask(agent, Context("bob"), how) == "sk-or-bob"
@@ -71,9 +71,10 @@ def test_the_key_comes_from_a_callable(serve, model_on, how):
 
     async def akey(context):
         await asyncio.sleep(0)
-        return UserKey(context.key)
+        return UserKey(context.key, base_url=server.url)
 
-    agent = agent_on(model_on(serve(echo)), key if how == "sync" else akey)
+    server = serve(echo)
+    agent = agent_on(model_on(server), key if how == "sync" else akey)
 
     assert ask(agent, Context(key="sk-or-cat"), how) == "sk-or-cat"
 
@@ -104,9 +105,9 @@ def test_no_key_is_an_error_and_the_operators_is_never_taken(serve, model_on, ho
 
 def test_a_context_may_be_a_mapping_and_the_id_a_callable(serve, model_on):
     """As LangGraph allows both."""
-    keys = KeyStore()
-    keys.set("ann", "sk-or-ann")
-    model = model_on(serve(echo))
+    server, keys = serve(echo), KeyStore()
+    keys.set("ann", UserKey("sk-or-ann", base_url=server.url))
+    model = model_on(server)
 
     agent = create_agent(
         model, [], middleware=[PerUserModel(keys, user_id="who")], context_schema=dict
@@ -122,7 +123,7 @@ def test_the_users_id_goes_along_when_asked(serve, model_on):
     """As the wire's `user`."""
     server = serve(echo)
     keys = KeyStore()
-    keys.set("ann", "sk-or-ann")
+    keys.set("ann", UserKey("sk-or-ann", base_url=server.url))
     ask(agent_on(model_on(server), keys, send_user=True), Context("ann"))
     ask(agent_on(model_on(server), keys), Context("ann"))
 

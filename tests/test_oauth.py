@@ -1088,7 +1088,9 @@ def test_a_model_for_each_user(serve, model_on):
     async def later():
         return "sk-or-later"
 
-    assert model.for_user(UserKey("sk-or-ann", "user_ann")).invoke("x").text == "sk-or-ann"
+    assert (
+        model.for_user(UserKey("sk-or-ann", "user_ann", server.url)).invoke("x").text == "sk-or-ann"
+    )
     assert model.for_user("sk-or-bob").invoke("x").text == "sk-or-bob"
     assert model.for_user(SecretStr("sk-or-cat")).invoke("x").text == "sk-or-cat"
     assert model.for_user(lambda: "sk-or-" + "dan").invoke("x").text == "sk-or-dan"
@@ -1148,9 +1150,9 @@ def test_a_users_id_goes_along_when_asked(serve, model_on):
     """As the wire's `user`; `True` takes the one that came with the key."""
     server = serve(Reply(whole()))
     model = model_on(server)
-    model.for_user(UserKey("k", "user_1"), user=True).invoke("x")
+    model.for_user(UserKey("k", "user_1", server.url), user=True).invoke("x")
     model.for_user("k", user="mine").invoke("x")
-    model.for_user(UserKey("k", "user_1")).invoke("x")
+    model.for_user(UserKey("k", "user_1", server.url)).invoke("x")
 
     assert [seen.body.get("user") for seen in server.seen] == ["user_1", "mine", None]
     with pytest.raises(ValueError, match="without a user id"):
