@@ -19,6 +19,8 @@ from langchain_openrouter import (
     OpenRouterSettings,
     PKCELogin,
     UserKey,
+    as_user,
+    current_user,
     errors,
     login,
     wire,
@@ -74,7 +76,11 @@ assert_type(PKCELogin.unseal(started.seal("s"), ["s", b"t"]), PKCELogin)
 assert_type(started.redeem("code"), UserKey)
 assert_type(started.redeem("code").info().remaining, float | None)
 PerUserModel(KeyStore(), user_id="who")
-PerUserModel(lambda context: context.key)
+PerUserModel(lambda context: context.key, strict=False)
+ChatOpenRouter(model="a/b", api_key=current_user).for_user(current_user)
+OpenRouterEmbeddings(model="a/b", api_key=current_user)
+with as_user(UserKey(SecretStr("k")), user="ann", strict=False) as run:
+    assert_type(run, as_user)
 
 with Emulator(["one", Reply("two", fault=Fault("cut", after=1)), None]) as emulator:
     assert_type(emulator.url, str)
