@@ -6,8 +6,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.runnables.config import var_child_runnable_config
+from pydantic import SecretStr
 
 from langchain_openrouter._redact import holds_key
+from langchain_openrouter._written import KeyObject, warn_of_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,3 +46,11 @@ def warn_in_graph(run_manager: Any) -> None:
     if configurable and "checkpoint_ns" in configurable:
         warn_of_keys("config['configurable']", configurable)
         warn_of_keys("config['metadata']", getattr(run_manager, "metadata", None))
+
+
+def warn_of_state(state: Any) -> None:
+    """Warn of a value of a graph's state that holds a key: a model with one, a `UserKey`, ..."""
+    for name, value in dict(state).items():
+        secrets = (getattr(value, field, None) for field in ("openai_api_key", "api_key"))
+        if isinstance(value, KeyObject) or any(isinstance(key, SecretStr) for key in secrets):
+            warn_of_object(type(value).__name__, f"the state of a graph, as {name!r}")

@@ -21,6 +21,7 @@ from langchain_openrouter._pasted import callback_of, code_of
 from langchain_openrouter._read import str_of
 from langchain_openrouter._seal import cipher
 from langchain_openrouter._user_key import TIMEOUT, UserKey
+from langchain_openrouter._written import KeyObject
 from langchain_openrouter.errors import (
     ChallengeMethodError,
     InvalidCodeError,
@@ -45,7 +46,7 @@ _PURPOSE = "langchain-openrouter sign-in"
 
 
 @dataclass(frozen=True, slots=True)
-class PKCELogin:
+class PKCELogin(KeyObject):
     """A sign-in that has begun: a frozen value, the same for loopback, headless and web.
 
     Make one with `PKCELogin.start()`, send the user to `url`, and give what comes back to

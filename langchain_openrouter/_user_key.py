@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter import _links, _plain
 from langchain_openrouter._read import dict_of, number_of, str_of
+from langchain_openrouter._written import KeyObject
 from langchain_openrouter.errors import AuthenticationError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class KeyInfo:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class UserKey:
+class UserKey(KeyObject):
     """A user's own API key: permanent, with no refresh and no scope, until its owner deletes it.
 
     Args:

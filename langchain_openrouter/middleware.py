@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter._current_user import User, acting, hidden
 from langchain_openrouter._graph import check_graph, state_with
-from langchain_openrouter._leak import warn_of_keys
+from langchain_openrouter._leak import warn_of_keys, warn_of_state
 from langchain_openrouter._user_key import UserKey
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import AuthenticationError
@@ -81,6 +81,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """Call with the user's model, as the user."""
         check_graph()
+        warn_of_state(request.state)
         user = self.user_of(request.runtime.context)
         with acting(user):
             return handler(request.override(model=_model(request, user)))
@@ -92,6 +93,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """Call with the user's model, as the user."""
         check_graph()
+        warn_of_state(request.state)
         user = await self.auser_of(request.runtime.context)
         with acting(user):
             return await handler(request.override(model=_model(request, user)))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
+import pickle
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypedDict
 
 import pytest
 from langchain.agents import create_agent
@@ -21,14 +25,18 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import StructuredTool, tool
 from langchain_core.tracers.base import BaseTracer
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import START, StateGraph
 from loopback import Reply, stream, whole
 from pydantic import SecretStr
 
 from langchain_openrouter import (
     ChatOpenRouter,
+    OpenRouterEmbeddings,
+    PKCELogin,
     UserKey,
     _graph,
     _leak,
+    _written,
     as_user,
     current_user,
     errors,
@@ -641,3 +649,63 @@ def test_a_changed_langgraph_is_an_error_by_its_name(emulator, make, monkeypatch
     with pytest.raises(RuntimeError, match="langgraph"):
         ask(agent, Context())
     assert not emulator.asked
+
+
+# --- keys in a graph's state ------------------------------------------------------------------
+
+
+class Held(TypedDict, total=False):
+    """A state with room for an object."""
+
+    held: object
+
+
+def test_a_key_object_that_a_checkpointer_writes_is_warned_of_once(monkeypatch):
+    """By its kind, in any graph; what was written is read back as it was."""
+    for held in (UserKey(ANN), PKCELogin.start("https://app.example.org/callback")):
+        monkeypatch.setattr(_written, "_warned", False)
+        graph = StateGraph(Held).add_node("give", lambda _, held=held: {"held": held})
+        app = graph.add_edge(START, "give").compile(checkpointer=InMemorySaver())
+        config = {"configurable": {"thread_id": "1"}}
+
+        with pytest.warns(UserWarning, match=f"a {type(held).__name__} is in the state") as caught:
+            app.invoke({}, config)
+        assert len(caught) == 1
+        assert "sentinel" not in str(caught[0].message)
+        assert app.get_state(config).values == {"held": held}
+        app.invoke({}, config)  # warnings are errors here
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["model", "embeddings", "key"])
+def test_a_key_object_in_an_agents_state_is_warned_of_once(serve, model_on, monkeypatch, kind, how):
+    """`PerUserModel` sees a model with a key there too, with and without a checkpointer."""
+    monkeypatch.setattr(_written, "_warned", False)
+    server = serve(echo)
+    held = {
+        "model": model_on(server), "key": UserKey(ANN),
+        "embeddings": OpenRouterEmbeddings(model="a/b", api_key=ANN),
+    }[kind]  # fmt: skip
+
+    class Gives(AgentMiddleware):
+        state_schema = Held
+
+        def before_model(self, state, runtime):
+            return {"held": held}
+
+    agent = create_agent(
+        model_on(server), [], middleware=[Gives(), PerUserModel(lambda _: ANN)],
+        context_schema=Context,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="in the state of a graph, as 'held'") as caught:
+        ask(agent, Context(), how)
+    assert len(caught) == 1
+    ask(agent, Context(), how)  # warnings are errors here
+
+
+def test_pickles_and_copies_of_a_key_object_are_not_warned_of():
+    """They go to another process of the caller's, not into a checkpoint."""
+    for held in (UserKey(ANN), PKCELogin.start("https://app.example.org/callback")):
+        assert pickle.loads(pickle.dumps(held)) == held
+        assert copy.deepcopy(held) == held == dataclasses.replace(held)
+        assert dataclasses.asdict(held)
