@@ -6,7 +6,6 @@ See https://openrouter.ai/docs/api-reference/overview#completionsresponse-format
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
@@ -14,7 +13,16 @@ from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, Us
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_openrouter._messages import ARGUMENTS
-from langchain_openrouter._read import count_of, dict_of, dicts_of, list_of, number_of, str_of
+from langchain_openrouter._read import (
+    count_of,
+    dict_of,
+    dicts_of,
+    json_text,
+    list_of,
+    model_json_of,
+    number_of,
+    str_of,
+)
 
 if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall, ToolCall
@@ -22,7 +30,9 @@ if TYPE_CHECKING:
 PROVIDER = "openrouter"
 # OpenRouter's own word, then each provider's, for "the token limit cut it".
 _CUT = {"length", "max_output_tokens", "max_tokens", "model_length", "token_limit"}
-CUT_CALL = "the token limit cut this call, or its arguments are not a JSON object"
+CUT_CALL = (
+    "the token limit cut this call, or its arguments are not a JSON object of at most 200 levels"
+)
 
 
 # What is read by name; anything else that a newer service sends is kept under its own name.
@@ -73,7 +83,7 @@ def arguments_of(text: str | None, *, cut: bool) -> dict[str, Any] | None:
     if text is None or not text.strip():
         return None if cut else {}
     try:
-        value = json.loads(text, strict=False)
+        value = model_json_of(text)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
@@ -121,7 +131,7 @@ def arguments_text(arguments: Any) -> str:
     """Return arguments as the text they should have been: some providers send an object."""
     if arguments is None:
         return ""
-    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return arguments if isinstance(arguments, str) else json_text(arguments)
 
 
 def usage_of(usage: Any) -> UsageMetadata | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 
 from langchain_openrouter._answer import arguments_of, arguments_text, call_id
-from langchain_openrouter._read import dict_of, str_of
+from langchain_openrouter._read import Nesting, dict_of, str_of
 
 if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall
@@ -17,23 +17,35 @@ if TYPE_CHECKING:
 class _Call:
     """One tool call as far as it has come."""
 
-    __slots__ = ("given_id", "id", "name", "pieces")
+    __slots__ = ("_nesting", "_scanned", "_valid", "given_id", "id", "name", "pieces")
 
     def __init__(self) -> None:
         self.given_id: str | None = None
         self.id: str | None = None
         self.name: str | None = None
         self.pieces: list[str] = []
+        self._nesting = Nesting()
+        self._scanned = 0  # pieces
+        self._valid: bool | None = None
 
     @property
     def text(self) -> str:
         return "".join(self.pieces)
 
     def complete(self) -> bool:
-        """Tell whether the arguments are a whole JSON object."""
-        if not self.pieces or not self.pieces[-1].rstrip().endswith("}"):
-            return False  # without joining the pieces, which some providers would make O(n^2)
-        return arguments_of(self.text, cut=True) is not None
+        """Tell whether the arguments are a whole JSON object.
+
+        Each piece is scanned once and the text parsed once, when its first bracket is closed:
+        some services repeat the name in every fragment, and would make this O(n^2).
+        """
+        while self._scanned < len(self.pieces):
+            self._nesting.feed(self.pieces[self._scanned])
+            self._scanned += 1
+        if not self._nesting.closed:
+            return False
+        if self._valid is None:
+            self._valid = arguments_of(self.text, cut=True) is not None
+        return self._valid
 
 
 class Calls:
@@ -44,8 +56,9 @@ class Calls:
         self._ids: set[str] = set()
         # The latest call of each index and each id; the calls without an id, latest last.
         self._by_index: dict[int, int] = {}
+        self._by_both: dict[tuple[int, str], int] = {}
         self._by_id: dict[str, int] = {}
-        self._nameless: list[int] = []
+        self._nameless: list[int] = []  # those that have an id by now are dropped from the end
 
     def __len__(self) -> int:
         """Return how many calls there are."""
@@ -67,6 +80,8 @@ class Calls:
             if index is not None:
                 self._by_index[index] = place
         call = self._calls[place]
+        if index is not None and given:
+            self._by_both[index, given] = place
         call.pieces.append(text)
         shown_name = name if call.name is None else None
         call.name = call.name or name
@@ -80,7 +95,6 @@ class Calls:
             return None
         call.given_id = given
         self._by_id[given] = place
-        self._nameless.remove(place)  # nearly always the last of very few
         call.id = call_id(given, self._ids, None, place)
         self._ids.add(call.id)
         return call.id
@@ -94,8 +108,10 @@ class Calls:
         """
         if index is not None:
             place = self._by_index.get(index)
+            if given and place is not None and self._calls[place].given_id not in {None, given}:
+                place = self._by_both.get((index, given))  # an index that all calls share
         elif given:
-            place = max(self._by_id.get(given, -1), self._nameless[-1] if self._nameless else -1)
+            place = max(self._by_id.get(given, -1), self._last_without_id())
         else:
             place = len(self._calls) - 1
         if place is None or place < 0:
@@ -105,9 +121,15 @@ class Calls:
             return None
         if index is None and not given and name and call.name:
             return None
-        if name and call.name and text and call.complete():
+        if name and call.name and text.strip() and call.complete():
             return None
         return place
+
+    def _last_without_id(self) -> int:
+        """Return the latest call that has brought no id; -1 where all have."""
+        while self._nameless and self._calls[self._nameless[-1]].given_id:
+            self._nameless.pop()
+        return self._nameless[-1] if self._nameless else -1
 
     def name_late(self, generation_id: str | None) -> list[ToolCallChunk]:
         """Give an id to the calls that came without one; return the chunks that say so."""

@@ -10,19 +10,24 @@ import itertools
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from pydantic import model_validator
 
 from langchain_openrouter import _blocks  # noqa: F401 - registers the translator of our blocks
 from langchain_openrouter._answer import CUT_CALL, arguments_of, is_cut
+from langchain_openrouter._read import partial_json_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.tool import ToolCallChunk
     from langchain_core.outputs import ChatGenerationChunk
 
 
 THOUGHT = "reasoning_content"
+_SEVERAL = 2
+_CALL_BLOCKS = {"tool_call", "tool_call_chunk"}
 
 
 class _BuildsMessage:
@@ -63,43 +68,60 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
     def init_tool_calls(self) -> Self:
         """Parse the calls; once the answer is whole, a call that is not goes to the invalid.
 
-        A piece from the middle of some arguments is not worth parsing.
+        Core's own parser recurses as deeply as a model nests. A piece from the middle of some
+        arguments is not worth parsing.
         """
-        if self.chunk_position != "last" and any(map(is_middle, self.tool_call_chunks)):
+        chunks = self.tool_call_chunks
+        if not chunks:
+            AIMessageChunk.init_tool_calls(self)  # type: ignore[operator]
             return self
-        AIMessageChunk.init_tool_calls(self)  # type: ignore[operator]
-        if self.chunk_position != "last" or not self.tool_call_chunks:
+        is_last = self.chunk_position == "last"
+        if not is_last and any(map(is_middle, chunks)):
             return self
+
         metadata = self.response_metadata
         cut = is_cut(metadata.get("finish_reason"), metadata.get("native_finish_reason"))
         valid: list[ToolCall] = []
         invalid: list[InvalidToolCall] = []
-        for place, chunk in enumerate(self.tool_call_chunks):
-            text, name = chunk.get("args"), chunk.get("name")
-            last = place == len(self.tool_call_chunks) - 1
-            args = arguments_of(text, cut=cut and last) if name else None
-            if args is None:
-                broken = invalid_tool_call(
-                    name=name, args=text or "", id=chunk.get("id"), error=CUT_CALL
-                )
-                invalid.append(broken)
-                self._mark_invalid(broken)
+        for place, chunk in enumerate(chunks):
+            text, name, call_id = chunk.get("args"), chunk.get("name"), chunk.get("id")
+            if not is_last:
+                args = _args_so_far(text)
             else:
-                valid.append(tool_call(name=name or "", args=args, id=chunk.get("id")))
+                args = arguments_of(text, cut=cut and place == len(chunks) - 1) if name else None
+            if args is None:
+                error = CUT_CALL if is_last else None
+                invalid.append(
+                    invalid_tool_call(name=name, args=text or "", id=call_id, error=error)
+                )
+            else:
+                valid.append(tool_call(name=name or "", args=args, id=call_id))
+
         self.tool_calls, self.invalid_tool_calls = valid, invalid
+        if is_last and isinstance(self.content, list):
+            self._settle_blocks()
         return self
 
-    def _mark_invalid(self, broken: InvalidToolCall) -> None:
+    def _settle_blocks(self) -> None:
         """Say the same in the content where that holds standard blocks (output_version v1)."""
-        if not isinstance(self.content, list):
-            return
+        calls: dict[Any, Any] = {call["id"]: call for call in self.tool_calls}
+        broken: dict[Any, Any] = {call["id"]: call for call in self.invalid_tool_calls}
+        is_v1 = self.response_metadata.get("output_version") == "v1"
         for place, block in enumerate(self.content):
-            if (
-                isinstance(block, dict)
-                and block.get("type") in {"tool_call", "tool_call_chunk"}
-                and block.get("id") == broken["id"]
-            ):
-                self.content[place] = dict(broken)
+            if not isinstance(block, dict) or block.get("type") not in _CALL_BLOCKS:
+                continue
+            call_id = block.get("id")
+            if call_id in broken:
+                self.content[place] = dict(broken[call_id])  # type: ignore[index]
+            elif is_v1 and call_id in calls and block["type"] == "tool_call_chunk":
+                extras = {"extras": block["extras"]} if "extras" in block else {}
+                self.content[place] = {**calls[call_id], "type": "tool_call", **extras}  # type: ignore[index]
+
+
+def _args_so_far(text: str | None) -> dict[str, Any] | None:
+    """Return what there is of some arguments; None where that is no object."""
+    args = partial_json_of(text) if text else {}
+    return args if isinstance(args, dict) else None
 
 
 def is_middle(call: ToolCallChunk) -> bool:
@@ -164,7 +186,62 @@ def _condensed(chunks: list[AIMessageChunk]) -> list[AIMessageChunk]:
     for shape, run in itertools.groupby(chunks, _shape):
         pieces = list(run)
         found += [_joined(pieces)] if shape is not None and len(pieces) > 1 else pieces
-    return found
+    return _with_joined_calls(found)
+
+
+def _with_joined_calls(chunks: list[AIMessageChunk]) -> list[AIMessageChunk]:
+    """Return chunks that add up to the same, all pieces of tool calls joined in the first.
+
+    Core compares each piece with each call before it, so that thousands of calls would take
+    minutes.
+    """
+    if sum(bool(chunk.tool_call_chunks) for chunk in chunks) < _SEVERAL:
+        return chunks
+    pieces = [call for chunk in chunks for call in chunk.tool_call_chunks]
+    first, *rest = chunks
+    return [
+        first.model_copy(update={"tool_call_chunks": _joined_calls(pieces)}),
+        *(
+            chunk.model_copy(update={"tool_call_chunks": []}) if chunk.tool_call_chunks else chunk
+            for chunk in rest
+        ),
+    ]
+
+
+def _joined_calls(pieces: list[ToolCallChunk]) -> list[ToolCallChunk]:
+    """Join pieces as core does: those of one index, as long as their ids do not differ."""
+    groups: list[list[ToolCallChunk]] = []
+    by_index: dict[int, list[list[ToolCallChunk]]] = {}
+    ids: dict[int, str | None] = {}
+
+    for piece in pieces:
+        index, call_id = piece["index"], piece["id"]
+        same = by_index.setdefault(index, []) if isinstance(index, int) else []
+        group = next(
+            (g for g in same if not call_id or not ids[id(g)] or ids[id(g)] == call_id), None
+        )
+        if group is None:
+            group = []
+            groups.append(group)
+            same.append(group)
+        group.append(piece)
+        ids[id(group)] = ids.get(id(group)) or call_id
+
+    return [
+        tool_call_chunk(
+            name=_text(piece["name"] for piece in group),
+            args=_text(piece["args"] for piece in group),
+            id=ids[id(group)],
+            index=group[0]["index"],
+        )
+        for group in groups
+    ]
+
+
+def _text(pieces: Iterable[str | None]) -> str | None:
+    """Join the pieces that are there; None where none is."""
+    texts = [piece for piece in pieces if piece is not None]
+    return "".join(texts) if texts else None
 
 
 def _shape(chunk: AIMessageChunk) -> tuple[Any, ...] | None:

@@ -6,7 +6,6 @@ and the text of tool-call arguments. See https://openrouter.ai/docs/api-referenc
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import (
@@ -19,7 +18,7 @@ from langchain_core.messages import (
 )
 
 from langchain_openrouter._content import parts_of, with_cache_control
-from langchain_openrouter._read import dict_of, dicts_of, str_of
+from langchain_openrouter._read import dict_of, dicts_of, json_text, model_json_of, str_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,14 +104,14 @@ def _assistant(  # noqa: C901 - one branch for each thing that goes back
     images: list[Any] = []
     whole = message.content if isinstance(message.content, list) else []
     blocks = [block for block in whole if isinstance(block, dict)]
-    sound = [block for block in blocks if block.get("type") == "audio"]
+    sound = [block for block in blocks if _is_a(block, "audio")]
     content: Any = message.content
     if sound:
-        content = [block for block in whole if block not in sound]
+        content = [block for block in whole if not _is_a(block, "audio")]
     content = parts_of(content, where=where)
     if isinstance(content, list):
-        images = [part for part in content if part.get("type") == "image_url"]
-        content = _assistant_content([part for part in content if part not in images])
+        images = [part for part in content if _is_a(part, "image_url")]
+        content = _assistant_content([part for part in content if not _is_a(part, "image_url")])
     sent: dict[str, Any] = {
         "role": "assistant",
         # Bedrock refuses blank text: a message of tool calls alone has none.
@@ -137,6 +136,10 @@ def _assistant(  # noqa: C901 - one branch for each thing that goes back
         if block.get("type") == "refusal" and str_of(block, "refusal"):
             sent.setdefault("refusal", block["refusal"])
     return sent
+
+
+def _is_a(block: Any, kind: str) -> bool:
+    return isinstance(block, dict) and block.get("type") == kind
 
 
 def _assistant_content(parts: list[dict[str, Any]]) -> Any:
@@ -216,8 +219,12 @@ def _arguments(args: dict[str, Any], original: Any) -> str:
     """Return the original text if it still says the same, or the arguments as JSON."""
     if isinstance(original, str):
         try:
-            if (json.loads(original, strict=False) if original else {}) == args:
+            if (model_json_of(original) if original else {}) == args:
                 return original or "{}"
-        except ValueError:
+        except (ValueError, RecursionError):  # of text that is not JSON; of deep `args`
             pass
-    return json.dumps(args, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return json_text(args, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        msg = f"the arguments of a tool call cannot be sent: {error}"
+        raise ValueError(msg) from None

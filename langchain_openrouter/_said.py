@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter._limits import LimitExceededError, StackedEncodingError
-from langchain_openrouter._read import dict_of, str_of
+from langchain_openrouter._read import dict_of, json_of, json_text, str_of
 
 if TYPE_CHECKING:
     from langchain_openrouter._failures import Failure
 
 _GENERIC = ("Provider returned error", "Internal Server Error")
 _TERSE = 16  # characters: a message this short says little
+_READ = 4_000  # characters of a text that are looked at: no pattern sees more
+_TAG = re.compile(r"<[^<>]*+>")
 
 
 def message_of(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> str:
@@ -21,16 +22,24 @@ def message_of(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> st
     message = error.get("message")
     upstream = _upstream_message(metadata.get("raw"))
     if not isinstance(message, str) or not message:
-        message = json.dumps(message) if message else upstream or _unreadable(body)
+        message = _as_text(message) if message else upstream or _unreadable(body)
+    message = message[:_READ]
     if upstream and upstream not in message and (message in _GENERIC or len(message) < _TERSE):
         message = f"{message}: {upstream}"
     return message
 
 
+def _as_text(value: Any) -> str:
+    try:
+        return json_text(value)
+    except (TypeError, ValueError):
+        return "the error cannot be read"
+
+
 def _unreadable(body: Any) -> str:
     """Describe a body that tells no error of its own."""
     if isinstance(body, str) and body.strip():
-        text = " ".join(re.sub(r"<[^>]*>", " ", body).split())
+        text = " ".join(_TAG.sub(" ", body[: 5 * _READ]).split())
         return f"the answer is not JSON: {text[:120]!r}"
     return "the answer says no more" if body else "the answer is empty"
 
@@ -39,13 +48,13 @@ def _upstream_message(raw: Any) -> str | None:
     """Return the message inside `metadata.raw`: text, JSON text or an object."""
     if isinstance(raw, str):
         try:
-            raw = json.loads(raw)
+            raw = json_of(raw)
         except ValueError:
-            return raw.strip() or None
+            return raw[:_READ].strip() or None
     for source in (dict_of(raw, "error"), raw):
         for key in ("message", "msg", "detail", "error"):
             if found := str_of(source, key):
-                return found
+                return found[:_READ]
     return None
 
 

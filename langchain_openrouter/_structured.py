@@ -6,7 +6,6 @@ are parsing errors, whole and streamed.
 
 from __future__ import annotations
 
-import json
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from langchain_core.runnables import (
 )
 
 from langchain_openrouter._answer import is_cut
+from langchain_openrouter._read import is_too_deep, model_json_of
 from langchain_openrouter._tools import is_pydantic, wire_response_format, wire_tool
 from langchain_openrouter.errors import RefusalError
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
+    from langchain_core.outputs import Generation
     from langchain_openai.chat_models.base import BaseChatOpenAI
 
 
@@ -110,8 +111,27 @@ def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Run
             return checked | PydanticToolsParser(tools=[schema], first_tool_only=True)
         return checked | JsonOutputKeyToolsParser(key_name=tool, first_tool_only=True)
     if is_pydantic(schema):
-        return checked | PydanticOutputParser(pydantic_object=schema)
-    return checked | JsonOutputParser()
+        return checked | _ObjectParser(pydantic_object=schema)
+    return checked | _JsonParser()
+
+
+class _Bounded:
+    """Refuses JSON that is nested too deeply, on which LangChain's parsers recurse."""
+
+    def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
+        text = result[0].text
+        if is_too_deep(text):
+            msg = "the structured answer is nested too deeply: simplify the schema"
+            raise OutputParserException(msg, llm_output=text)
+        return super().parse_result(result, partial=partial)  # type: ignore[misc]
+
+
+class _JsonParser(_Bounded, JsonOutputParser):
+    pass
+
+
+class _ObjectParser(_Bounded, PydanticOutputParser[Any]):
+    pass
 
 
 class _Check:
@@ -156,7 +176,7 @@ def verify(message: AIMessage, *, tool: str | None) -> None:
     if tool is None:
         text = _unfenced(message.text)
         try:
-            json.loads(text, strict=False)
+            model_json_of(text)
         except ValueError:
             what = "was cut by the token limit" if is_cut(reason, native) else "is not JSON"
     elif not any(call["name"] == tool for call in message.tool_calls):

@@ -34,7 +34,7 @@ class PerUser(Arguments):
     ) -> Self:
         """Return this model on another user's key; connections are shared, nothing else is.
 
-        Takes microseconds and under 2 KiB, so that each request of a web app can make one.
+        Takes microseconds and under 2.5 KiB, so that each request of a web app can make one.
 
         Args:
             key: The user's. A callable, sync or async, is asked before each request.

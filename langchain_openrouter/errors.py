@@ -33,17 +33,16 @@ retry and fallback middleware act on it. See https://openrouter.ai/docs/api-refe
 
 from __future__ import annotations
 
-import email.utils
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 from langchain_core import exceptions as core
 
 from langchain_openrouter._limits import LimitExceededError, StackedEncodingError
 from langchain_openrouter._read import dict_of, list_of, number_of, str_of
-from langchain_openrouter._redact import hidden
+from langchain_openrouter._redact import shown
 from langchain_openrouter._said import failure_text, message_of
+from langchain_openrouter._wait import retry_after_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -285,7 +284,7 @@ _CONTEXT = re.compile(
 )
 # 402 by the limits page, 403 by the budgets page: both mean that money has run out.
 _EXHAUSTED = re.compile(
-    r"(?:key|budget|spend\w*|credit|usage)\b.{0,40}\b(?:limit|exceeded|exhausted)"
+    r"(?:key|budget|spend\w{0,16}|credit|usage)\b.{0,40}\b(?:limit|exceeded|exhausted)"
     r"|insufficient credits",
     re.IGNORECASE,
 )
@@ -300,6 +299,9 @@ _ADVICE: dict[type[OpenRouterError], str] = {
 _LOWEST_ERROR = 400
 _HIGHEST_ERROR = 599
 _SERVER_ERROR = 500
+_LONGEST_NAME = 100  # characters of a provider's name
+_STATUS_DIGITS = 3
+_SILENT = "the error says no more"
 
 
 def from_body(  # noqa: PLR0913 - every source of an error comes through here
@@ -335,12 +337,13 @@ def from_body(  # noqa: PLR0913 - every source of an error comes through here
     code = _status_of(error, status, error_type)
     message = message_of(error, body, metadata)
     kind = _kind_of(code, error_type, availability, metadata, message)
-    provider = str_of(metadata, "provider_name")
-    retry_after = _retry_after(headers, availability, metadata)
+    name = str_of(metadata, "provider_name")
+    provider = (shown(name, prompt, limit=_LONGEST_NAME) if name else "").strip() or None
+    retry_after = retry_after_of(headers, availability, metadata)
     return kind(
-        _text(kind, code, hidden(message, prompt), provider, retry_after),
+        _text(kind, code, shown(message, prompt).strip() or _SILENT, provider, retry_after),
         code=code,
-        error_type=error_type,
+        error_type=shown(error_type, limit=_LONGEST_NAME) if error_type else None,
         retry_after=retry_after,
         provider=provider,
         availability=availability,
@@ -394,7 +397,8 @@ def _status_of(error: dict[str, Any], status: int | None, error_type: str | None
     """Return the first of code, http_status, the type's status and HTTP's that is an error."""
     code = error.get("code")
     if isinstance(code, str):
-        code = int(code) if code.isdecimal() and code.isascii() else _STATUS_OF_TYPE.get(code)
+        digits = len(code) == _STATUS_DIGITS and code.isdecimal() and code.isascii()
+        code = int(code) if digits else _STATUS_OF_TYPE.get(code)
     for candidate in (
         code,
         error.get("http_status"),
@@ -445,26 +449,6 @@ def _retryable(
     if kind is UpstreamError and status is not None:
         return status >= _SERVER_ERROR or status < 300  # noqa: PLR2004 - a redirect is no answer
     return kind.is_retryable
-
-
-def _retry_after(
-    headers: Mapping[str, str],
-    availability: dict[str, Any] | None,
-    metadata: dict[str, Any],
-) -> float | None:
-    """Return the seconds to wait: the header's (a number or a date), or the body's."""
-    value = headers.get("retry-after") or ""
-    try:
-        seconds: float | None = float(value)
-    except ValueError:
-        parsed = email.utils.parsedate_tz(value)
-        seconds = email.utils.mktime_tz(parsed) - time.time() if parsed else None
-    for candidate in (seconds, number_of(availability, "retry_after"),
-                      number_of(metadata, "retry_after"),
-                      number_of(metadata, "retry_after_seconds")):  # fmt: skip
-        if candidate is not None and candidate - candidate == 0:
-            return max(0.0, candidate)
-    return None
 
 
 def _text(

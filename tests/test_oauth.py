@@ -1130,7 +1130,7 @@ def test_models_of_users_share_nothing_but_the_pool(serve, model_on):
 
 
 def test_a_model_for_a_user_is_small(model_on):
-    """Under 2 KiB each, ten thousand of them."""
+    """Under 2.5 KiB each, ten thousand of them."""
     import tracemalloc
 
     model = model_on(None, temperature=0.1, session_id="s", app_title="t")

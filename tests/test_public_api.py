@@ -19,7 +19,7 @@ from langchain_openrouter import ChatOpenRouter, errors
 
 PACKAGE = Path(langchain_openrouter.__file__).parent
 LAYERS = [
-    "wire", "_read", "_limits", "_redact", "_failures", "_frames", "_said", "errors", "_links", "settings", "_keys", "_timeouts", "_private", "_plain", "_written", "_user_key", "_seal", "_atomic", "_file_store", "_profiles",
+    "wire", "_read", "_limits", "_redact", "_failures", "_frames", "_said", "_wait", "errors", "_links", "settings", "_keys", "_timeouts", "_private", "_plain", "_written", "_user_key", "_seal", "_atomic", "_file_store", "_profiles",
     "_pasted", "_pkce", "_place", "_prompt", "_loopback", "oauth", "_current_user", "_leak", "_sse", "_pool", "_transport", "_error_context", "_content", "_messages", "_tools",
     "_payload", "_binding",
     "_answer", "_blocks", "_calls", "_chunk", "_details", "_join", "_stream", "_result", "_structured",
