@@ -17,9 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from langchain_openrouter import errors, oauth
+from langchain_openrouter._redact import printable
 from langchain_openrouter.settings import OpenRouterSettings
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from langchain_openrouter.key_store import KeyStore
 
 app = typer.Typer(
@@ -29,6 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+_KEPT = "\n\t\u200c\u200d"
 FAILED, NO_KEY, NO_SIGN_IN, INTERRUPTED = 1, 3, 4, 130
 
 
@@ -47,12 +51,23 @@ class Mode(StrEnum):
     HEADLESS = "headless"
 
 
+class _PlainConsole(Console):
+    """Prints text as it is, but for what would drive the terminal.
+
+    Text of models and names of the service come through here, in tables too. Line ends and tabs
+    stay, and so do the joiners that emoji and several scripts need.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, keep=_KEPT), **options)
+
+
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=True)
+    return _PlainConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _err() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def main() -> None:
@@ -79,7 +94,7 @@ def main() -> None:
 
 
 def _end(error: Exception, code: int) -> None:
-    _err().print(str(error), markup=False)
+    _err().print(printable(str(error)))
     sys.exit(code)
 
 
@@ -131,7 +146,7 @@ def login(  # noqa: PLR0913 - the words of a sign-in
         mode=mode.value, open_browser=browser, timeout=timeout, key_label=label, limit=limit,
         remember=None if remember is None else _store(remember),
     )  # fmt: skip
-    _out().print(f"Signed in as {key.user_id or 'somebody'}.", markup=False)
+    _out().print(f"Signed in as {printable(key.user_id or 'somebody')}.")
     if remember is None:
         _out().print("The key is forgotten now: `--remember file` or `keyring` keeps it.")
     _show(key)
@@ -175,7 +190,7 @@ def _show(key: oauth.UserKey, *, as_json: bool = False) -> None:
     table = Table(show_header=False, box=None)
     for name, value in told.items():
         if value is not None:
-            table.add_row(name.replace("_", " "), str(value))
+            table.add_row(name.replace("_", " "), printable(str(value)))
     _out().print(table)
 
 
@@ -212,8 +227,8 @@ def models(  # noqa: PLR0913 - each is a filter
     table = Table("model", "context", "in $/M", "out $/M", "takes")
     for model in found[:limit]:
         table.add_row(
-            model.id, f"{model.context_length or ''}", _per_million(model.prompt_price),
-            _per_million(model.completion_price), ", ".join(model.input_modalities),
+            printable(model.id), f"{model.context_length or ''}", _per_million(model.prompt_price),
+            _per_million(model.completion_price), printable(", ".join(model.input_modalities)),
         )  # fmt: skip
     _out().print(table)
     if len(found) > limit:
@@ -272,13 +287,14 @@ def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
         if as_json:
             continue
         if thought := chunk.additional_kwargs.get("reasoning_content"):
-            err.print(thought, style="dim", end="", markup=False)
+            err.print(thought, style="dim", end="")
             thought_last = True
         elif chunk.text:
             if thought_last:
                 err.print()
                 thought_last = False
-            out.print(chunk.text, end="", markup=False)
+            out.file.write(printable(chunk.text, keep=_KEPT))  # `print` makes spaces of tabs
+            out.file.flush()
     assert whole is not None  # noqa: S101 - a stream has a chunk, or has raised
     said = whole.response_metadata
     if as_json:
@@ -287,7 +303,7 @@ def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
     out.print()
     cost = said.get("cost")
     told = [said.get("provider"), said.get("model_name"), None if cost is None else f"${cost:.6f}"]
-    err.print(" · ".join(str(one) for one in told if one), style="dim", markup=False)
+    err.print(printable(" · ".join(str(one) for one in told if one)), style="dim")
     return whole
 
 

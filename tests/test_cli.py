@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 
 import pytest
+from loopback import Reply, events, sse
 from test_oauth import Terminal, closed, query_of, urlsplit
 
 from langchain_openrouter.key_store import KeyStore
@@ -221,6 +222,41 @@ def test_errors_are_one_line(shell):
     assert failed.stderr.startswith("404")
     assert "No such command" in shell("sing", code=2).stderr
     assert "Traceback" not in failed.stderr
+
+
+ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e\r\x08:smile: [bold]x[/y]"
+
+
+def hostile(seen):
+    """Answer every command with text that would drive a terminal."""
+    if seen.path.endswith("/chat/completions"):
+        texts = [f"a\n\tb {ESCAPES}", "\x1b", "[2J", "\x1b]0;", "evil\x07", "\nend"]
+        deltas = [{"content": "", "reasoning": ESCAPES}, *({"content": text} for text in texts)]
+        items = [{**item, "provider": ESCAPES, "model": ESCAPES} for item in events(*deltas)]
+        return Reply(sse(items), content_type="text/event-stream")
+    if seen.path.endswith("/key"):
+        return Reply({"data": {"label": f"{ESCAPES}\nforged  row", "usage": 1.0}})
+    return Reply({"data": [{"id": f"{ESCAPES}\nforged", "name": "x"}]})
+
+
+@pytest.mark.off_spec
+@pytest.mark.parametrize("words", [("chat", "hi"), ("whoami",), ("models",)])
+def test_no_text_of_others_drives_the_terminal(shell, serve, words):
+    """Model text, reasoning, labels and ids are printed without escapes, and not as markup."""
+    url = serve(hostile).url
+
+    done = shell(*words, OPENROUTER_BASE_URL=url, OPENROUTER_API_KEY=shell.key)
+
+    printed = done.stdout + done.stderr
+    assert all(character.isprintable() or character in "\n\t" for character in printed)
+    assert "red" in printed
+    assert "title" not in printed
+    assert ":smile: [bold]x[/y]" in printed
+    if words[0] == "chat":
+        assert done.stdout.startswith("a\n\tb red")
+        assert done.stdout.endswith("\nend\n")
+    else:
+        assert not any(line.startswith("forged") for line in printed.splitlines())
 
 
 def test_the_demo_runs_offline(shell):
