@@ -9,6 +9,8 @@ import itertools
 import json
 from typing import Any
 
+from langchain_openrouter._read import is_empty
+
 
 def fingerprint(item: dict[str, Any]) -> bytes:
     """Return what only an equal item has."""
@@ -17,12 +19,58 @@ def fingerprint(item: dict[str, Any]) -> bytes:
 
 
 def whole(values: list[Any]) -> Any:
-    """Return what a field came to: texts and lists are pieces of one, of others the last counts."""
+    """Return what a field came to: texts and lists are pieces of one, of others the last counts.
+
+    Empty values count only where there are no others.
+    """
+    values = [value for value in values if not is_empty(value)] or values[-1:]
     kind = type(values[-1])
     if kind not in {str, list}:
         return values[-1]
     pieces = list(itertools.takewhile(lambda value: type(value) is kind, reversed(values)))[::-1]
     return "".join(pieces) if kind is str else list(itertools.chain.from_iterable(pieces))
+
+
+class Doubled:
+    """One text that comes in two fields, in either first: each character is new once.
+
+    Services send reasoning as plain text and as details, in one event or in different ones.
+    """
+
+    __slots__ = ("_ahead", "_lead", "apart")
+
+    def __init__(self) -> None:
+        self._lead: list[str] = []  # what one field has brought and the other has not yet
+        self._ahead: int | None = None
+        self.apart = False  # the fields hold different texts
+
+    @property
+    def pending(self) -> bool:
+        """Whether one field is ahead of the other."""
+        return self._ahead is not None
+
+    def add(self, field: int, text: str) -> str:
+        """Take what one of the two fields brings; return what of it is new."""
+        if self.apart or not text:
+            return text
+        if self._ahead in {None, field}:
+            self._ahead = field
+            self._lead.append(text)
+            return text
+
+        lead = "".join(self._lead)
+        for rest in (lead, lead.lstrip()):  # some services join details with line ends
+            if rest.startswith(text):
+                return self._left(self._ahead, rest[len(text) :], "")
+            if text.startswith(rest):
+                new = text[len(rest) :]
+                return self._left(field, new, new)
+        self.apart = True
+        return text
+
+    def _left(self, field: int | None, lead: str, new: str) -> str:
+        self._lead, self._ahead = ([lead], field) if lead else ([], None)
+        return new
 
 
 def joined_base64(pieces: list[str]) -> str:

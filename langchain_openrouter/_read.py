@@ -53,6 +53,11 @@ def dicts_of(source: Any, key: str) -> list[dict[str, Any]]:
     return [item for item in list_of(source, key) or () if isinstance(item, dict)]
 
 
+def is_empty(value: Any) -> bool:
+    """Tell whether a value says nothing, so that no other value may give way to it."""
+    return value is None or (isinstance(value, str | list | dict) and not value)
+
+
 def number_of(source: Any, key: str) -> float | None:
     """Return `source[key]` if it is a finite number of a sensible size; a boolean is none."""
     value = source.get(key) if isinstance(source, dict) else None

@@ -28,9 +28,9 @@ from langchain_openrouter._calls import Calls
 from langchain_openrouter._chunk import OpenRouterMessageChunk, chunk_like, is_middle, pattern_of
 from langchain_openrouter._details import Details
 from langchain_openrouter._failures import cut_stream
-from langchain_openrouter._join import fingerprint, joined_base64, whole
+from langchain_openrouter._join import Doubled, fingerprint, joined_base64, whole
 from langchain_openrouter._messages import ARGUMENTS
-from langchain_openrouter._read import dict_of, dicts_of, json_of, list_of, str_of
+from langchain_openrouter._read import dict_of, dicts_of, is_empty, json_of, list_of, str_of
 from langchain_openrouter._redact import prompt_of
 from langchain_openrouter._sse import DONE
 
@@ -76,6 +76,7 @@ class StreamState:
         self._text: list[str] = []
         self._parts: list[dict[str, Any]] = []
         self._reasoning: list[str] = []
+        self._doubled = Doubled()
         self._refusal: list[str] = []
         self._details = Details()
         self._calls = Calls()
@@ -148,8 +149,8 @@ class StreamState:
                 return
         self._id = self._id or str_of(event, "id")
         for name, value in event.items():
-            if value is not None and name not in _NOTED_ELSEWHERE:
-                self._body[name] = value
+            if name not in _NOTED_ELSEWHERE:
+                _note_fact(self._body, name, value)
         self._usage = dict_of(event, "usage") or self._usage
         if choice is None:
             return
@@ -161,7 +162,7 @@ class StreamState:
             known = self._logprobs.get(name)
             if isinstance(known, list) and isinstance(value, list):
                 known.extend(value)
-            elif known is None:
+            elif is_empty(known):
                 self._logprobs[name] = list(value) if isinstance(value, list) else value
 
     def _take(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
@@ -197,6 +198,7 @@ class StreamState:
         text = str_of(delta, "reasoning") or str_of(delta, "reasoning_content") or ""
         details = list_of(delta, "reasoning_details")
         if details is None:
+            text = self._doubled.add(0, text)
             return [(None, text)] if text else []
         self._details.seen = True
         pieces: list[tuple[int | None, str]] = [
@@ -204,10 +206,16 @@ class StreamState:
             for detail in dicts_of(delta, "reasoning_details")
         ]
         joined = "".join(words for _, words in pieces)
-        if text and text != joined:
-            place = next((place for place, words in pieces if words), None)
-            pieces = [(place, text), *((place, "") for place, words in pieces if not words)]
-        return pieces
+        if text == joined and not self._doubled.pending:
+            return pieces
+        shown = self._doubled.add(0, text)
+        more = self._doubled.add(1, joined)
+        shown = shown if text and self._doubled.apart else shown + more
+        if shown == joined:
+            return pieces
+        place = next((place for place, words in pieces if words), None)
+        blank = [(place, "") for place, words in pieces if not words]
+        return [(place, shown), *blank] if shown else blank
 
     def _take_media(self, delta: dict[str, Any], images: list[dict[str, Any]]) -> None:
         """Keep what comes whole; a repeated image or citation is the same one."""
@@ -225,8 +233,8 @@ class StreamState:
         for name, value in (dict_of(delta, "audio") or {}).items():
             if name in {"data", "transcript"} and isinstance(value, str):
                 self._audio.setdefault(name, []).append(value)
-            elif value is not None:
-                self._audio_facts[name] = value
+            else:
+                _note_fact(self._audio_facts, name, value)
 
     # --- the end --------------------------------------------------------------------------
 
@@ -358,6 +366,14 @@ class StreamState:
             content=content, response_metadata={"model_provider": PROVIDER}, **fields
         )
         return ChatGenerationChunk(message=message)
+
+
+def _note_fact(facts: dict[str, Any], name: str, value: Any) -> None:
+    """Keep the latest value that says something; an empty one only until another comes."""
+    if is_empty(value):
+        facts.setdefault(name, value)
+    else:
+        facts[name] = value
 
 
 def _first_choice(event: dict[str, Any]) -> dict[str, Any] | None:
