@@ -95,12 +95,13 @@ class Details:
         return bool(late) and place >= 0 and not self._entries[place].get("signature")
 
     def _is_blank(self, place: int, kind: str | None, index: int | None) -> bool:
-        """Tell whether a detail says nothing yet, nor that it is another one."""
+        """Tell whether a detail has no type or no text yet, and may be the one of these."""
         entry = self._entries[place]
+        before = str_of(entry, "type")
+        came = any(any(pieces) for pieces in self._growing[place].values())
         return (
-            not any(any(pieces) for pieces in self._growing[place].values())
-            and not entry.get("signature")
-            and (kind is None or str_of(entry, "type") in {None, kind})
+            (before is None or not (came or entry.get("signature")))
+            and (kind is None or before in {None, kind})
             and (index is None or _index_of(entry) in {None, index})
         )
 
