@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from langchain_openrouter._limits import LimitExceededError, StackedEncodingError
-from langchain_openrouter._redact import hidden
+from langchain_openrouter._redact import shown
 
 _MAX_REASON = 200  # characters
 
@@ -96,7 +96,7 @@ def _proxy_of(url: str) -> str:
 
 def _words(error: Exception) -> str:
     """Return what the error says, with everything that looks like a key masked, and cut."""
-    return hidden(" ".join(str(error)[: 2 * _MAX_REASON].split()), "")[:_MAX_REASON]
+    return shown(str(error), limit=_MAX_REASON)
 
 
 def _copy(error: Exception, *, with_words: bool = True) -> Exception:

@@ -313,6 +313,8 @@ class ChatOpenRouter(PerUser):
         if isinstance(event, bytes):
             chunks = state.read(event)
             return [*chunks, state.finish()] if state.done else chunks
+        if state.done:  # what follows the end of an answer is not of it
+            return []
         if event is None:
             return [state.finish()]
         if isinstance(event, _transport.ApiResponse):

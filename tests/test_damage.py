@@ -204,19 +204,19 @@ def test_any_bytes_as_a_body(data):
 
 def test_events_cut_at_every_byte_say_the_same():
     """A stream's bytes may arrive in any pieces, with LF, CRLF or CR, and a byte order mark."""
-    from langchain_openrouter._sse import Events
+    from langchain_openrouter._sse import SSEDecoder
 
     items = events({"content": "Zürich 🙂"}, {"content": "\u2028"})
     for newline in ("\n", "\r\n", "\r"):
         data = b"\xef\xbb\xbf" + sse(items, newline=newline)
         want = [*[json.dumps(item).encode() for item in items], b"[DONE]"]
         for cut in range(len(data) + 1):
-            decoder = Events()
-            got = decoder.feed(data[:cut]) + decoder.feed(data[cut:]) + decoder.end()
+            decoder = SSEDecoder()
+            got = decoder.feed(data[:cut]) + decoder.feed(data[cut:]) + decoder.flush()
             assert got == want, (newline, cut)
-        decoder = Events()
+        decoder = SSEDecoder()
         single = [found for byte in data for found in decoder.feed(bytes([byte]))]
-        assert single + decoder.end() == want
+        assert single + decoder.flush() == want
 
 
 def test_half_a_surrogate_pair_is_no_failure():

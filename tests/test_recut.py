@@ -19,7 +19,7 @@ from traffic import CHAT, error_of, exchanges
 
 from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter._result import result_of
-from langchain_openrouter._sse import Events
+from langchain_openrouter._sse import SSEDecoder
 from langchain_openrouter._stream import StreamState
 
 MODEL = ChatOpenRouter(model="openai/gpt-4o-mini", api_key="sk-or-v1-recut")
@@ -72,9 +72,9 @@ def recorded():
 
 def streamed(data, *, step, summed):
     """Return the message of a stream whose bytes arrive `step` at a time."""
-    decoder, state, chunks = Events(), StreamState(), []
+    decoder, state, chunks = SSEDecoder(), StreamState(), []
     arrived = (data[i : i + step] for i in range(0, len(data), step))
-    for event in (*(e for part in arrived for e in decoder.feed(part)), *decoder.end()):
+    for event in (*(e for part in arrived for e in decoder.feed(part)), *decoder.flush()):
         chunks += () if state.done else state.read(event)
     chunks.append(state.finish())
     if summed:
