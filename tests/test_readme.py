@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from pathlib import Path
 
 from langchain_openrouter import ChatOpenRouter, errors
@@ -29,6 +30,7 @@ def test_every_fence_runs(emulate, browse, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("OPENROUTER_API_KEY", "the-operators")
     monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
+    monkeypatch.setenv("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
     monkeypatch.setattr("langchain_openrouter._place.reason", lambda **_: None)
     monkeypatch.setattr("langchain_openrouter.oauth.can_ask", lambda: False)
     monkeypatch.setattr("webbrowser.open", browse())
