@@ -41,8 +41,8 @@ def site(emulate):
 
         visit.emulator, visit.store, visit.url = emulator, store, url
         yield visit
-        for one in visits:
-            one.close()
+        for visitor in visits:
+            visitor.close()
 
 
 def exchanges(emulator):
@@ -61,9 +61,9 @@ def pending_of(visit):
     return name, value
 
 
-def stranger(url, cookie, path="/auth/me", **words):
+def stranger(url, cookie, path="/auth/me", **options):
     """Ask with a raw cookie header."""
-    return httpx2.get(urljoin(url, path), headers={"cookie": cookie}, trust_env=False, **words)
+    return httpx2.get(urljoin(url, path), headers={"cookie": cookie}, trust_env=False, **options)
 
 
 def slow_exchange(emulator, seconds):
@@ -195,11 +195,11 @@ def test_a_malformed_nonce_is_nobodys(site, nonce):
 def test_a_forged_sign_in_never_leaves_for_another_host(site, emulate):
     """Who knows the secret cannot have the app believe a service of their own."""
     evil = emulate(any_key=True)
-    for words in (
+    for options in (
         {"base_url": evil.url},
         {"base_url": site.emulator.url, "callback_url": "http://localhost:1/auth/callback"},
     ):
-        login = PKCELogin.start(**{"callback_url": f"{site.url}/auth/callback", **words})
+        login = PKCELogin.start(**{"callback_url": f"{site.url}/auth/callback", **options})
         cookie = f"openrouter-pending-{login.nonce}={login.seal(SECRET)}|Lw=="
         path = f"/auth/callback/{login.nonce}?state={login.nonce}&code=x"
         answer = stranger(site.url, cookie, path)
@@ -530,7 +530,7 @@ def test_behind_a_proxy_the_public_address_counts(emulate):
 
 
 @pytest.mark.parametrize(
-    "words",
+    "options",
     [
         {"public_url": "app.example.org"},
         {"public_url": "ftp://app.example.org"},
@@ -542,10 +542,10 @@ def test_behind_a_proxy_the_public_address_counts(emulate):
         {"session_age": float("inf")},
     ],
 )
-def test_settings_that_cannot_work_are_refused_at_once(words):
+def test_settings_that_cannot_work_are_refused_at_once(options):
     """By name."""
-    with pytest.raises(ValueError, match=next(iter(words))):
-        SignIn(secret=SECRET, **words)
+    with pytest.raises(ValueError, match=next(iter(options))):
+        SignIn(secret=SECRET, **options)
 
 
 # --- the example ------------------------------------------------------------------------------

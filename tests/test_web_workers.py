@@ -28,8 +28,8 @@ def site(emulate, tmp_path):
     with redis_server(tmp_path) as redis:
         if redis is None:
             pytest.skip("no redis-server")
-        words = ["--workers", "2", "--redis", redis]
-        with as_program(*words, OPENROUTER_BASE_URL=emulator.url) as (url, _):
+        options = ["--workers", "2", "--redis", redis]
+        with as_program(*options, OPENROUTER_BASE_URL=emulator.url) as (url, _):
             yield url, emulator
 
 
@@ -54,7 +54,7 @@ def test_two_workers_make_one_exchange(site):
 
     assert [answer.status_code for answer in answers] == [303] * 12
     assert len({re.search(r"openrouter-session=([^;]+)", str(a.headers))[1] for a in answers}) == 1
-    assert len([asked for asked in emulator.asked if asked.path == "/auth/keys"]) == 1
+    assert len([request for request in emulator.asked if request.path == "/auth/keys"]) == 1
 
 
 def test_bad_codes_on_two_workers_make_one_exchange(site):
@@ -67,7 +67,7 @@ def test_bad_codes_on_two_workers_make_one_exchange(site):
     ann.close()
 
     assert {answer.status_code for answer in answers} <= {400, 502}
-    assert len([asked for asked in emulator.asked if asked.path == "/auth/keys"]) == 1
+    assert len([request for request in emulator.asked if request.path == "/auth/keys"]) == 1
 
 
 def test_the_example_takes_its_own_hosts_alone(site):

@@ -139,7 +139,7 @@ class RedisStore(BaseStore[str, bytes]):
                 return False
 
     def _set_options(self, expected: bytes | None, ttl: float | None) -> dict[str, Any]:
-        """Return the words of SET: NX where there must be no entry, XX where there must be one."""
+        """Return the options of SET: NX where there must be no entry, XX otherwise."""
         if expected is not None and ttl is None:
             return {"xx": True, "keepttl": True}
         lifetime = {"px": max(1, round(ttl * 1000))} if ttl is not None else {"ex": self._ttl}
