@@ -98,7 +98,7 @@ def register_graphs(find: Callable[[], GraphUser | None]) -> None:
 def remember_graph() -> None:
     """Keep the user of the graph for other graphs that are started in this context."""
     found = _nearest()
-    if not isinstance(found, User):
+    if found is not _current.get():
         _current.set(found)
 
 
@@ -108,6 +108,10 @@ class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
     Each model, embeddings, rerank or catalog with `api_key=current_user` uses this key, in
     LangChain's threads, tasks, `batch`, LangGraph nodes and tools. Nested, the inner user wins;
     leaving restores the outer one. Nothing is written to configurations, checkpoints or traces.
+
+    Do not `yield` inside it, unless whoever resumes the generator does so in one context of its
+    own: between its steps the user is the consumer's too, and of several generators that take
+    turns in one context the last to begin would be the user of all.
 
     The key is read when a request is sent. A stream that has begun inside may be read to its end
     outside; one that begins outside, though it was made inside, has no user. A thread that was

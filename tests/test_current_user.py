@@ -82,9 +82,11 @@ def test_every_form_of_a_key(emulator, model, form):
         return ANN
 
     given = {
-        "str": ANN, "secret": SecretStr(ANN), "key": UserKey(ANN, base_url=emulator.url),
+        "str": ANN,
+        "secret": SecretStr(ANN),
+        "key": UserKey(ANN, base_url=emulator.url),
         "callable": call,
-    }  # fmt: skip
+    }
     with as_user(given[form]):
         assert model.invoke("x").text == ANN
         assert "".join(chunk.text for chunk in model.stream("x")) == ANN
@@ -264,20 +266,23 @@ def calls(emulator, key, how):
     catalog = Catalog(**words)
     if how == "sync":
         return {
-            "chat": lambda: chat.invoke("x"), "stream": lambda: list(chat.stream("x")),
+            "chat": lambda: chat.invoke("x"),
+            "stream": lambda: list(chat.stream("x")),
             "embeddings": lambda: embeddings.embed_query("x"),
-            "rerank": lambda: rerank.rerank("q", ["x"]), "catalog": catalog.models,
-        }  # fmt: skip
+            "rerank": lambda: rerank.rerank("q", ["x"]),
+            "catalog": catalog.models,
+        }
 
     async def stream():
         return [chunk async for chunk in chat.astream("x")]
 
     return {
-        "chat": lambda: asyncio.run(chat.ainvoke("x")), "stream": lambda: asyncio.run(stream()),
+        "chat": lambda: asyncio.run(chat.ainvoke("x")),
+        "stream": lambda: asyncio.run(stream()),
         "embeddings": lambda: asyncio.run(embeddings.aembed_query("x")),
         "rerank": lambda: asyncio.run(rerank.arerank("q", ["x"])),
         "catalog": lambda: asyncio.run(catalog.amodels()),
-    }  # fmt: skip
+    }
 
 
 @BOTH

@@ -22,6 +22,7 @@ from langchain.agents.middleware import (
 )
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import StructuredTool, tool
 from langchain_core.tracers.base import BaseTracer
 from langgraph.checkpoint.memory import InMemorySaver
@@ -208,9 +209,15 @@ OPERATOR = "sk-or-v1-the-operator"
 ANN = "sk-or-v1-sentinel-ann"
 WAYS = pytest.mark.parametrize(
     ("place", "how"),
-    [("first", "invoke"), ("first", "astream"), ("last", "ainvoke"), ("last", "stream"),
-     ("middle", "invoke"), ("middle", "ainvoke")],
-)  # fmt: skip
+    [
+        ("first", "invoke"),
+        ("first", "astream"),
+        ("last", "ainvoke"),
+        ("last", "stream"),
+        ("middle", "invoke"),
+        ("middle", "ainvoke"),
+    ],
+)
 
 
 def scripted(asked):
@@ -295,6 +302,21 @@ class Asks:
         return (await self.agent.ainvoke({"messages": question}))["messages"][-1]
 
 
+class Configured:
+    """A chain with a configuration of its own, which hides that of the node."""
+
+    def __init__(self, other):
+        self.chain = RunnableLambda(str) | other
+
+    def invoke(self, question):
+        """Return the answer."""
+        return self.chain.invoke(question, {"configurable": {"thread_id": "own"}})
+
+    async def ainvoke(self, question):
+        """Return the answer."""
+        return await self.chain.ainvoke(question, {"configurable": {"thread_id": "own"}})
+
+
 def tool_on(other):
     """Return a tool that asks a model, or an agent."""
 
@@ -334,9 +356,11 @@ def agent_beside(kind, own, main, other, place):
             m, trigger=("tokens", 60), keep=("messages", 1)
         ),
         "selector": lambda m, **_: LLMToolSelectorMiddleware(model=m, max_tools=1),
-        "hooks": Hooks, "sync hooks": SyncHooks,
+        "hooks": Hooks,
+        "sync hooks": SyncHooks,
         "a subagent in hooks": lambda m, **words: Hooks(Asks(m), **words),
-    }  # fmt: skip
+        "a chain in hooks": lambda m, **words: Hooks(Configured(m), **words),
+    }
     if kind == "selector":
         tools = [unused, unused.model_copy(update={"name": "unused_too"})]
     elif kind in {"hooks", "tool"}:
@@ -375,9 +399,20 @@ def go(agent, how, context, thread="1"):
 
 KINDS = pytest.mark.parametrize(
     "kind",
-    ["fallback", "summary", "selector", "hooks", "sync hooks", "a subagent in hooks", "tool",
-     "sync tool", "subagent", "subagent of its own"],
-)  # fmt: skip
+    [
+        "fallback",
+        "summary",
+        "selector",
+        "hooks",
+        "sync hooks",
+        "a subagent in hooks",
+        "a chain in hooks",
+        "tool",
+        "sync tool",
+        "subagent",
+        "subagent of its own",
+    ],
+)
 
 
 @pytest.fixture
@@ -531,9 +566,11 @@ def test_the_innermost_user_wins(emulator, make, how):
             await self.other.ainvoke("hook")
 
     agent = create_agent(
-        make(current_user), [], context_schema=Context,
+        make(current_user),
+        [],
+        context_schema=Context,
         middleware=[Inside(make(current_user, "other/model")), PerUserModel(lambda c: c.key)],
-    )  # fmt: skip
+    )
     with as_user("sk-or-outer"):
         go(agent, how, Context(key=ANN))
         assert make(current_user, "after/model").invoke("x").text == "sk-or-outer"
@@ -563,10 +600,13 @@ def test_another_graph_is_not_part_of_the_run(emulator, make, how):
 def test_a_resumed_run_is_on_the_users_key(emulator, make):
     """A run that was interrupted goes on in the middle, where no first hook runs."""
     agent = create_agent(
-        make(OPERATOR), [tool_on(make(current_user, "other/model"))], context_schema=Context,
-        middleware=[PerUserModel(lambda c: c.key)], checkpointer=InMemorySaver(),
+        make(OPERATOR),
+        [tool_on(make(current_user, "other/model"))],
+        context_schema=Context,
+        middleware=[PerUserModel(lambda c: c.key)],
+        checkpointer=InMemorySaver(),
         interrupt_before=["tools"],
-    )  # fmt: skip
+    )
     config = {"configurable": {"thread_id": "1"}}
     agent.invoke({"messages": "go"}, config, context=Context(key=ANN))
     assert sent(emulator, "main/model") == [ANN]
@@ -683,9 +723,10 @@ def test_a_key_object_in_an_agents_state_is_warned_of_once(serve, model_on, monk
     monkeypatch.setattr(_written, "_warned", False)
     server = serve(echo)
     held = {
-        "model": model_on(server), "key": UserKey(ANN),
+        "model": model_on(server),
+        "key": UserKey(ANN),
         "embeddings": OpenRouterEmbeddings(model="a/b", api_key=ANN),
-    }[kind]  # fmt: skip
+    }[kind]
 
     class Gives(AgentMiddleware):
         state_schema = Held
@@ -694,9 +735,11 @@ def test_a_key_object_in_an_agents_state_is_warned_of_once(serve, model_on, monk
             return {"held": held}
 
     agent = create_agent(
-        model_on(server), [], middleware=[Gives(), PerUserModel(lambda _: ANN)],
+        model_on(server),
+        [],
+        middleware=[Gives(), PerUserModel(lambda _: ANN)],
         context_schema=Context,
-    )  # fmt: skip
+    )
     with pytest.warns(UserWarning, match="in the state of a graph, as 'held'") as caught:
         ask(agent, Context(), how)
     assert len(caught) == 1
