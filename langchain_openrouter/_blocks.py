@@ -14,6 +14,8 @@ from langchain_openrouter._answer import PROVIDER
 from langchain_openrouter._read import dict_of, dicts_of, str_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.messages.content import ContentBlock
 
@@ -35,9 +37,11 @@ def chunk_blocks_of(chunk: AIMessageChunk) -> list[ContentBlock]:
     extras = chunk.additional_kwargs
     position = getattr(chunk, "detail", None)
     if tail:
+        # What was not shown as a detail's own text stays in the detail, to be sent back.
+        complete = position or ()
         blocks = [
             {**block, "reasoning": "", "index": f"{REASONING}{place}"}
-            for place, block in enumerate(_detail_blocks(extras))
+            for place, block in enumerate(_detail_blocks(extras, complete))
         ]
     elif position is not None:
         text = str_of(extras, "reasoning_content") or ""
@@ -65,10 +69,14 @@ def _reasoning_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
     return blocks
 
 
-def _detail_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
+def _detail_blocks(
+    extras: dict[str, Any], complete: Collection[int] | None = None
+) -> list[dict[str, Any]]:
+    """Return a block for each detail; its text is in the block, or stays where not complete."""
     blocks = []
-    for detail in dicts_of(extras, "reasoning_details"):
-        kept = {key: value for key, value in detail.items() if key not in {"text", "summary"}}
+    for place, detail in enumerate(dicts_of(extras, "reasoning_details")):
+        moved = {"text", "summary"} if complete is None or place in complete else set()
+        kept = {key: value for key, value in detail.items() if key not in moved}
         about: dict[str, Any] = {"reasoning_detail": kept}
         if signature := str_of(detail, "signature"):
             about["signature"] = signature

@@ -48,7 +48,8 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
     """A streamed piece of an answer; adds up like any `AIMessageChunk`."""
 
     # Set on the pieces of a stream, unset on their sum: `detail`, the place of the reasoning
-    # detail that this piece belongs to, and `tail`, that it completes what the others began.
+    # detail that this piece belongs to, and `tail`, that it completes what the others began; its
+    # `detail` is the places of those details whose text the others have shown.
     # Slots, since private attributes of pydantic cost half as much as the chunk itself.
     __slots__ = ("detail", "tail")
 

@@ -181,7 +181,7 @@ def _detail(extras: dict[str, Any], words: str) -> dict[str, Any] | None:
     detail = dict_of(extras, "reasoning_detail")
     if detail is not None:
         key = "summary" if detail.get("type") == "reasoning.summary" else "text"
-        return {**detail, key: words} if words else dict(detail)
+        return {**detail, key: words} if words and not detail.get(key) else dict(detail)
     signature = str_of(extras, "signature")
     return {"type": "reasoning.text", "text": words, "signature": signature} if signature else None
 

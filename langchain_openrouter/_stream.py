@@ -79,6 +79,7 @@ class StreamState:
         self._doubled = Doubled()
         self._refusal: list[str] = []
         self._details = Details()
+        self._shown: dict[int, list[str]] = {}  # the text shown as that of each detail
         self._calls = Calls()
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
@@ -176,6 +177,8 @@ class StreamState:
         if not names.isdisjoint(_THOUGHT):
             for position, words in self._take_reasoning(delta):
                 self._reasoning.append(words)
+                if position is not None:
+                    self._shown.setdefault(position, []).append(words)
                 extras = {"reasoning_content": words} if words else {}
                 chunks.append(self._chunk("", extras, position=position))
         content, images = content_of(text)
@@ -259,12 +262,21 @@ class StreamState:
         if texts:
             extras[ARGUMENTS] = texts
         chunk = self._chunk("", extras, calls=late, last=True)
+        object.__setattr__(chunk.message, "detail", self._complete_details(extras))
         message = chunk.message
         message.response_metadata = self._metadata()
         message.usage_metadata = usage_of(self._usage)  # type: ignore[attr-defined]
         info = {name: message.response_metadata.get(name) for name in ("finish_reason", "logprobs")}
         chunk.generation_info = {name: value for name, value in info.items() if value} or None
         return chunk
+
+    def _complete_details(self, extras: dict[str, Any]) -> set[int]:
+        """Return the places of the details whose text the chunks before have shown as theirs."""
+        return {
+            place
+            for place, detail in enumerate(dicts_of(extras, "reasoning_details"))
+            if detail_text(detail) == "".join(self._shown.get(place, ()))
+        }
 
     def _metadata(self) -> dict[str, Any]:
         body = {**self._body, "id": self._id or self._generation_id, "debug": self._debug or None}

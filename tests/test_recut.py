@@ -149,6 +149,25 @@ def test_recorded_answers_in_any_combination_of_cuts(data, cut):
     check(data.draw(st.sampled_from(recorded())), cut)
 
 
+@pytest.mark.parametrize("reasoning", OPTIONS["reasoning"])
+@pytest.mark.parametrize("name", ["reasoning", "details alone", "one detail", "summary"])
+def test_reasoning_returns_from_standard_blocks(name, reasoning, serve, model_on):
+    """With output_version="v1", too, whichever field carries the text and when."""
+    cut, body = Cut(reasoning=reasoning, first="empty"), WRITTEN[name]
+    server = serve(Reply(stream_of(body, cut), content_type="text/event-stream"))
+    model = model_on(server, output_version="v1")
+
+    got = reduce(add, model.stream("What?"))
+
+    (sent, want) = (
+        next_turn(m)["messages"][1] for m in (got, result_of(body).generations[0].message)
+    )
+    assert sent["reasoning_details"] == want["reasoning_details"]
+    assert sent["reasoning"] == want["reasoning"]
+    shown = [b["reasoning"] for b in got.content_blocks if b["type"] == "reasoning"]
+    assert "".join(shown) == want["reasoning"]
+
+
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("body", WRITTEN.values(), ids=WRITTEN.keys())
 @pytest.mark.parametrize(
