@@ -695,7 +695,6 @@ EARLY = textwrap.dedent("""
 """)
 
 
-@pytest.mark.xfail(strict=True, reason="a model reads the environment when it is made")
 def test_a_model_that_was_made_earlier_is_recorded_and_replayed(project):
     """At import time or in a module's fixture, before the environment leads to the emulator."""
     (project.path / "test_mine.py").write_text(EARLY)

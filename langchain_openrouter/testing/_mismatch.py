@@ -72,10 +72,10 @@ def diff(recorded: str, requested: str) -> list[str]:
     return [*shown[:_SHOWN], f"… and {rest} lines more"] if rest > 0 else shown
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
+def _common(first: Sequence[str], second: Sequence[str]) -> int:
     """Return how many items two sequences have in common from the first."""
-    shortest = min(len(one), len(other))
-    return next((n for n in range(shortest) if one[n] != other[n]), shortest)
+    shortest = min(len(first), len(second))
+    return next((n for n in range(shortest) if first[n] != second[n]), shortest)
 
 
 def _cut(line: str, start: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -121,11 +121,7 @@ def use_cassette(
         yield recording
     if files.failure is not None:
         raise files.failure
-    if recording.failed:
-        raise CassetteError(recording.failed[0])
-    if recording.replaying and not cassette.all_played:
-        msg = f"{path}: recorded, but nobody asked for it:\n{_unplayed(cassette)}\n{remedy}"
-        raise CassetteError(msg)
+    _check_end(recording, cassette, f"{path}: ", remedy)
 
 
 def _recorder(mode: RecordMode, scrubber: Scrubber, files: Files) -> Any:
@@ -141,6 +137,15 @@ def _recorder(mode: RecordMode, scrubber: Scrubber, files: Files) -> Any:
     recorder.register_serializer("readable", Readable)
     recorder.register_persister(files)
     return recorder
+
+
+def _check_end(recording: Recording, cassette: Any, where: str, remedy: str) -> None:
+    """Raise what a test may have caught, or left."""
+    if recording.failed:
+        raise CassetteError(recording.failed[0])
+    if recording.replaying and not cassette.all_played:
+        msg = f"{where}recorded, but nobody asked for it:\n{_unplayed(cassette)}\n{remedy}"
+        raise CassetteError(msg)
 
 
 def _unplayed(cassette: Any) -> str:
@@ -250,18 +255,19 @@ def _patched(
     with (
         mock.patch.object(sync, "handle_request", handle_request),
         mock.patch.object(unsync, "handle_async_request", handle_async_request),
+        _no_waiting() if recording.replaying else nullcontext(),
     ):
-        if not recording.replaying:
-            yield
-            return
-        at_once = mock.patch.object(
-            _pool._ClientOverrides,  # noqa: SLF001 - where the SDK asks how long to wait
-            "_calculate_retry_timeout",
-            create=True,
-            return_value=0.0,
-        )
-        with at_once:
-            yield
+        yield
+
+
+def _no_waiting() -> Any:
+    """Let retries follow at once."""
+    return mock.patch.object(
+        _pool._ClientOverrides,  # noqa: SLF001 - where the SDK asks how long to wait
+        "_calculate_retry_timeout",
+        create=True,
+        return_value=0.0,
+    )
 
 
 class _Pieces(httpx2.ByteStream):
@@ -336,19 +342,18 @@ def _allowed(headers: Mapping[str, Any], names: set[str], scrubber: Scrubber) ->
 # --- what matches -----------------------------------------------------------------------------
 
 
-def _same_body(one: Any, other: Any) -> None:
+def _same_body(request: Any, recorded: Any) -> None:
     """Match JSON by value, but for the order of what is sent; anything else by bytes."""
-    _assert_same(pretty(one.body), pretty(other.body))
+    _assert_same(pretty(request.body), pretty(recorded.body))
 
 
-def _same_query(one: Any, other: Any) -> None:
+def _same_query(request: Any, recorded: Any) -> None:
     """Match the query, whichever secret was seen first."""
-    queries = (unnumbered(urlsplit(request.uri).query.encode()) for request in (one, other))
-    _assert_same(*queries)
+    _assert_same(*(unnumbered(urlsplit(r.uri).query.encode()) for r in (request, recorded)))
 
 
-def _assert_same(one: str | bytes, other: str | bytes) -> None:
-    if one != other:  # vcrpy's word for it; it reads no message of this one
+def _assert_same(requested: str | bytes, recorded: str | bytes) -> None:
+    if requested != recorded:  # vcrpy's word for it; it reads no message of this one
         raise AssertionError
 
 

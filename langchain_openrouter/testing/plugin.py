@@ -191,8 +191,8 @@ class OpenRouter:
         if self.emulator is None:
             msg = "a person must say yes to the live service: use `login()`"
             raise RuntimeError(msg)
-        wanted = dict(parse_qsl(urlsplit(login.url).query))
-        return self.emulator.accounts.issue_code(user_id, wanted)
+        parameters = dict(parse_qsl(urlsplit(login.url).query))
+        return self.emulator.accounts.issue_code(user_id, parameters)
 
 
 @pytest.fixture(autouse=True)
