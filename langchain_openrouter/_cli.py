@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from langchain_openrouter import errors, oauth
-from langchain_openrouter._redact import printable
+from langchain_openrouter._redaction import printable
 from langchain_openrouter.settings import OpenRouterSettings
 
 if TYPE_CHECKING:

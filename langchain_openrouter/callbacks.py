@@ -6,7 +6,6 @@ import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -14,7 +13,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_openrouter._read import count_of, dict_of, number_of, str_of
+from langchain_openrouter import _html
+from langchain_openrouter._json import get_dict, get_int, get_number, get_str
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,11 +46,11 @@ class Used:
         """Add an answer."""
         usage: Any = message.usage_metadata or {}
         self.requests += 1
-        self.input_tokens += count_of(usage, "input_tokens") or 0
-        self.output_tokens += count_of(usage, "output_tokens") or 0
-        self.cached_tokens += count_of(dict_of(usage, "input_token_details"), "cache_read") or 0
-        self.reasoning_tokens += count_of(dict_of(usage, "output_token_details"), "reasoning") or 0
-        self.cost += number_of(message.response_metadata, "cost") or 0.0
+        self.input_tokens += get_int(usage, "input_tokens") or 0
+        self.output_tokens += get_int(usage, "output_tokens") or 0
+        self.cached_tokens += get_int(get_dict(usage, "input_token_details"), "cache_read") or 0
+        self.reasoning_tokens += get_int(get_dict(usage, "output_token_details"), "reasoning") or 0
+        self.cost += get_number(message.response_metadata, "cost") or 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class OpenRouterUsage(BaseCallbackHandler):
     ) -> None:
         """Remember for whom a call is."""
         del serialized, messages
-        user = str_of(kwargs.get("invocation_params"), "user")
+        user = get_str(kwargs.get("invocation_params"), "user")
         if user:
             with self._lock:
                 self._users[run_id] = user
@@ -117,7 +117,7 @@ class OpenRouterUsage(BaseCallbackHandler):
                 if said.get("model_provider") != _PROVIDER:
                     continue
                 caller = Caller(
-                    str_of(said, "model_name") or "", str_of(said, "provider") or "", user
+                    get_str(said, "model_name") or "", get_str(said, "provider") or "", user
                 )
                 self.by.setdefault(caller, Used()).add(message)
                 self.total.add(message)
@@ -147,20 +147,16 @@ class OpenRouterUsage(BaseCallbackHandler):
         )
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{name}</th>"
-            for name in ("model", "provider", "user", "requests", "in", "cached", "out", "USD")
-        )
-        callers = sorted(self.by, key=lambda caller: (caller.model, caller.provider, caller.user))
-        rows = [((c.model, c.provider, c.user), self.by[c]) for c in callers]
+        head = ("model", "provider", "user", "requests", "in", "cached", "out", "USD")
+        keys = sorted(self.by, key=lambda key: (key.model, key.provider, key.user))
+        rows = [((key.model, key.provider, key.user), self.by[key]) for key in keys]
         rows.append((("all", "", ""), self.total))
-        cells = "".join(
-            f"<tr>{''.join(f'<td>{escape(name)}</td>' for name in names)}"
-            f"<td>{u.requests}</td><td>{u.input_tokens}</td><td>{u.cached_tokens}</td>"
-            f"<td>{u.output_tokens}</td><td>{u.cost:.6f}</td></tr>"
-            for names, u in rows
-        )
-        return f"<table><tr>{head}</tr>{cells}</table>"
+        return _html.table(head, (_cells(names, totals) for names, totals in rows))
+
+
+def _cells(names: tuple[str, str, str], totals: Used) -> tuple[str, ...]:
+    numbers = (totals.requests, totals.input_tokens, totals.cached_tokens, totals.output_tokens)
+    return (*names, *map(str, numbers), f"{totals.cost:.6f}")
 
 
 _current: ContextVar[OpenRouterUsage | None] = ContextVar("openrouter_usage", default=None)

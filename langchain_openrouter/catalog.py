@@ -11,10 +11,8 @@ from langchain_core.messages import convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import PrivateAttr
 
-from langchain_openrouter import _transport, errors
-from langchain_openrouter._endpoint import Endpoint
-from langchain_openrouter._keys import cache_fingerprint
-from langchain_openrouter._listed import (
+from langchain_openrouter import errors
+from langchain_openrouter._catalog_types import (
     Estimate,
     Generation,
     Model,
@@ -22,7 +20,10 @@ from langchain_openrouter._listed import (
     Models,
     Provider,
 )
-from langchain_openrouter._read import dict_of, dicts_of, str_of
+from langchain_openrouter._http import transport
+from langchain_openrouter._http.api_key import cache_fingerprint
+from langchain_openrouter._json import get_dict, get_dicts, get_str
+from langchain_openrouter._resource import Endpoint
 from langchain_openrouter.settings import environment_api_key
 
 __all__ = ["Catalog", "Estimate", "Generation", "Model", "ModelEndpoint", "Models", "Provider"]
@@ -94,11 +95,11 @@ class Catalog(Endpoint):
         Raises:
             ModelUnavailableError: There is none.
         """
-        return Model.of(dict_of(self._get(f"/model/{_path(slug)}"), "data") or {})
+        return Model.of(get_dict(self._get(f"/model/{_path(slug)}"), "data") or {})
 
     async def amodel(self, slug: str) -> Model:
         """Return like `model`."""
-        return Model.of(dict_of(await self._aget(f"/model/{_path(slug)}"), "data") or {})
+        return Model.of(get_dict(await self._aget(f"/model/{_path(slug)}"), "data") or {})
 
     def endpoints(self, slug: str) -> list[ModelEndpoint]:
         """Return who serves a model, for how much, how fast."""
@@ -110,11 +111,11 @@ class Catalog(Endpoint):
 
     def providers(self) -> list[Provider]:
         """Return who serves models."""
-        return [Provider.of(row) for row in dicts_of(self._get("/providers"), "data")]
+        return [Provider.of(row) for row in get_dicts(self._get("/providers"), "data")]
 
     async def aproviders(self) -> list[Provider]:
         """Return like `providers`."""
-        return [Provider.of(row) for row in dicts_of(await self._aget("/providers"), "data")]
+        return [Provider.of(row) for row in get_dicts(await self._aget("/providers"), "data")]
 
     def generation(self, generation_id: str) -> Generation:
         """Return what an answer cost, as charged: `message.id` names it.
@@ -207,7 +208,7 @@ class Catalog(Endpoint):
 
     def _catalog_request(
         self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
-    ) -> _transport.Request:
+    ) -> transport.Request:
         plain = {
             name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value
             for name, value in (query or {}).items()
@@ -215,12 +216,12 @@ class Catalog(Endpoint):
         }
         return self._build_request(path, query=plain, needs_key=needs_key)
 
-    def _generation_request(self, generation_id: str) -> _transport.Request:
+    def _generation_request(self, generation_id: str) -> transport.Request:
         return self._catalog_request("/generation", {"id": generation_id}, needs_key=True)
 
     @staticmethod
     def _generation(answer: Any) -> Generation:
-        return Generation.of(dict_of(answer, "data") or {})
+        return Generation.of(get_dict(answer, "data") or {})
 
     def for_user(self, key: Any) -> Self:
         """Return the catalogue on another user's key, with nothing kept."""
@@ -230,11 +231,11 @@ class Catalog(Endpoint):
 
 
 def _models(answer: Any) -> Models:
-    return Models(Model.of(row) for row in dicts_of(answer, "data"))
+    return Models(Model.of(row) for row in get_dicts(answer, "data"))
 
 
 def _endpoints(answer: Any) -> list[ModelEndpoint]:
-    return [ModelEndpoint.of(row) for row in dicts_of(dict_of(answer, "data"), "endpoints")]
+    return [ModelEndpoint.of(row) for row in get_dicts(get_dict(answer, "data"), "endpoints")]
 
 
 def _unsupported(
@@ -242,7 +243,7 @@ def _unsupported(
 ) -> list[str]:
     known = {name for endpoint in endpoints for name in endpoint.supported_parameters}
     asked = {**model._default_params, **call}  # noqa: SLF001 - by wire name, as it is sent
-    if str_of(dict_of(asked, "response_format"), "type") == "json_schema":
+    if get_str(get_dict(asked, "response_format"), "type") == "json_schema":
         asked["structured_outputs"] = True
     return [
         name
@@ -281,26 +282,26 @@ def _path(slug: str) -> str:
     return quote(slug, safe="/:~@")
 
 
-def _cache_key(request: _transport.Request) -> Any:
+def _cache_key(request: transport.Request) -> Any:
     """Return what tells answers apart: whose key, which API, which question."""
     owner = None if request.api_key is None else cache_fingerprint(request.api_key)
     return owner, request.url, repr(sorted((request.query or {}).items()))
 
 
-def _resolved(request: _transport.Request) -> SecretStr | None:
+def _resolved(request: transport.Request) -> SecretStr | None:
     """Return the key that a callable gives; a public list needs none."""
     try:
-        return _transport.resolve_key(request.api_key, request.base_url)
+        return transport.resolve_key(request.api_key, request.base_url)
     except errors.AuthenticationError:
         if request.needs_key or request.api_key is not environment_api_key:
             raise
         return None
 
 
-async def _aresolved(request: _transport.Request) -> SecretStr | None:
+async def _aresolved(request: transport.Request) -> SecretStr | None:
     """Return like `_resolved`."""
     try:
-        return await _transport.aresolve_key(request.api_key, request.base_url)
+        return await transport.aresolve_key(request.api_key, request.base_url)
     except errors.AuthenticationError:
         if request.needs_key or request.api_key is not environment_api_key:
             raise

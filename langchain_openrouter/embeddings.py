@@ -13,8 +13,8 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from langchain_openrouter import errors
-from langchain_openrouter._endpoint import Endpoint
-from langchain_openrouter._read import dict_of, dicts_of, number_of, str_of
+from langchain_openrouter._json import get_dict, get_dicts, get_number, get_str
+from langchain_openrouter._resource import Endpoint
 
 if TYPE_CHECKING:
     from langchain_openrouter import wire
@@ -161,7 +161,7 @@ def _read(answer: dict[str, Any], count: int) -> EmbeddingsResult:
     Raises:
         UpstreamError: It lacks a vector.
     """
-    rows = dicts_of(answer, "data")
+    rows = get_dicts(answer, "data")
     by_place = {
         row["index"] if isinstance(row.get("index"), int) else place: vector_of(
             row.get("embedding")
@@ -171,16 +171,16 @@ def _read(answer: dict[str, Any], count: int) -> EmbeddingsResult:
     vectors = [by_place.get(place) for place in range(count)]
     whole = [vector for vector in vectors if vector]
     if len(whole) != count:
-        told = {"message": f"the answer holds {len(whole)} of {count} vectors"}
-        raise errors.from_body(told, generation_id=str_of(answer, "id"))
-    usage = dict_of(answer, "usage") or {}
-    generation_id = str_of(answer, "id")
+        message = f"the answer holds {len(whole)} of {count} vectors"
+        raise errors.UpstreamError(message, generation_id=get_str(answer, "id"))
+    usage = get_dict(answer, "usage") or {}
+    generation_id = get_str(answer, "id")
     return EmbeddingsResult(
         whole,
         usage,
-        number_of(usage, "cost"),
-        str_of(answer, "model"),
-        str_of(answer, "provider"),
+        get_number(usage, "cost"),
+        get_str(answer, "model"),
+        get_str(answer, "provider"),
         (generation_id,) if generation_id else (),
     )
 
@@ -212,7 +212,7 @@ def _joined(results: list[EmbeddingsResult]) -> EmbeddingsResult:
     usage: dict[str, Any] = {}
     for result in results:
         for name in result.usage:
-            number = number_of(result.usage, name)
+            number = get_number(result.usage, name)
             if number is not None:
                 usage[name] = usage.get(name, 0) + number
     costs = [result.cost for result in results if result.cost is not None]

@@ -13,18 +13,21 @@ from langchain.agents.middleware import AgentMiddleware
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import SecretStr
 
-from langchain_openrouter._current_user import User, acting, hidden
-from langchain_openrouter._graph import check_graph, state_with
-from langchain_openrouter._leak import warn_of_keys, warn_of_state
-from langchain_openrouter._user_key import UserKey
+from langchain_openrouter._agent_runs import check_graph, state_with
+from langchain_openrouter._current_user import acting, user_of_key
+from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._langgraph import warn_of_keys, warn_of_state
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import AuthenticationError
 from langchain_openrouter.key_store import KeyStore
+from langchain_openrouter.oauth._user_key import UserKey
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import ModelRequest, ModelResponse, ToolCallRequest
     from langchain_core.messages import ToolMessage
     from langgraph.types import Command
+
+    from langchain_openrouter._http.run_key import User
 
 __all__ = ["PerUserModel"]
 
@@ -127,7 +130,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         _warn_of_config()
         if isinstance(self._keys, KeyStore):
             return self._user(self._keys.get(self._id(context)), context)
-        key = hidden(self._keys(context))
+        key = to_secret(self._keys(context))
         if inspect.isawaitable(key):
             if inspect.iscoroutine(key):
                 key.close()
@@ -143,15 +146,15 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         _warn_of_config()
         if isinstance(self._keys, KeyStore):
             return self._user(await self._keys.aget(self._id(context)), context)
-        key = hidden(self._keys(context))
+        key = to_secret(self._keys(context))
         if inspect.isawaitable(key):
-            key = hidden(await key)
+            key = to_secret(await key)
         return self._user(key, context)
 
     def _user(self, key: Any, context: Any) -> User:
         if not isinstance(key, UserKey | SecretStr | str):
             key = None
-        return User.of(key, user=self.sent_id(context), strict=self._strict)
+        return user_of_key(key, user=self.sent_id(context), strict=self._strict)
 
     def sent_id(self, context: Any) -> str | None:
         """Return the id to send for the user; None unless `send_user`."""

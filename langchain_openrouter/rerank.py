@@ -10,8 +10,8 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
 from langchain_openrouter import errors
-from langchain_openrouter._endpoint import Endpoint
-from langchain_openrouter._read import count_of, dict_of, dicts_of, number_of, str_of
+from langchain_openrouter._json import get_dict, get_dicts, get_int, get_number, get_str
+from langchain_openrouter._resource import Endpoint
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
@@ -152,23 +152,23 @@ def _read(answer: dict[str, Any], count: int) -> RerankResult:
     """
     rows = answer.get("results")
     if not isinstance(rows, list):
-        told = {"message": "the answer holds no results"}
-        raise errors.from_body(told, generation_id=str_of(answer, "id"))
+        message = "the answer holds no results"
+        raise errors.UpstreamError(message, generation_id=get_str(answer, "id"))
     ranked = [
         Ranked(index, score)
-        for row in dicts_of(answer, "results")
-        if (index := count_of(row, "index")) is not None
+        for row in get_dicts(answer, "results")
+        if (index := get_int(row, "index")) is not None
         and 0 <= index < count
-        and (score := number_of(row, "relevance_score")) is not None
+        and (score := get_number(row, "relevance_score")) is not None
     ]
-    usage = dict_of(answer, "usage") or {}
+    usage = get_dict(answer, "usage") or {}
     return RerankResult(
         ranked,
         usage,
-        number_of(usage, "cost"),
-        str_of(answer, "model"),
-        str_of(answer, "provider"),
-        str_of(answer, "id"),
+        get_number(usage, "cost"),
+        get_str(answer, "model"),
+        get_str(answer, "provider"),
+        get_str(answer, "id"),
     )
 
 

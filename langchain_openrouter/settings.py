@@ -10,23 +10,19 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote, urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from langchain_openrouter._limits import ResponseLimits, response_limits
-from langchain_openrouter._links import BASE_URL, is_loopback
+from langchain_openrouter._http.limits import ResponseLimits, response_limits
+from langchain_openrouter._http.urls import BASE_URL, validate_base_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["OpenRouterSettings", "ResponseLimits", "response_limits"]
 
-VERSION = version("langchain-openrouter-oauth")
 TIMEOUT = 300.0
 MAX_RETRIES = 2
 
@@ -198,96 +194,6 @@ def resolve_settings(values: dict[str, Any], names: Mapping[str, str]) -> dict[s
         if values.get(field) is None and not is_unlimited:
             values[field] = getattr(settings, name)
     return values
-
-
-def validate_base_url(url: str) -> str:
-    """Return the URL without a trailing slash.
-
-    Raises:
-        ValueError: It is neither https nor http on loopback, or holds a password, a query or
-            a fragment. The URL is not quoted: it may hold a secret.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if parts.username or parts.password or parts.query or parts.fragment:
-        msg = "base_url must not hold a user name, a password, a query or a fragment"
-        raise ValueError(msg)
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
-        msg = "base_url must be https, or http on loopback: a key would travel in plain text"
-        raise ValueError(msg)
-    return url.strip().rstrip("/")
-
-
-def encode_header(name: str, value: str) -> str:
-    """Return the value as ASCII, other characters percent-encoded as UTF-8.
-
-    Raises:
-        ValueError: The name is none, or the value holds a control character, which would start
-            another header.
-    """
-    value = value.strip()
-    if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII):
-        msg = f"{name!r} is no name for a header"
-        raise ValueError(msg)
-    if any(char < " " or char == "\x7f" for char in value):
-        msg = f"header {name} must not hold control characters"
-        raise ValueError(msg)
-    return "".join(char if char.isascii() else quote(char) for char in value)
-
-
-_CREDENTIALS = {"authorization", "cookie", "cookie2"}
-# Of one hop and of the framing: a wrong one desynchronizes a shared connection. RFC 9110, 7.6.
-_OF_THE_CONNECTION = {
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
-
-
-def request_headers(
-    app_url: str | None,
-    app_title: str | None,
-    app_categories: Sequence[str] | None,
-    *users: Mapping[str, str] | None,
-) -> dict[str, str]:
-    """Return attribution and user headers; the user's win, whatever their case.
-
-    Raises:
-        ValueError: A header is not sendable, or would carry a key past `api_key`.
-
-    See https://openrouter.ai/docs/app-attribution.
-    """
-    headers: dict[str, str] = {}
-    ours = {
-        "HTTP-Referer": app_url,
-        "X-OpenRouter-Title": app_title,
-        "X-OpenRouter-Categories": ",".join(app_categories or ()),
-    }
-    for source in (ours, *users):
-        for name, value in (source or {}).items():
-            if not value and source is ours:
-                continue
-            if name.lower() in _CREDENTIALS:
-                msg = f"header {name} is not accepted: pass the key as `api_key=`"
-                raise ValueError(msg)
-            if name.lower() in _OF_THE_CONNECTION:
-                msg = f"header {name} is not accepted: the HTTP client sets it"
-                raise ValueError(msg)
-            for known in [known for known in headers if known.lower() == name.lower()]:
-                del headers[known]
-            headers[name] = encode_header(name, value or "")
-    return headers
 
 
 def unknown_argument_message(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from langchain_openrouter import _profiles
+from langchain_openrouter import _model_profiles
 from langchain_openrouter.catalog import Catalog
 
 if __name__ == "__main__":
@@ -20,8 +20,8 @@ if __name__ == "__main__":
         today = sys.argv[2] if len(sys.argv) > 2 else today  # noqa: PLR2004 - the second word
     else:
         answer = {"data": [model.data for model in Catalog().models(output_modalities="all")]}
-    snapshot = _profiles.snapshot_of(answer, today)
-    target = Path(_profiles.__file__).with_name(_profiles.FILE)
+    snapshot = _model_profiles.snapshot_of(answer, today)
+    target = Path(_model_profiles.__file__).with_name(_model_profiles.FILE)
     text = json.dumps(snapshot, ensure_ascii=False, separators=(",", ":")).replace('},"', '},\n"')
     target.write_text(text + "\n", encoding="utf-8")
     print(f"{target}: {len(snapshot['models'])} models, {target.stat().st_size} bytes")  # noqa: T201

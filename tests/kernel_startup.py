@@ -35,7 +35,7 @@ def _paste(_text: str = "") -> str:
 
 
 if _tape:
-    from langchain_openrouter import _pkce
+    from langchain_openrouter.oauth import _pkce
     from langchain_openrouter.testing._network import loopback_only
     from langchain_openrouter.testing.cassettes import use_cassette
     from langchain_openrouter.testing.emulator import Emulator

@@ -16,7 +16,7 @@ from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 from loopback import Reply, event, events, sse, stream, whole
 
 from langchain_openrouter import errors
-from langchain_openrouter._answer import total_of, usage_of
+from langchain_openrouter.chat_models._parsing import sum_usage, to_usage_metadata
 
 DETAILS = [
     {"type": "reasoning.text", "text": "Let me see.", "signature": "sig", "index": 0,
@@ -201,7 +201,7 @@ def test_trap_24_nothing_is_said_twice(serve, model_on):
     assert message.response_metadata["provider"] == "OpenAI"
     assert message.response_metadata["cost"] == 0.25
     assert message.usage_metadata["total_tokens"] == 15
-    assert usage_of(usages[0])["input_tokens"] == 10
+    assert to_usage_metadata(usages[0])["input_tokens"] == 10
 
 
 def test_trap_25_fragments_are_the_whole_details(serve, model_on):
@@ -345,7 +345,7 @@ def test_trap_30_cache_counts_keep_their_names(serve, model_on):
 def test_trap_34_a_batch_sums_its_cost(serve, model_on):
     """Counts and costs at any depth are sums; a flag is no number."""
     usage = whole()["usage"]
-    total = total_of([{"token_usage": usage}, {"token_usage": usage}, None, {}])
+    total = sum_usage([{"token_usage": usage}, {"token_usage": usage}, None, {}])
     result = model_on(serve(Reply(whole()))).generate([[HumanMessage("x")]] * 2)
 
     assert total["cost"] == 0.005
@@ -512,7 +512,7 @@ def test_the_generation_id_may_be_in_the_header_alone(serve, model_on):
 
 def test_chunks_serialise_as_langchains_own():
     """A chunk in a checkpoint can be read by any LangChain."""
-    from langchain_openrouter._chunk import OpenRouterMessageChunk
+    from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 
     chunk = OpenRouterMessageChunk(content="x")
 
@@ -524,7 +524,7 @@ def test_a_stream_of_n_chunks_costs_order_n():
     """Operations counted, not timed: twice the chunks, about twice the calls."""
     import cProfile
 
-    from langchain_openrouter._stream import StreamState
+    from langchain_openrouter.chat_models._streaming import StreamState
 
     def calls(n):
         state = StreamState()
@@ -538,9 +538,9 @@ def test_a_stream_of_n_chunks_costs_order_n():
         profile = cProfile.Profile()
         profile.enable()
         for item in data:
-            state.read(item)
-        state.read(b"[DONE]")
-        state.finish()
+            state.handle_data(item)
+        state.handle_data(b"[DONE]")
+        state.final_chunk()
         profile.disable()
         return sum(entry.callcount for entry in profile.getstats())
 

@@ -30,7 +30,7 @@ from langchain_openrouter import (
     OpenRouterRerank,
     OpenRouterSettings,
     UserKey,
-    _profiles,
+    _model_profiles,
     errors,
 )
 from langchain_openrouter.catalog import Catalog, Models
@@ -534,9 +534,9 @@ def test_a_profile_is_loaded_when_it_is_asked_for():
         "from langchain_openrouter import ChatOpenRouter, _profiles\n"
         "m = ChatOpenRouter(model='openai/gpt-4o-mini', api_key='k').for_user('u').model_copy()\n"
         "m._get_request_payload('x'); repr(m); m.model_dump()\n"
-        "print(_profiles._snapshot.cache_info().currsize)\n"
+        "print(_model_profiles._snapshot.cache_info().currsize)\n"
         "assert m.profile['tool_calling'] is True\n"
-        "print(_profiles._snapshot.cache_info().currsize)"
+        "print(_model_profiles._snapshot.cache_info().currsize)"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
@@ -556,13 +556,13 @@ def test_the_snapshot_is_made_from_a_list():
     """Aliases have their target's profile; a row without a slug is none."""
     rows = [{"id": "a/b", "canonical_slug": "a/b-1", "context_length": 7, "supported_parameters": ["tools"]},
             {"id": "~a/latest", "context_length": 1, "alias_target": {"slug": "a/b"}}, {"name": "none"}]  # fmt: skip
-    made = _profiles.snapshot_of({"data": rows}, "2026-01-02")
+    made = _model_profiles.snapshot_of({"data": rows}, "2026-01-02")
 
     assert made["taken_on"] == "2026-01-02"
     assert set(made["models"]) == {"a/b", "a/b-1", "~a/latest"}
     assert {p["max_input_tokens"] for p in made["models"].values()} == {7}
     assert made["models"]["a/b"]["structured_output"] is False
-    assert _profiles.taken_on() >= "2026-08-22"
+    assert _model_profiles.taken_on() >= "2026-08-22"
 
 
 class City(BaseModel):

@@ -11,14 +11,9 @@ import httpx2
 import pytest
 from loopback import Reply
 
-from langchain_openrouter.testing import (
-    CassetteError,
-    LeakError,
-    assert_no_secrets,
-    use_cassette,
-)
+from langchain_openrouter.testing import CassetteError, LeakError, assert_no_secrets, use_cassette
 from langchain_openrouter.testing.__main__ import main
-from langchain_openrouter.testing._scrub import Scrubber, secrets_in
+from langchain_openrouter.testing.cassettes._scrubbing import Scrubber, secrets_in
 
 pytestmark = pytest.mark.off_spec("bodies of any kind")
 KEY = "sk-or-v1-" + "0123456789abcdef" * 4

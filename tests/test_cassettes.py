@@ -23,7 +23,7 @@ from langchain_openrouter.testing import (
     use_cassette,
 )
 from langchain_openrouter.testing.__main__ import main
-from langchain_openrouter.testing._scrub import Scrubber, secrets_in
+from langchain_openrouter.testing.cassettes._scrubbing import Scrubber, secrets_in
 
 KEY = "sk-or-v1-" + "0123456789abcdef" * 4
 

@@ -16,14 +16,18 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter import ChatOpenRouter
-from langchain_openrouter._calls import Calls
-from langchain_openrouter._chunk import OpenRouterMessageChunk, chunk_like, pattern_of
-from langchain_openrouter._details import Details
-from langchain_openrouter._stream import StreamState
+from langchain_openrouter.chat_models._message_chunk import (
+    OpenRouterMessageChunk,
+    from_template,
+    make_template,
+)
+from langchain_openrouter.chat_models._reasoning_details import Details
+from langchain_openrouter.chat_models._streaming import StreamState
+from langchain_openrouter.chat_models._tool_calls import Calls
 from langchain_openrouter.testing import Reply
 
 FACTS = {"id": "gen-1", "response_metadata": {"model_provider": "openrouter"}}
-PATTERN = pattern_of(ChatGenerationChunk(message=OpenRouterMessageChunk(content="", **FACTS)))
+PATTERN = make_template(ChatGenerationChunk(message=OpenRouterMessageChunk(content="", **FACTS)))
 MIDDLE = [tool_call_chunk(name=None, args='"a": 1', id=None, index=0)]
 
 
@@ -33,7 +37,7 @@ MIDDLE = [tool_call_chunk(name=None, args='"a": 1', id=None, index=0)]
 )  # fmt: skip
 def test_a_chunk_made_from_a_pattern_is_what_validation_makes(text, extras, calls):
     """Equal, and it copies, pickles, dumps, prints, takes assignments and adds up the same."""
-    quick = chunk_like(PATTERN, text, extras, calls)
+    quick = from_template(PATTERN, text, extras, calls)
     given = {"additional_kwargs": extras or {}, "tool_call_chunks": calls or []}
     slow = ChatGenerationChunk(message=OpenRouterMessageChunk(content=text, **FACTS, **given))
 
@@ -53,14 +57,14 @@ def test_a_chunk_made_from_a_pattern_is_what_validation_makes(text, extras, call
 
 def test_chunks_share_nothing_that_can_change():
     """What is done to one is not done to another."""
-    one, two = chunk_like(PATTERN, "one"), chunk_like(PATTERN, "two")
+    one, two = from_template(PATTERN, "one"), from_template(PATTERN, "two")
     one.message.response_metadata["x"] = one.message.additional_kwargs["x"] = 1
     for name in ("tool_calls", "invalid_tool_calls", "tool_call_chunks"):
         getattr(one.message, name).append("x")
     one.message.name = "n"
     one.message.colour = "blue"
 
-    assert two == chunk_like(PATTERN, "two")
+    assert two == from_template(PATTERN, "two")
     assert not PATTERN.message.additional_kwargs
     assert two.message.__pydantic_extra__ == {}
     assert two.message.model_dump(exclude_unset=True) == two.message.model_dump()
@@ -101,9 +105,9 @@ def test_many_chunks_add_up_to_what_core_makes_of_them(pieces):
 def read(events):
     """Return the message of some events."""
     state = StreamState()
-    chunks = [chunk for event in events for chunk in state.feed(event)]
-    state.done = True
-    chunks.append(state.finish())
+    chunks = [chunk for event in events for chunk in state.handle_event(event)]
+    state.saw_done = True
+    chunks.append(state.final_chunk())
     return (chunks[0] + chunks[1:]).message
 
 

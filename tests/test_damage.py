@@ -15,8 +15,8 @@ from loopback import Reply, Server, events, sse, whole
 from traffic import bodies, exchanges
 
 from langchain_openrouter import ChatOpenRouter
-from langchain_openrouter._result import body_of, result_of
-from langchain_openrouter._stream import StreamState
+from langchain_openrouter.chat_models._response import parse_body, result_from_body
+from langchain_openrouter.chat_models._streaming import StreamState
 from langchain_openrouter.errors import OpenRouterError
 
 RICH = {
@@ -85,7 +85,7 @@ def read_whole(body):
     """Read a whole body as `invoke` does; None where it ends in an error of ours."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        result = result_of(body_of(data, {}, prompt=None))
+        result = result_from_body(parse_body(data, {}))
     except OpenRouterError as error:
         assert str(error)  # noqa: PT017 - an error is one of the two right endings
         return None
@@ -100,10 +100,10 @@ def read_stream(found):
     chunks = []
     try:
         for body in found:
-            for chunk in state.read(json.dumps(body).encode()):
+            for chunk in state.handle_data(json.dumps(body).encode()):
                 chunks.append(chunk.message)  # noqa: PERF401 - kept for the sum
-        state.read(b"[DONE]")
-        chunks.append(state.finish().message)
+        state.handle_data(b"[DONE]")
+        chunks.append(state.final_chunk().message)
     except OpenRouterError as error:
         assert str(error)  # noqa: PT017 - an error is one of the two right endings
         return None
@@ -169,7 +169,7 @@ def test_whole_body_cut_anywhere(step):
     partials = set()
     for size in range(0, end, step):
         try:
-            result_of(body_of(data[:size], {}, prompt=None))
+            result_from_body(parse_body(data[:size], {}))
         except OpenRouterError as error:
             partials.add(error.partial.text if error.partial else None)
         else:
@@ -204,7 +204,7 @@ def test_any_bytes_as_a_body(data):
 
 def test_events_cut_at_every_byte_say_the_same():
     """A stream's bytes may arrive in any pieces, with LF, CRLF or CR, and a byte order mark."""
-    from langchain_openrouter._sse import SSEDecoder
+    from langchain_openrouter._http.sse import SSEDecoder
 
     items = events({"content": "Zürich 🙂"}, {"content": "\u2028"})
     for newline in ("\n", "\r\n", "\r"):

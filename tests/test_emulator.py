@@ -13,9 +13,9 @@ from browser import Browser
 
 from langchain_openrouter import ChatOpenRouter, errors
 from langchain_openrouter.testing import Fault, Reply, error
-from langchain_openrouter.testing._check import problems
-from langchain_openrouter.testing._conform import conforming
 from langchain_openrouter.testing.emulator import ERRORS
+from langchain_openrouter.testing.emulator._schema_examples import conforming
+from langchain_openrouter.testing.emulator._validation import problems
 
 HEADERS = {"authorization": "Bearer k"}
 FINE = {"model": "a/b", "messages": [{"role": "user", "content": "x"}]}

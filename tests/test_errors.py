@@ -9,6 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage
 
 from langchain_openrouter import errors
+from langchain_openrouter._http.error_mapping import error_from_response, redact_error
 
 PROMPT = "My secret plan is to paint the moon green before breakfast."
 
@@ -38,7 +39,7 @@ PROMPT = "My secret plan is to paint the moon green before breakfast."
         ({"error": {"code": "server_error", "message": "x"}}, errors.UpstreamError),
         ({"error": {"code": "429", "message": "x"}}, errors.RateLimitError),
         ({"error": "plain text"}, errors.UpstreamError),
-        ({"message": "unwrapped", "code": 401}, errors.AuthenticationError),
+        ({"message": "unwrap_nested_body", "code": 401}, errors.AuthenticationError),
         ({"error": {"message": {"nested": 1}, "code": 499}}, errors.InvalidRequestError),
         ({"error": {"code": True, "message": None}}, errors.UpstreamError),
         ({"error": {"code": -5, "message": []}}, errors.UpstreamError),
@@ -47,7 +48,7 @@ PROMPT = "My secret plan is to paint the moon green before breakfast."
 )  # fmt: skip
 def test_kinds(body, kind):
     """Each documented and each odd body is the right class, with a message."""
-    error = errors.from_body(body)
+    error = error_from_response(body)
 
     assert type(error) is kind
     assert len(str(error)) >= 5
@@ -56,7 +57,9 @@ def test_kinds(body, kind):
 def test_moderation_says_why_and_not_what():
     """The reasons and the flagged text are attributes; the message holds no prompt."""
     metadata = {"reasons": ["violence"], "flagged_input": PROMPT[:40]}
-    error = errors.from_body({"error": {"code": 403, "message": "flagged", "metadata": metadata}})
+    error = error_from_response(
+        {"error": {"code": 403, "message": "flagged", "metadata": metadata}}
+    )
 
     assert error.reasons == ["violence"]
     assert error.flagged_input == PROMPT[:40]
@@ -72,7 +75,8 @@ def test_no_message_quotes_the_prompt(quote, place):
                       "metadata": {"raw": raw.get(place), "provider_name": "X"}}}  # fmt: skip
     if place == "message":
         body["error"]["message"] = f"I cannot answer {quote!r}"
-    error = errors.from_body(quote if place == "text" else body, status=400, prompt=PROMPT)
+    error = error_from_response(quote if place == "text" else body, status=400)
+    redact_error(error, prompt=PROMPT)
 
     assert not any(PROMPT[i : i + 16] in str(error) for i in range(len(PROMPT) - 15))
     assert "[...]" in str(error)
@@ -81,7 +85,8 @@ def test_no_message_quotes_the_prompt(quote, place):
 @pytest.mark.parametrize("prompt", ["PIN 1234", "Hi!\nPIN 1234\nBye."])
 def test_no_message_quotes_a_short_prompt(prompt):
     """A prompt of a few words is hidden too."""
-    error = errors.from_body({"error": {"code": 400, "message": "bad: 'PIN 1234'"}}, prompt=prompt)
+    error = error_from_response({"error": {"code": 400, "message": "bad: 'PIN 1234'"}})
+    redact_error(error, prompt=prompt)
 
     assert str(error) == "400 bad: '[...]'"
 
@@ -92,7 +97,7 @@ def test_no_message_quotes_a_short_prompt(prompt):
 )  # fmt: skip
 def test_no_message_quotes_a_key(key):
     """A key in the service's own words is taken out, whatever kind of key it is."""
-    error = errors.from_body({"error": {"code": 401, "message": f"no user for {key} here"}})
+    error = error_from_response({"error": {"code": 401, "message": f"no user for {key} here"}})
 
     assert "0123456789" not in str(error)
     assert str(error).startswith("401 no user for")
@@ -105,7 +110,7 @@ def test_the_providers_own_words_are_told():
     body = {"error": {"code": 400, "message": "Provider returned error",
                       "metadata": {"raw": raw, "provider_name": "Azure"}}}  # fmt: skip
 
-    assert str(errors.from_body(body)) == "400 Provider returned error: Invalid schema (Azure)"
+    assert str(error_from_response(body)) == "400 Provider returned error: Invalid schema (Azure)"
 
 
 @pytest.mark.parametrize(
@@ -117,14 +122,14 @@ def test_the_providers_own_words_are_told():
 )  # fmt: skip
 def test_retry_after(headers, error, seconds):
     """From the header, as a number or a date, or from the body."""
-    found = errors.from_body({"error": {"code": 429, "message": "x", **error}}, headers=headers)
+    found = error_from_response({"error": {"code": 429, "message": "x", **error}}, headers=headers)
 
     assert found.retry_after == seconds
 
 
 def test_errors_survive_pickling_and_copying():
     """With everything they carry, and nothing of a request."""
-    error = errors.from_body(
+    error = error_from_response(
         {"error": {"code": 429, "message": "slow", "metadata": {"a": 1}}},
         headers={"retry-after": "3", "x-generation-id": "gen-1"},
         partial=AIMessage("so far"),

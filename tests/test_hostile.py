@@ -19,7 +19,8 @@ from loopback import Reply, event, stream, whole
 from pydantic import BaseModel
 
 from langchain_openrouter import errors
-from langchain_openrouter._redact import printable, shown
+from langchain_openrouter._http.error_mapping import error_from_response
+from langchain_openrouter._redaction import printable, redact
 
 ESCAPES = (
     "\x1b[31mred\x1b[0m \x1b]0;title\x07\x9b2J \u202egnp.exe\u2066 a\r\nFORGED line\u2028x\x00"
@@ -209,7 +210,7 @@ def test_an_impossible_retry_after_is_no_failure(value, retries, serve, model_on
 )
 def test_no_retry_after_raises(value):
     """Whatever the header holds, it is seconds or nothing."""
-    errors.from_body({"error": {"code": 429}}, headers={"retry-after": value})
+    error_from_response({"error": {"code": 429}}, headers={"retry-after": value})
 
 
 @pytest.mark.parametrize("wait", ["9" * 400, "-1", "1e400", '"soon"', "true"])
@@ -282,14 +283,14 @@ def test_emoji_and_letters_of_any_script_stay():
     """Only what drives a terminal goes."""
     text = "naïve 日本語 🙂 עברית \N{NO-BREAK SPACE}x"
 
-    assert shown(text) == text
+    assert redact(text) == text
     assert printable(f"a\n\tb {ESCAPES}", keep="\n\t").startswith("a\n\tb red ")
 
 
 @given(st.text(alphabet="ab \n", max_size=80), st.text(alphabet="ab \n", max_size=200))
 def test_what_the_prompt_shares_is_masked(message, prompt):
     """Each run of 16 characters out of the prompt is masked, wherever in either text it is."""
-    seen = shown(message, prompt)
+    seen = redact(message, prompt)
 
     for start in range(len(seen) - 15):
         assert seen[start : start + 16] not in prompt
@@ -299,27 +300,28 @@ HANG_GUARD = 60  # seconds; each of these takes well under one
 SCRIPT = r"""
 import sys
 from langchain_openrouter import errors
-from langchain_openrouter._redact import holds_key, printable, shown
-from langchain_openrouter._read import is_too_deep, json_or_text, model_json_of, partial_json_of
+from langchain_openrouter._redaction import contains_api_key, printable, redact
+from langchain_openrouter._json import is_too_deep, parse_json_or_text, parse_model_json, parse_cut_json
 
 n = 1_000_000
 for unit in ("eyJ", "sk-", "sk-aaaaaaaa.", "spend", "key ", "context ", "<", "<a", "\x1b]", "\x1b[",
              "\x9d", "\n", "Bearer ", '"', '\\"', "[", '{"a":', "9", "-9", "\\ud800", "ab" * 8):
     text = unit * (n // len(unit))
-    holds_key(text)
+    contains_api_key(text)
     printable(text)
-    shown(text, text)
+    redact(text, text)
     is_too_deep(text)
-    partial_json_of(text)
-    json_or_text(text.encode())
+    parse_cut_json(text)
+    parse_json_or_text(text.encode())
     try:
-        model_json_of(text)
+        parse_model_json(text)
     except ValueError:
         pass
     for status in (400, 403):
-        errors.from_body(text, status=status, prompt=text)
+        redact_error(error_from_response(text, status=status), prompt=text)
         error = {"message": text, "metadata": {"raw": text, "provider_name": text}}
-        errors.from_body({"error": error}, status=status, prompt=text, headers={"retry-after": text})
+        headers = {"retry-after": text}
+        redact_error(error_from_response({"error": error}, status=status, headers=headers), prompt=text)
 print("done")
 """
 
@@ -339,8 +341,8 @@ def test_a_megabyte_of_repetition_takes_no_time():
 
 def test_thousands_of_interleaved_calls_are_joined_in_one_pass():
     """Core compares each piece with each call: what it is given holds every call once."""
-    from langchain_openrouter._chunk import _condensed
-    from langchain_openrouter._stream import StreamState
+    from langchain_openrouter.chat_models._message_chunk import _condensed
+    from langchain_openrouter.chat_models._streaming import StreamState
 
     state, count = StreamState(), 2_000
     first = [
@@ -348,9 +350,13 @@ def test_thousands_of_interleaved_calls_are_joined_in_one_pass():
         for i in range(count)
     ]
     rest = [{"index": i, "function": {"arguments": f"{i}}}"}} for i in range(count)]
-    chunks = [chunk for call in first + rest for chunk in state.feed(event({"tool_calls": [call]}))]
-    state.done = True
-    chunks.append(state.finish())
+    chunks = [
+        chunk
+        for call in first + rest
+        for chunk in state.handle_event(event({"tool_calls": [call]}))
+    ]
+    state.saw_done = True
+    chunks.append(state.final_chunk())
 
     condensed = _condensed([chunk.message for chunk in chunks])
     answer = merge_chat_generation_chunks(chunks).message
@@ -361,15 +367,15 @@ def test_thousands_of_interleaved_calls_are_joined_in_one_pass():
 
 def test_a_name_repeated_in_each_fragment_costs_one_parse(monkeypatch):
     """Some services repeat it, and every fragment that ends in a brace looked like the last."""
-    from langchain_openrouter import _calls
-    from langchain_openrouter._stream import StreamState
+    from langchain_openrouter.chat_models import _tool_calls
+    from langchain_openrouter.chat_models._streaming import StreamState
 
     parsed = []
-    monkeypatch.setattr(_calls, "arguments_of", lambda text, **_: parsed.append(text))
+    monkeypatch.setattr(_tool_calls, "parse_arguments", lambda text, **_: parsed.append(text))
     state = StreamState()
     for piece in ['{"a":', *["{}"] * 1_000, "}"]:
         call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": piece}}
-        state.feed(event({"tool_calls": [call]}))
+        state.handle_event(event({"tool_calls": [call]}))
 
     assert len(state._calls) == 1
     assert len(parsed) <= 1

@@ -16,8 +16,8 @@ from langchain_core.stores import InMemoryByteStore
 from webapp import redis_server
 
 from langchain_openrouter import PKCELogin, UserKey, errors, login
-from langchain_openrouter._atomic import acompare_and_set
 from langchain_openrouter.key_store import FileStore, KeyringStore, KeyStore
+from langchain_openrouter.key_store._compare_and_set import acompare_and_set
 from langchain_openrouter.oauth import alogin, logout
 from langchain_openrouter.web import RedisStore, SignIn
 

@@ -361,9 +361,9 @@ def test_trap_33_streams_reuse_their_connection(serve, model_on):
     """Twenty streams, one handshake, sync and async."""
     server = serve(echo)
     model = model_on(server)
-    from langchain_openrouter import _transport
+    from langchain_openrouter._http import transport
 
-    _transport.close()
+    transport.close()
     for _ in range(20):
         list(model.stream("x"))
 
@@ -444,16 +444,16 @@ def test_a_client_of_the_users_own(serve, model_on):
 
 def test_many_threads_start_one_pool(serve, model_on):
     """The first calls of many threads race for one client."""
-    from langchain_openrouter import _pool
+    from langchain_openrouter._http import clients
 
-    _pool.close()
+    clients.close()
     model = model_on(serve(echo))
     barrier = threading.Barrier(8)
 
     def run(_):
         barrier.wait()
         model.invoke("x")
-        return id(_pool.sync_client())
+        return id(clients.sync_client())
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(run, range(8)))) == 1
@@ -536,15 +536,15 @@ def test_a_model_without_a_key_never_takes_the_operators(serve, model_on, monkey
 
 def test_ended_event_loops_leave_nothing_behind(serve, model_on):
     """A hundred loops later the pools hold none of them."""
-    from langchain_openrouter import _pool
+    from langchain_openrouter._http import clients
 
     model = model_on(serve(echo))
     for _ in range(100):
         asyncio.run(model.ainvoke("x"))
     gc.collect()
 
-    assert len(_pool._pools.loops) == 0
-    assert len(_pool._pools.guards) == 0
+    assert len(clients._pools.loops) == 0
+    assert len(clients._pools.guards) == 0
 
 
 @pytest.mark.filterwarnings(
@@ -552,7 +552,7 @@ def test_ended_event_loops_leave_nothing_behind(serve, model_on):
 )
 def test_loops_closed_by_hand_are_let_go(serve, model_on):
     """A loop that never shut its generators down is forgotten when the next one comes."""
-    from langchain_openrouter import _pool
+    from langchain_openrouter._http import clients
 
     model = model_on(serve(echo))
     for _ in range(5):
@@ -562,4 +562,4 @@ def test_loops_closed_by_hand_are_let_go(serve, model_on):
     asyncio.run(model.ainvoke("x"))
     gc.collect()
 
-    assert len(_pool._pools.loops) == 0
+    assert len(clients._pools.loops) == 0

@@ -35,9 +35,9 @@ from langchain_openrouter import (
     OpenRouterEmbeddings,
     PKCELogin,
     UserKey,
-    _graph,
-    _leak,
-    _written,
+    _agent_runs,
+    _key_object,
+    _langgraph,
     as_user,
     current_user,
     errors,
@@ -181,7 +181,7 @@ def test_a_model_that_takes_no_key_is_an_error(serve, model_on):
 @pytest.mark.parametrize("place", ["configurable", "metadata"])
 def test_trap_6_a_key_in_the_configuration_is_warned_of_once(serve, model_on, monkeypatch, place):
     """By the name it travels under; the warning shows nothing of it."""
-    monkeypatch.setattr(_leak, "_warned", False)
+    monkeypatch.setattr(_langgraph, "_warned", False)
     agent = agent_on(model_on(serve(echo)), lambda _: "sk-or-ann")
     config = {"configurable": {"thread_id": "1"}}
     config.setdefault(place, {})["their_key"] = "sk-or-v1-sentinel-in-config"
@@ -195,7 +195,7 @@ def test_trap_6_a_key_in_the_configuration_is_warned_of_once(serve, model_on, mo
 
 def test_trap_6_a_model_in_a_graph_warns_too(serve, model_on, monkeypatch):
     """Where nobody uses the middleware, the model itself sees what a graph hands it."""
-    monkeypatch.setattr(_leak, "_warned", False)
+    monkeypatch.setattr(_langgraph, "_warned", False)
     agent = create_agent(model_on(serve(echo)), [], checkpointer=InMemorySaver())
     config = {"configurable": {"thread_id": "1", "their_key": "sk-or-v1-sentinel-in-config"}}
 
@@ -684,7 +684,7 @@ def test_nothing_of_the_user_is_written(emulator, make):
 def test_a_changed_langgraph_is_an_error_by_its_name(emulator, make, monkeypatch):
     """Where other nodes could not find the user, the run ends before a request."""
     agent = agent_on(make(OPERATOR), lambda _: ANN)
-    monkeypatch.setattr(_graph, "CONFIG_KEY_READ", "renamed")
+    monkeypatch.setattr(_agent_runs, "CONFIG_KEY_READ", "renamed")
 
     with pytest.raises(RuntimeError, match="langgraph"):
         ask(agent, Context())
@@ -703,7 +703,7 @@ class Held(TypedDict, total=False):
 def test_a_key_object_that_a_checkpointer_writes_is_warned_of_once(monkeypatch):
     """By its kind, in any graph; what was written is read back as it was."""
     for held in (UserKey(ANN), PKCELogin.start("https://app.example.org/callback")):
-        monkeypatch.setattr(_written, "_warned", False)
+        monkeypatch.setattr(_key_object, "_warned", False)
         graph = StateGraph(Held).add_node("give", lambda _, held=held: {"held": held})
         app = graph.add_edge(START, "give").compile(checkpointer=InMemorySaver())
         config = {"configurable": {"thread_id": "1"}}
@@ -720,7 +720,7 @@ def test_a_key_object_that_a_checkpointer_writes_is_warned_of_once(monkeypatch):
 @pytest.mark.parametrize("kind", ["model", "embeddings", "key"])
 def test_a_key_object_in_an_agents_state_is_warned_of_once(serve, model_on, monkeypatch, kind, how):
     """`PerUserModel` sees a model with a key there too, with and without a checkpointer."""
-    monkeypatch.setattr(_written, "_warned", False)
+    monkeypatch.setattr(_key_object, "_warned", False)
     server = serve(echo)
     held = {
         "model": model_on(server),

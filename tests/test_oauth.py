@@ -32,8 +32,8 @@ from langchain_openrouter import (
     errors,
     login,
 )
-from langchain_openrouter._place import headless_reason
-from langchain_openrouter._seal import cipher
+from langchain_openrouter._encryption import cipher
+from langchain_openrouter.oauth._headless import headless_reason
 
 # RFC 7636, appendix B
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"

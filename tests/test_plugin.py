@@ -46,13 +46,13 @@ LEAK = textwrap.dedent('''
     import pytest
 
     from langchain_openrouter import ChatOpenRouter
-    from langchain_openrouter.testing import _scrub
+    from langchain_openrouter.testing.cassettes import _scrubbing
 
 
     @pytest.mark.openrouter
     def test_leak(monkeypatch):
         """A value that no pattern knows: a key that travels in a field of its own."""
-        monkeypatch.setattr(_scrub.Scrubber, "text", lambda _, text: text)
+        monkeypatch.setattr(_scrubbing.Scrubber, "text", lambda _, text: text)
         ChatOpenRouter(model="a/b").invoke("mine is sk-or-v1-" + "0123456789abcdef" * 4)
 ''')  # fmt: skip
 

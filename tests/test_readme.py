@@ -31,8 +31,8 @@ def test_every_fence_runs(emulate, browse, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("OPENROUTER_API_KEY", "the-operators")
     monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
     monkeypatch.setenv("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
-    monkeypatch.setattr("langchain_openrouter._place.reason", lambda **_: None)
-    monkeypatch.setattr("langchain_openrouter.oauth.can_ask", lambda: False)
+    monkeypatch.setattr("langchain_openrouter.oauth._headless.reason", lambda **_: None)
+    monkeypatch.setattr("langchain_openrouter.oauth._login.has_terminal", lambda: False)
     monkeypatch.setattr("webbrowser.open", browse())
     names = {}
     for fence in FENCES:

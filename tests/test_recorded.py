@@ -21,7 +21,7 @@ from langchain_openrouter.testing import (
     assert_reasoning_returned,
     error,
 )
-from langchain_openrouter.testing.replies import PIXEL
+from langchain_openrouter.testing.emulator._replies import PIXEL
 
 pytestmark = pytest.mark.openrouter
 PDF = base64.b64encode(b"%PDF-1.4\n%%EOF\n").decode()

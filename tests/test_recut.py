@@ -18,9 +18,9 @@ from recut import OPTIONS, Cut, comparable, neighbors, restorable, second_neighb
 from traffic import CHAT, error_of, exchanges
 
 from langchain_openrouter import ChatOpenRouter
-from langchain_openrouter._result import result_of
-from langchain_openrouter._sse import SSEDecoder
-from langchain_openrouter._stream import StreamState
+from langchain_openrouter._http.sse import SSEDecoder
+from langchain_openrouter.chat_models._response import result_from_body
+from langchain_openrouter.chat_models._streaming import StreamState
 
 MODEL = ChatOpenRouter(model="openai/gpt-4o-mini", api_key="sk-or-v1-recut")
 CALLS = [
@@ -75,8 +75,8 @@ def streamed(data, *, step, summed):
     decoder, state, chunks = SSEDecoder(), StreamState(), []
     arrived = (data[i : i + step] for i in range(0, len(data), step))
     for event in (*(e for part in arrived for e in decoder.feed(part)), *decoder.flush()):
-        chunks += () if state.done else state.read(event)
-    chunks.append(state.finish())
+        chunks += () if state.saw_done else state.handle_data(event)
+    chunks.append(state.final_chunk())
     if summed:
         return message_chunk_to_message(reduce(add, (chunk.message for chunk in chunks)))
     return message_chunk_to_message(merge_chat_generation_chunks(chunks).message)
@@ -103,7 +103,7 @@ def said_by(message):
 def check(body, cut, *, step=1_000_000, summed=False):
     """Demand of the stream what the whole answer gives, and the same next turn."""
     cut = restorable(body, cut)
-    want = result_of(comparable(body, cut)).generations[0].message
+    want = result_from_body(comparable(body, cut)).generations[0].message
 
     got = streamed(stream_of(body, cut), step=step, summed=summed)
 
@@ -160,7 +160,7 @@ def test_reasoning_returns_from_standard_blocks(name, reasoning, serve, model_on
     got = reduce(add, model.stream("What?"))
 
     (sent, want) = (
-        next_turn(m)["messages"][1] for m in (got, result_of(body).generations[0].message)
+        next_turn(m)["messages"][1] for m in (got, result_from_body(body).generations[0].message)
     )
     assert sent["reasoning_details"] == want["reasoning_details"]
     assert sent["reasoning"] == want["reasoning"]

@@ -361,7 +361,7 @@ def test_trap_16_zero_retries_means_none(serve, model_on):
 
 def test_trap_17_timeouts_are_finite_and_in_seconds():
     """Connecting has 10 s, silence 300 s, unless told otherwise."""
-    from langchain_openrouter._timeouts import to_httpx_timeout
+    from langchain_openrouter._http.timeouts import to_httpx_timeout
 
     assert to_httpx_timeout(model().request_timeout).as_dict() == {
         "connect": 10.0, "read": 300.0, "write": 300.0, "pool": 300.0,

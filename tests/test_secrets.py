@@ -166,7 +166,7 @@ FAILURES = {
 QUOTELESS = {"fine", "reset", "cut"}
 
 
-def calls_of(model):
+def parse_tool_calls(model):
     """Return every way to ask a model."""
 
     async def astream():
@@ -200,7 +200,7 @@ def test_a_users_model_shows_nothing(serve, caplog, capsys, name):
             repr(own._identifying_params),
         ]
         told.append(repr(own._get_ls_params()) + own._get_llm_string())
-        for call in calls_of(own).values():
+        for call in parse_tool_calls(own).values():
             try:
                 told.append(repr(call()))
             except Exception as error:  # noqa: BLE001 - whatever it is, it must show nothing

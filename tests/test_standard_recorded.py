@@ -11,9 +11,9 @@ import pytest
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_openrouter import ChatOpenRouter
-from langchain_openrouter.testing import replies
+from langchain_openrouter.testing.emulator import _replies
 
-PIXEL = base64.b64decode(replies.PIXEL.partition(",")[2])
+PIXEL = base64.b64decode(_replies.PIXEL.partition(",")[2])
 
 
 @pytest.mark.openrouter

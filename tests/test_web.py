@@ -18,7 +18,7 @@ from webapp import Visit, in_thread
 from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter.testing import Fault, Reply
 from langchain_openrouter.web import SignIn
-from langchain_openrouter.web.app import create_app
+from langchain_openrouter.web.example.app import create_app
 from langchain_openrouter.web.sign_in import local
 
 SECRET = "a secret of sixteen bytes and more"

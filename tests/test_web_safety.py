@@ -21,7 +21,7 @@ from webapp import Visit, in_thread
 from langchain_openrouter import PKCELogin, UserKey, errors
 from langchain_openrouter.key_store import FileStore, KeyStore
 from langchain_openrouter.web import SignIn
-from langchain_openrouter.web.app import create_app
+from langchain_openrouter.web.example.app import create_app
 from langchain_openrouter.web.sign_in import Visitor, local
 
 SECRET = "a secret of sixteen bytes and more"

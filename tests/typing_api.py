@@ -29,13 +29,7 @@ from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
-from langchain_openrouter.testing import (
-    Emulator,
-    Fault,
-    Reply,
-    assert_prefix_stable,
-    use_cassette,
-)
+from langchain_openrouter.testing import Emulator, Fault, Reply, assert_prefix_stable, use_cassette
 from langchain_openrouter.web import RedisStore, SignIn, Visitor, events_response
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from langchain_openrouter.testing.asserts import (
+    from langchain_openrouter.testing.assertions import (
         assert_no_secrets,
         assert_prefix_stable,
         assert_reasoning_returned,
@@ -43,5 +43,5 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    home = _HOMES.get(name, "asserts")
+    home = _HOMES.get(name, "assertions")
     return getattr(import_module(f"langchain_openrouter.testing.{home}"), name)

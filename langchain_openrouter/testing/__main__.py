@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from langchain_openrouter.testing._lint import problems_of
+from langchain_openrouter.testing.cassettes._lint import problems_of
 
 
 def main(arguments: list[str] | None = None) -> int:

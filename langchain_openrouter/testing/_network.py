@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 from unittest import mock
 
-from langchain_openrouter.testing._mismatch import CassetteError
+from langchain_openrouter.testing.cassettes._mismatch import CassetteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """See which tests use which cassette, before any is deselected or sent to a worker."""
     for item in items:
         if item.get_closest_marker("openrouter") or "openrouter" in _fixture_names(item):
-            from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+            from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
             if _paths.is_recorded_test(item):
                 _paths.claim(item, _paths.path_of(item))
@@ -129,7 +129,7 @@ def pytest_testnodedown(node: Any) -> None:
     """Take over what a worker of pytest-xdist has to say at the end."""
     moves = getattr(node, "workeroutput", {}).get("openrouter_moves")
     if moves:
-        from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+        from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
         _paths.moves_of(node.config).update(moves)
 
@@ -138,7 +138,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Hand it over, in a worker."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+        from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
         output["openrouter_moves"] = _paths.moves_of(session.config)
 
@@ -146,7 +146,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once how cassettes move from their old paths."""
     config = terminalreporter.config
-    paths = sys.modules.get("langchain_openrouter.testing._paths")  # absent: nothing was used
+    paths = sys.modules.get(
+        "langchain_openrouter.testing.cassettes._paths"
+    )  # absent: nothing was used
     if paths is not None and (moves := paths.moves_of(config)):
         terminalreporter.section("OpenRouter cassettes")
         terminalreporter.line(
@@ -199,7 +201,7 @@ class OpenRouter:
 def _openrouter_marked(request: pytest.FixtureRequest) -> None:
     """Use the cassette where the marker says so."""
     if request.node.get_closest_marker("openrouter"):
-        from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+        from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
         if _paths.is_marked(request.node):
             request.getfixturevalue("openrouter")
@@ -212,7 +214,7 @@ def openrouter_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     OPENROUTER_BASE_URL and OPENROUTER_API_KEY lead to it, and the network is blocked, unless the
     test has a cassette too, which then decides both.
     """
-    from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
     with _emulated({}) as emulator:
         if _paths.is_recorded_test(request.node):
@@ -228,7 +230,7 @@ def openrouter_emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 @pytest.fixture
 def openrouter(request: pytest.FixtureRequest) -> Iterator[OpenRouter]:
     """Replay, or record, the cassette of this test."""
-    from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
     item = request.node
     keywords = _keywords(item)
@@ -260,7 +262,7 @@ def _keywords(item: pytest.Item) -> dict[str, Any]:
 
 def _own(item: pytest.Item, path: Path) -> None:
     """Fail if another test has the same cassette; else remember how it may be moved."""
-    from langchain_openrouter.testing import _paths  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
     owners = _paths.claim(item, path)
     if owners[1:]:
@@ -281,8 +283,9 @@ def _used(
     emulator: Emulator | None,
     live: str | None,
 ) -> Iterator[OpenRouter]:
-    from langchain_openrouter.testing import _paths, cassettes  # noqa: PLC0415 - inert until used
-    from langchain_openrouter.testing._origin import origin_of  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing import cassettes  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
+    from langchain_openrouter.testing.cassettes._origin import origin_of  # noqa: PLC0415 - inert until used
 
     guarded = item.stash.setdefault(_GUARDED, _Guarded())
     pieces = {"pieces": keywords["pieces"]} if keywords.get("pieces") else {}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from langchain_openrouter.web._redis import RedisStore
+from langchain_openrouter.key_store._redis import RedisStore
 from langchain_openrouter.web.sign_in import Event, SignIn, Visitor
 from langchain_openrouter.web.streams import events_response
 

@@ -13,7 +13,7 @@ import uvicorn
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-_APP = "langchain_openrouter.web.app:from_environment"
+_APP = "langchain_openrouter.web.example.app:from_environment"
 
 
 def main(arguments: list[str] | None = None) -> None:

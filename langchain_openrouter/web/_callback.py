@@ -9,8 +9,8 @@ from urllib.parse import quote, urlsplit
 from starlette.responses import RedirectResponse, Response
 
 from langchain_openrouter import errors
-from langchain_openrouter._pasted import callback_of, code_of
-from langchain_openrouter._pkce import PKCELogin
+from langchain_openrouter.oauth._callback import callback_of, code_of
+from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.web import _pages
 from langchain_openrouter.web._cookies import PENDING_AGE
 from langchain_openrouter.web._site import Event
@@ -18,7 +18,7 @@ from langchain_openrouter.web._site import Event
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from langchain_openrouter._user_key import UserKey
+    from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.web._cookies import Pending
     from langchain_openrouter.web._redemptions import Claim
     from langchain_openrouter.web._site import Site

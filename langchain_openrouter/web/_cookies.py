@@ -6,7 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_openrouter._seal import sealed_at
+from langchain_openrouter._encryption import sealed_at
 from langchain_openrouter.web._sessions import is_session_id
 
 if TYPE_CHECKING:

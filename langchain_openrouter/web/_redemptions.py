@@ -14,16 +14,16 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from langchain_openrouter._atomic import acompare_and_set, aput
-from langchain_openrouter._read import number_of, str_of
-from langchain_openrouter._seal import cipher
+from langchain_openrouter._encryption import cipher
+from langchain_openrouter._json import get_number, get_str
+from langchain_openrouter.key_store._compare_and_set import acompare_and_set, aput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_core.stores import BaseStore
 
-    from langchain_openrouter._seal import Secret
+    from langchain_openrouter._encryption import Secret
 
 State: TypeAlias = Literal["claimed", "signed_in", "spent", "unreached"]
 
@@ -146,13 +146,13 @@ class Redemptions:
         except (InvalidToken, ValueError, RecursionError):
             return Record("spent")
 
-        if str_of(values, "name") != name:
+        if get_str(values, "name") != name:
             return Record("spent")
         return Record(
             values["state"],
-            int(number_of(values, "exchanges") or 0),
-            number_of(values, "until") or 0.0,
-            str_of(values, "session"),
+            int(get_number(values, "exchanges") or 0),
+            get_number(values, "until") or 0.0,
+            get_str(values, "session"),
         )
 
 

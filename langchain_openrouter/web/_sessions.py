@@ -9,7 +9,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, ClassVar, TypeGuard
 
-from langchain_openrouter._seal import derived_keys
+from langchain_openrouter._encryption import derived_keys
 from langchain_openrouter.key_store import KeyStore
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from langchain_core.stores import BaseStore
 
-    from langchain_openrouter._seal import Secret
-    from langchain_openrouter._user_key import UserKey
+    from langchain_openrouter._encryption import Secret
+    from langchain_openrouter.oauth._user_key import UserKey
 
 # 32 random bytes and the second in which the session ends.
 _ID = re.compile(r"[A-Za-z0-9_-]{43}\.[0-9]{10,12}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from langchain_openrouter._seal import Secret
-    from langchain_openrouter._user_key import UserKey
+    from langchain_openrouter._encryption import Secret
+    from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.web._hosts import Hosts
     from langchain_openrouter.web._redemptions import Redemptions
     from langchain_openrouter.web._sessions import Sessions

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_openrouter import errors
 
 if TYPE_CHECKING:
-    from langchain_openrouter._user_key import UserKey
+    from langchain_openrouter.oauth._user_key import UserKey
 
 _AGE = 3.0  # seconds
 _MAX_ENTRIES = 1024

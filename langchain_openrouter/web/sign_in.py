@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
-from langchain_openrouter._pkce import PKCELogin
+from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.web import _pages
 from langchain_openrouter.web._bodies import BodyError, read_form
 from langchain_openrouter.web._callback import CallbackRoute, local, sentence
@@ -29,9 +29,9 @@ from langchain_openrouter.web._spending import SpendingCache
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from langchain_openrouter._seal import Secret
-    from langchain_openrouter._user_key import UserKey
+    from langchain_openrouter._encryption import Secret
     from langchain_openrouter.chat_models import ChatOpenRouter
+    from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.settings import OpenRouterSettings
 
 __all__ = ["Event", "SignIn", "Visitor", "local"]

@@ -1,0 +1,166 @@
+"""How a node of LangGraph finds the `PerUserModel` of its graph, wherever that stands.
+
+Hooks of other middleware are nodes of their own, which `PerUserModel` cannot wrap. It leaves a
+channel in the graph's state instead: never written, never checkpointed, in no node's state. A
+request that is sent from a node reads that channel, and so finds whose key to use.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, Protocol, Self, get_type_hints
+
+from langchain.agents.middleware.types import PrivateStateAttr
+from langchain_core.runnables.config import var_child_runnable_config
+from langchain_core.tracers.context import register_configure_hook
+from langgraph.channels import UntrackedValue
+from langgraph.errors import EmptyChannelError
+from langgraph.runtime import get_runtime
+from typing_extensions import TypedDict
+
+from langchain_openrouter._http.run_key import register_graphs, remember_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_openrouter._http.run_key import GraphUser, User
+
+try:
+    # No public name reads a graph's state from inside a node: tools and edges do it with this.
+    from langgraph._internal._constants import CONFIG_KEY_READ
+except ImportError:
+    msg = (
+        f"langgraph {version('langgraph')} has no `CONFIG_KEY_READ`, by which calls of a user's "
+        "run are recognized: upgrade langchain-openrouter-oauth, or use an older langgraph"
+    )
+    raise ImportError(msg) from None
+
+_FIELD = "langchain_openrouter_user"
+_reading: ContextVar[bool] = ContextVar("openrouter_reads_graph", default=False)
+
+
+class Owner(Protocol):
+    """A `PerUserModel`."""
+
+    def user_of(self, context: Any) -> User:
+        """Return the user whom the context names."""
+
+    async def auser_of(self, context: Any) -> User:
+        """Return like `user_of`."""
+
+    def sent_id(self, context: Any) -> str | None:
+        """Return the id to send for the user."""
+
+
+class _Channel(UntrackedValue[Any]):
+    """A channel that is always empty, except for `find_graph`; each run has one of its own."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__(Any)
+        self.owner = owner
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def copy(self) -> Self:
+        return self
+
+    def from_checkpoint(self, checkpoint: Any) -> Self:
+        del checkpoint
+        fresh = self.__class__(self.owner)
+        fresh.key = self.key
+        return fresh
+
+    def update(self, values: Sequence[Any]) -> bool:
+        del values
+        return False
+
+    def get(self) -> Any:
+        if _reading.get():
+            return self
+        raise EmptyChannelError
+
+    def is_available(self) -> bool:
+        return False
+
+
+class _Found:
+    """The user of a node's run, whose key is looked up when a request needs it."""
+
+    __slots__ = ("_context", "_owner", "outer", "run", "scope")
+
+    def __init__(self, channel: _Channel, context: Any) -> None:
+        self.run: object = channel
+        self.scope: object = None
+        self.outer: User | GraphUser | None = None
+        self._owner = channel.owner
+        self._context = context
+
+    @property
+    def user(self) -> str | None:
+        return self._owner.sent_id(self._context)
+
+    def resolve(self) -> User:
+        return self._owner.user_of(self._context)
+
+    async def aresolve(self) -> User:
+        return await self._owner.auser_of(self._context)
+
+
+def state_with(owner: Owner, schema: type) -> type:
+    """Return a state schema that lets the graph's nodes find `owner`."""
+    fields = get_type_hints(schema, include_extras=True)
+    fields[_FIELD] = NotRequired[Annotated[Any, _Channel(owner), PrivateStateAttr]]
+    return TypedDict("PerUserState", fields)  # type: ignore[operator, no-any-return]
+
+
+def find_graph() -> GraphUser | None:
+    """Return the user of the graph of which the caller is a node; None where there is none."""
+    config = var_child_runnable_config.get()
+    read = config.get("configurable", {}).get(CONFIG_KEY_READ) if config else None
+    if read is None:
+        return None
+
+    token = _reading.set(True)
+    try:
+        channel = read([_FIELD])[_FIELD]
+    except KeyError:  # a graph without a PerUserModel
+        return None
+    finally:
+        _reading.reset(token)
+    return _Found(channel, get_runtime().context)
+
+
+def check_graph() -> None:
+    """Check that other nodes of this graph find its `PerUserModel`.
+
+    Raises:
+        RuntimeError: They do not: LangGraph has changed.
+    """
+    if var_child_runnable_config.get() is not None and find_graph() is None:
+        text = (
+            f"langgraph {version('langgraph')} does not show the state of a graph to its nodes as "
+            "expected: calls of other middleware could go to the operator's account. Upgrade "
+            "langchain-openrouter-oauth, or use an older langgraph"
+        )
+        raise RuntimeError(text)
+
+
+class _Remember:
+    """Stands in for a ContextVar of `register_configure_hook`: asked when any run begins.
+
+    A graph that a hook of other middleware starts has nodes whose configuration says nothing of
+    the graph outside: what is known where it starts is passed on in the context.
+    """
+
+    def get(self) -> None:
+        remember_graph()
+
+
+register_graphs(find_graph)
+register_configure_hook(_Remember(), inheritable=False)  # type: ignore[arg-type]

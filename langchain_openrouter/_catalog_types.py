@@ -1,0 +1,218 @@
+"""What the catalogue tells: models, their endpoints, providers, generations, estimates; pure.
+
+Read leniently: `data` of each value holds all fields, as sent, known here or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, overload
+
+from langchain_openrouter import _html, _model_profiles
+from langchain_openrouter._json import get_dict, get_int, get_list, get_number, get_str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of the list. Prices are USD a token; None is "not said"."""
+
+    id: str
+    name: str | None = None
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+    input_modalities: tuple[str, ...] = ()
+    output_modalities: tuple[str, ...] = ()
+    supported_parameters: tuple[str, ...] = ()
+    prompt_price: float | None = None
+    completion_price: float | None = None
+    request_price: float | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read a row."""
+        architecture, prices = get_dict(row, "architecture"), get_dict(row, "pricing")
+        return cls(
+            id=get_str(row, "id") or "",
+            name=get_str(row, "name"),
+            context_length=get_int(row, "context_length"),
+            max_output_tokens=get_int(get_dict(row, "top_provider"), "max_completion_tokens"),
+            input_modalities=_words(architecture, "input_modalities"),
+            output_modalities=_words(architecture, "output_modalities"),
+            supported_parameters=_words(row, "supported_parameters"),
+            prompt_price=_price(prices, "prompt"),
+            completion_price=_price(prices, "completion"),
+            request_price=_price(prices, "request"),
+            data=row,
+        )
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """The row as LangChain's model profile."""
+        return _model_profiles.profile(self.data)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether tokens cost nothing."""
+        return self.prompt_price == 0 and self.completion_price == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEndpoint:
+    """One provider's endpoint of a model. Latency in ms, throughput in tokens a second."""
+
+    provider: str
+    tag: str | None = None
+    """The slug for `provider.order`, with its tier."""
+    context_length: int | None = None
+    quantization: str | None = None
+    prompt_price: float | None = None
+    completion_price: float | None = None
+    latency: float | None = None
+    """The median of the last 30 minutes; None without a key."""
+    throughput: float | None = None
+    uptime: float | None = None
+    """Percent, of the last 30 minutes."""
+    supported_parameters: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read an endpoint."""
+        prices = get_dict(row, "pricing")
+        return cls(
+            provider=get_str(row, "provider_name") or "",
+            tag=get_str(row, "tag"),
+            context_length=get_int(row, "context_length"),
+            quantization=get_str(row, "quantization"),
+            prompt_price=_price(prices, "prompt"),
+            completion_price=_price(prices, "completion"),
+            latency=_median(row, "latency_last_30m"),
+            throughput=_median(row, "throughput_last_30m"),
+            uptime=get_number(row, "uptime_last_30m"),
+            supported_parameters=_words(row, "supported_parameters"),
+            data=row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who serves models."""
+
+    name: str
+    slug: str
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read a provider."""
+        return cls(get_str(row, "name") or "", get_str(row, "slug") or "", row)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """An answer as OpenRouter's books have it. https://openrouter.ai/docs/api-reference/get-a-generation."""
+
+    id: str
+    cost: float | None = None
+    """USD, as charged."""
+    model_name: str | None = None
+    provider: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """Read a generation."""
+        return cls(
+            id=get_str(row, "id") or "",
+            cost=get_number(row, "total_cost"),
+            model_name=get_str(row, "model"),
+            provider=get_str(row, "provider_name"),
+            prompt_tokens=get_int(row, "native_tokens_prompt"),
+            completion_tokens=get_int(row, "native_tokens_completion"),
+            data=row,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a call may cost, USD. An estimate: tokens are counted by letters, caches not at all."""
+
+    prompt_tokens: int
+    prompt_cost: float
+    completion_cost: float | None
+    """For `max_tokens` tokens; None where no limit was given."""
+
+    @property
+    def cost(self) -> float:
+        """The most it may cost, or, without a limit of tokens, the least."""
+        return self.prompt_cost + (self.completion_cost or 0.0)
+
+    def __str__(self) -> str:
+        """Say that it is an estimate."""
+        sign = "≤" if self.completion_cost is not None else "≥"
+        return f"estimate: {sign} ${self.cost:.6f} for some {self.prompt_tokens} prompt tokens"
+
+
+class Models(Sequence[Model]):
+    """Models in a list; a table in a notebook."""
+
+    def __init__(self, models: Iterable[Model]) -> None:
+        self._models = tuple(models)
+
+    @overload
+    def __getitem__(self, place: int) -> Model: ...
+    @overload
+    def __getitem__(self, place: slice) -> Models: ...
+    def __getitem__(self, place: int | slice) -> Model | Models:
+        """Return one, or some."""
+        found = self._models[place]
+        return Models(found) if isinstance(found, tuple) else found
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._models)
+
+    def __repr__(self) -> str:
+        """Show the first of them."""
+        shown = ", ".join(model.id for model in self._models[:5])
+        return f"<{len(self)} models: {shown}{', …' if len(self) > 5 else ''}>"  # noqa: PLR2004 - a few
+
+    def _repr_html_(self) -> str:
+        head = ("model", "context", "in", "out", "takes")
+        rows = (
+            (
+                model.id,
+                str(model.context_length or ""),
+                _per_million(model.prompt_price),
+                _per_million(model.completion_price),
+                ", ".join(model.input_modalities),
+            )
+            for model in self._models
+        )
+        return f"{_html.table(head, rows)}<p>Prices: USD a million tokens.</p>"
+
+
+def _words(source: Any, key: str) -> tuple[str, ...]:
+    return tuple(word for word in get_list(source, key) or () if isinstance(word, str))
+
+
+def _price(source: Any, key: str) -> float | None:
+    """Return a price: text on the wire; a negative one means "depends"."""
+    value: Any = (source or {}).get(key)
+    try:
+        price = float(value)
+    except (TypeError, ValueError):
+        return None
+    return price if price >= 0 else None
+
+
+def _median(row: Any, key: str) -> float | None:
+    return get_number(get_dict(row, key), "p50") if get_dict(row, key) else get_number(row, key)
+
+
+def _per_million(price: float | None) -> str:
+    return "" if price is None else f"{price * 1e6:g}"

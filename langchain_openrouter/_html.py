@@ -1,0 +1,31 @@
+"""Fragments of HTML for notebooks; every text is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> str:
+    """Return a table of names and values, a line each."""
+    cells = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows
+    )
+    return f"<table>{cells}</table>"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table with a line of headings."""
+    headings = "".join(f"<th>{escape(name)}</th>" for name in head)
+    lines = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
+    )
+    return f"<table><tr>{headings}</tr>{lines}</table>"
+
+
+def link(url: str, text: str) -> str:
+    """Return a link that opens in a new tab and tells the page nothing of the notebook."""
+    return f'<a href="{escape(url)}" target="_blank" rel="noreferrer">{escape(text)}</a>'

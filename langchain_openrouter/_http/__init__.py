@@ -1,0 +1,1 @@
+"""Everything between a request's JSON and a response's: connections, keys, events, errors."""

@@ -1,0 +1,323 @@
+"""The connections: one SDK client per process (sync) and per event loop (async).
+
+The clients are the SDK's own base classes, which read no environment and know no credentials:
+they are used for their retries. The key comes with each request, so one pool serves all users.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import os
+import threading
+import weakref
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx2
+import openai
+from openai import APIStatusError
+from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
+
+from langchain_openrouter._http.error_mapping import error_from_response
+from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
+from langchain_openrouter._json import parse_json_or_text
+from langchain_openrouter._version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from openai._models import FinalRequestOptions
+
+MAX_RETRY_AFTER = 60.0  # seconds
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_USER_AGENT = f"langchain-openrouter-oauth/{VERSION}"
+
+
+class _ClientOverrides:
+    """Overrides of both clients: our headers alone; retry what OpenRouter marks retryable.
+
+    Each request has a view of the shared client (`for_request`), which carries the request's
+    credentials and what came of its body.
+    """
+
+    auth: httpx2.Auth | None = None
+    body = b""
+    retry_after: float | None = None
+
+    def for_request(self, auth: httpx2.Auth | None) -> Self:
+        """Return a view of this client for one request; connections are shared."""
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__, auth=auth, body=b"", retry_after=None)
+        return view
+
+    def _custom_auth(self, security: Any) -> httpx2.Auth | None:
+        """Attach this request's key: where the SDK's sync client asks."""
+        del security
+        return self.auth
+
+    @property
+    def custom_auth(self) -> httpx2.Auth | None:
+        """Attach this request's key: where the SDK's async client asks."""
+        return self.auth
+
+    def _build_headers(
+        self, options: FinalRequestOptions, *, retries_taken: int = 0
+    ) -> httpx2.Headers:
+        """Send our headers and the user's; the SDK would add its own fingerprint."""
+        del retries_taken
+        headers = {
+            "accept": "application/json",
+            "content-type": "application/json",
+            "user-agent": _USER_AGENT,
+        }
+        own: Any = options.headers
+        headers.update({name.lower(): str(value) for name, value in own.items()})
+        return httpx2.Headers(headers)
+
+    def _should_retry(self, response: httpx2.Response) -> bool:
+        """Follow the error in the body before the status."""
+        error = error_from_response(
+            parse_json_or_text(self.body), status=response.status_code, headers=response.headers
+        )
+        self.retry_after = error.retry_after
+        return error.is_retryable and (error.retry_after or 0) <= MAX_RETRY_AFTER
+
+    def _parse_retry_after_header(self, response_headers: httpx2.Headers | None = None) -> Any:
+        """Return the seconds that the header or the body of the last answer asked for."""
+        del response_headers
+        return self.retry_after or None
+
+    def _make_status_error_from_response(self, response: httpx2.Response) -> APIStatusError:
+        """Keep the response as it is: the body is read elsewhere."""
+        return APIStatusError("", response=response, body=None)
+
+
+class _SyncClient(_ClientOverrides, SyncAPIClient):
+    """The SDK's client, which keeps what came of a body that was cut."""
+
+    def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
+        response = self._client.send(request, stream=True, **kwargs)
+        refuse_stacked_encodings(response)
+        if stream and response.is_success and is_event_stream(response):
+            return response
+
+        total, max_body, chunks = 0, response_limits.body, []
+        try:
+            for chunk in response.iter_bytes():
+                chunks.append(chunk)
+                total = count_bytes(total, chunk, "body", max_body)
+        finally:
+            self.body = b"".join(chunks)
+            response.close()
+        return response
+
+
+class _AsyncClient(_ClientOverrides, AsyncAPIClient):
+    """The same for an event loop."""
+
+    async def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
+        response = await self._client.send(request, stream=True, **kwargs)
+        refuse_stacked_encodings(response)
+        if stream and response.is_success and is_event_stream(response):
+            return response
+
+        total, max_body, chunks = 0, response_limits.body, []
+        try:
+            async for chunk in response.aiter_bytes():
+                chunks.append(chunk)
+                total = count_bytes(total, chunk, "body", max_body)
+        finally:
+            self.body = b"".join(chunks)
+            await response.aclose()
+        return response
+
+
+def is_event_stream(response: httpx2.Response) -> bool:
+    """Tell whether the body is a stream of events; an unnamed type is taken for one."""
+    content_type = response.headers.get("content-type", "")
+    return "event-stream" in content_type or not content_type
+
+
+# --- the SDK's private hooks ------------------------------------------------------------------
+
+# What is overridden, or called with these arguments; checked once, so that a changed SDK fails
+# when this package is imported, and by name.
+_HOOKS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
+    (BaseClient, "_build_headers", ("options", "retries_taken")),
+    (BaseClient, "_custom_auth", ("security",)),
+    (BaseClient, "_should_retry", ("response",)),
+    (BaseClient, "_parse_retry_after_header", ("response_headers",)),
+    (BaseClient, "_make_status_error_from_response", ("response",)),
+    (BaseClient, "_calculate_retry_timeout", ("remaining_retries", "options", "response_headers")),
+    (SyncAPIClient, "_send_request", ("request", "stream", "kwargs")),
+    (AsyncAPIClient, "_send_request", ("request", "stream", "kwargs")),
+    (SyncAPIClient, "request", ("cast_to", "options", "stream")),
+    (AsyncAPIClient, "request", ("cast_to", "options", "stream")),
+)
+
+
+def _check_sdk(hooks: tuple[tuple[type, str, tuple[str, ...]], ...] = _HOOKS) -> None:
+    """Check that the SDK still has the hooks that are overridden here.
+
+    Raises:
+        ImportError: One is missing or takes other arguments; says which, and what to install.
+    """
+    for owner, name, parameters in hooks:
+        hook = inspect.getattr_static(owner, name, None)
+        has = set(inspect.signature(hook).parameters) if callable(hook) else set()
+        if hook is None or not has.issuperset(parameters):
+            msg = (
+                f"openai {openai.__version__} has changed {owner.__name__}.{name}, which "
+                "langchain-openrouter-oauth relies on: upgrade langchain-openrouter-oauth, or "
+                "install an earlier openai"
+            )
+            raise ImportError(msg)
+
+    if inspect.getattr_static(BaseClient, "custom_auth", None) is None:
+        msg = f"openai {openai.__version__} has no BaseClient.custom_auth: install an earlier one"
+        raise ImportError(msg)
+
+
+_check_sdk()
+
+
+# --- the pools --------------------------------------------------------------------------------
+
+
+def _empty_cookie_jar() -> CookieJar:
+    """Return a jar that takes nothing: one user's cookie must not go with another's key."""
+    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _make_client(kind: Any, http_client: Any) -> Any:
+    return kind(
+        version="0",
+        base_url="http://unset.invalid",
+        http_client=http_client,
+        max_retries=0,
+        _strict_response_validation=False,
+    )
+
+
+class _Pools:
+    """The clients of this process, by event loop and by the proxies the environment names."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.sync: dict[Any, _SyncClient] = {}
+        self.loops: weakref.WeakKeyDictionary[Any, dict[Any, _AsyncClient]] = (
+            weakref.WeakKeyDictionary()
+        )
+        self.guards: weakref.WeakKeyDictionary[Any, AsyncGenerator[None]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+
+_pools = _Pools()
+
+
+def _reset_after_fork() -> None:
+    """Leave the parent's connections to the parent."""
+    global _pools  # noqa: PLW0603 - a fork is the one time that the process changes
+    _pools_before_fork.append(_pools)
+    _pools = _Pools()
+
+
+# Kept alive: collecting a socket here would close the parent's TLS connection.
+_pools_before_fork: list[_Pools] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+def _proxy_environment() -> tuple[str | None, ...]:
+    """Return what httpx2 reads of the environment when a client is made."""
+    get = os.environ.get
+    return tuple(get(name) or get(name.lower()) for name in _PROXIES)
+
+
+def sync_client(own: Any = None) -> _SyncClient:
+    """Return this process's client, or one around the user's own httpx2 client.
+
+    Raises:
+        Exception: Whatever httpx2 says to a proxy or a certificate that the environment names
+            and that cannot be used.
+    """
+    pools = _pools
+    if own is not None:
+        return _make_client(_SyncClient, own)  # type: ignore[no-any-return]
+
+    key = _proxy_environment()
+    client = pools.sync.get(key)
+    if client is None:
+        with pools.lock:
+            client = pools.sync.get(key)
+            if client is None:
+                http = httpx2.Client(
+                    cookies=_empty_cookie_jar(), limits=_LIMITS, follow_redirects=False
+                )
+                client = pools.sync[key] = _make_client(_SyncClient, http)
+    return client
+
+
+async def async_client(own: Any = None) -> _AsyncClient:
+    """Return the running loop's client, which the loop closes when it ends."""
+    pools = _pools
+    if own is not None:
+        return _make_client(_AsyncClient, own)  # type: ignore[no-any-return]
+
+    loop = asyncio.get_running_loop()
+    clients = pools.loops.setdefault(loop, {})
+    key = _proxy_environment()
+    client = clients.get(key)
+    if client is None:
+        http = httpx2.AsyncClient(
+            cookies=_empty_cookie_jar(), limits=_LIMITS, follow_redirects=False
+        )
+        client = clients[key] = _make_client(_AsyncClient, http)
+
+    if loop not in pools.guards:
+        pools.guards[loop] = guard = _close_when_loop_ends(pools, loop)
+        await anext(guard)
+        _drop_closed_loops(pools)
+    return client
+
+
+def _drop_closed_loops(pools: _Pools) -> None:
+    """Forget loops that were closed by hand, which run no generator's end."""
+    with pools.lock:
+        for loop in [loop for loop in list(pools.loops) if loop.is_closed()]:
+            pools.guards.pop(loop, None)
+            pools.loops.pop(loop, None)
+
+
+async def _close_when_loop_ends(pools: _Pools, loop: Any) -> AsyncGenerator[None]:
+    """Wait in `loop.shutdown_asyncgens`, which every runner calls before it closes its loop."""
+    try:
+        yield
+    finally:
+        pools.guards.pop(loop, None)
+        for client in pools.loops.pop(loop, {}).values():
+            await client.close()
+
+
+def close() -> None:
+    """Close this process's connections; the next request opens new ones."""
+    pools = _pools
+    with pools.lock:
+        clients = list(pools.sync.values())
+        pools.sync.clear()
+    for client in clients:
+        client.close()
+
+
+atexit.register(close)
+
+
+async def aclose() -> None:
+    """Close the running loop's connections; the next request opens new ones."""
+    guard = _pools.guards.pop(asyncio.get_running_loop(), None)
+    if guard is not None:
+        await guard.aclose()

@@ -1,0 +1,74 @@
+"""What an error says in words: the service's own, the provider's, or what a body looks like."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
+from langchain_openrouter._json import dump_json, get_dict, get_str, parse_json
+
+if TYPE_CHECKING:
+    from langchain_openrouter._http.failures import Failure
+
+_GENERIC = ("Provider returned error", "Internal Server Error")
+_TERSE = 16  # characters: a message this short says little
+_READ = 4_000  # characters of a text that are looked at: no pattern sees more
+_TAG = re.compile(r"<[^<>]*+>")
+
+
+def error_message(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> str:
+    """Return what the service says, with the provider's own words where ours say nothing."""
+    message = error.get("message")
+    upstream = _upstream_message(metadata.get("raw"))
+    if not isinstance(message, str) or not message:
+        message = _as_text(message) if message else upstream or _unreadable(body)
+    message = message[:_READ]
+    if upstream and upstream not in message and (message in _GENERIC or len(message) < _TERSE):
+        message = f"{message}: {upstream}"
+    return message
+
+
+def _as_text(value: Any) -> str:
+    try:
+        return dump_json(value)
+    except (TypeError, ValueError):
+        return "the error cannot be read"
+
+
+def _unreadable(body: Any) -> str:
+    """Describe a body that tells no error of its own."""
+    if isinstance(body, str) and body.strip():
+        text = " ".join(_TAG.sub(" ", body[: 5 * _READ]).split())
+        return f"the answer is not JSON: {text[:120]!r}"
+    return "the answer says no more" if body else "the answer is empty"
+
+
+def _upstream_message(raw: Any) -> str | None:
+    """Return the message inside `metadata.raw`: text, JSON text or an object."""
+    if isinstance(raw, str):
+        try:
+            raw = parse_json(raw)
+        except ValueError:
+            return raw[:_READ].strip() or None
+    for source in (get_dict(raw, "error"), raw):
+        for key in ("message", "msg", "detail", "error"):
+            if found := get_str(source, key):
+                return found[:_READ]
+    return None
+
+
+def connection_error_message(failure: Failure, *, partial: bool) -> str:
+    """Say which host failed and why, and what to do.
+
+    Args:
+        failure: What the HTTP client met.
+        partial: Whether something of an answer came.
+    """
+    if isinstance(failure.error, LimitExceededError | StackedEncodingError):
+        return failure.reason
+    what = "the answer was cut short" if partial else "no answer came"
+    advice = "raise `timeout=` or try again" if failure.timed_out else "try again"
+    if not failure.is_retryable:
+        advice = "check the address, the proxy and the certificates that are configured"
+    return f"{what}: {failure.reason} - {advice}"

@@ -1,0 +1,109 @@
+"""Why no (whole) response came: an exception of the HTTP client -> a reason that can be shown."""
+
+from __future__ import annotations
+
+import ssl
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx2
+
+from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
+from langchain_openrouter._redaction import redact
+
+_MAX_REASON = 200  # characters
+
+
+class Failure(NamedTuple):
+    """What the HTTP client met; holds no request and no key."""
+
+    error: Exception
+    """Of the same type as the client's, with the same words and nothing else."""
+    reason: str
+    """Host and reason, for a message."""
+    timed_out: bool = False
+    is_retryable: bool = True
+
+
+def to_failure(
+    error: Exception, *, url: str, timed_out: bool = False, shared_client: bool = True
+) -> Failure:
+    """Strip an exception of its request, which holds the key, and say which host it was about.
+
+    Args:
+        error: Of httpx2, or of a bound that was exceeded.
+        url: Of the request.
+        timed_out: Whether the SDK took it for a timeout.
+        shared_client: Whether the client took its proxy from the environment.
+    """
+    if isinstance(error, LimitExceededError | StackedEncodingError):
+        return Failure(error, str(error), is_retryable=False)
+
+    proxy = _proxy_of(url) if shared_client else ""
+    host = f"{_host(url)} through the proxy {proxy}" if proxy else _host(url)
+    kind = type(error).__name__
+    timed_out = timed_out or isinstance(error, httpx2.TimeoutException)
+    if isinstance(error, httpx2.ConnectTimeout):
+        reason = f"{host} did not accept a connection in time ({kind})"
+    elif timed_out:
+        reason = f"{host}: no byte came in time ({kind})"
+    else:
+        reason = f"{host}: {_words(error) or 'the connection failed'} ({kind})"
+
+    retryable = not isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol)
+    return Failure(_copy(error), reason, timed_out, retryable)
+
+
+def cut_stream() -> Failure:
+    """Return the failure of a stream that ended, by all appearances well, before the answer did."""
+    return Failure(EOFError(), "the stream ended before the answer did (EOFError)")
+
+
+def broken_set_up(error: Exception) -> Failure:
+    """Return the failure of a client that cannot be made: a variable names no usable proxy."""
+    if isinstance(error, ssl.SSLError | OSError):
+        what = "the certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be loaded"
+    else:
+        what = "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used"
+    return Failure(
+        _copy(error, with_words=False), f"{what} ({type(error).__name__})", is_retryable=False
+    )
+
+
+def _host(url: str) -> str:
+    """Return host and port, without credentials."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "the host"
+    return f"{parts.hostname}:{port}" if port else parts.hostname or "the host"
+
+
+def _proxy_of(url: str) -> str:
+    """Return host and port of the proxy that the environment sets for this URL, if any."""
+    try:
+        parts = urlsplit(url)
+        proxies = getproxies()
+        proxy = proxies.get(parts.scheme) or proxies.get("all")
+        if not proxy or proxy_bypass(parts.hostname or ""):
+            return ""
+        return _host(proxy if "://" in proxy else f"//{proxy}")
+    except ValueError:
+        return ""
+
+
+def _words(error: Exception) -> str:
+    """Return what the error says, with everything that looks like a key masked, and cut."""
+    return redact(str(error), limit=_MAX_REASON)
+
+
+def _copy(error: Exception, *, with_words: bool = True) -> Exception:
+    """Return an error of the same type that knows nothing but its words."""
+    words = _words(error) if with_words else type(error).__name__
+    try:
+        copy = type(error)(words)
+    except Exception:  # noqa: BLE001 - a type with other arguments
+        return Exception(f"{type(error).__name__}: {words}")
+    return copy

@@ -1,0 +1,95 @@
+"""Server-sent events: bytes in, data out; no I/O.
+
+httpx2 has an `EventSource` of its own; this decoder takes a third of its time (1.35 against 4.3 us
+an event) and bounds what one event may hold.
+See https://html.spec.whatwg.org/multipage/server-sent-events.html.
+"""
+
+from __future__ import annotations
+
+from langchain_openrouter._http.limits import limit_exceeded, response_limits
+
+DONE = b"[DONE]"
+"""The data of the event that ends a stream."""
+
+_NEWLINES_OF_ONE_EVENT = 2  # of an event with one line of data
+
+
+class SSEDecoder:
+    """Decodes a stream whose lines may be cut anywhere and end in LF, CRLF or CR.
+
+    Each byte is looked at once, so that an image of many megabytes on one line costs no more than
+    its size.
+    """
+
+    def __init__(self) -> None:
+        self._tail: list[bytes] = []
+        self._data: list[bytes] = []
+        self._after_cr = False
+        self._first = True
+        self._pending = 0
+        self._ignored = 0
+        self._max_event = response_limits.event
+        self._max_comments = response_limits.comments
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Return the data of the events that this chunk completes.
+
+        Raises:
+            LimitExceededError: An event, or what stands between two, is larger than allowed.
+        """
+        if (
+            chunk.startswith(b"data: ")
+            and chunk.endswith(b"\n\n")
+            and chunk.count(b"\n") == _NEWLINES_OF_ONE_EVENT  # as a live service flushes them
+            and not (self._tail or self._data or b"\r" in chunk)
+        ):
+            self._after_cr = self._first = False
+            self._ignored = 0
+            return [chunk[6:-2]]
+
+        if self._after_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        self._after_cr = chunk.endswith(b"\r") if chunk else self._after_cr
+        self._pending += len(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk:
+            self._tail.append(chunk)
+            self._check_event_size()
+            return []
+
+        lines = b"".join((*self._tail, chunk)).splitlines(keepends=False)
+        self._tail = [] if chunk.endswith((b"\n", b"\r")) else [lines.pop()]
+        events = self._take_lines(lines)
+        self._check_event_size()
+        return events
+
+    def flush(self) -> list[bytes]:
+        """Return the data of an event that the end of the body completes."""
+        lines, self._tail = b"".join(self._tail).splitlines(), []
+        return self._take_lines([*lines, b""])
+
+    def _take_lines(self, lines: list[bytes]) -> list[bytes]:
+        events: list[bytes] = []
+        for line in lines:
+            if self._first:
+                self._first = False
+                line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901 - a byte order mark
+            if line.startswith(b"data:"):
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif not line and self._data:
+                events.append(b"\n".join(self._data))
+                self._data = []
+                self._ignored = 0
+            else:
+                self._ignored += len(line) + 1
+
+        self._pending = sum(map(len, self._tail)) + sum(map(len, self._data))
+        if self._ignored > self._max_comments:
+            error = limit_exceeded("comments", self._max_comments)
+            raise error
+        return events
+
+    def _check_event_size(self) -> None:
+        if self._pending > self._max_event:
+            error = limit_exceeded("event", self._max_event)
+            raise error

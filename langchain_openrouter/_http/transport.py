@@ -1,0 +1,352 @@
+"""Send requests and iterate stream events; what went wrong on the way is a value."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import httpx2
+from openai import APIConnectionError, APIStatusError, APITimeoutError
+from openai._models import FinalRequestOptions
+
+from langchain_openrouter._http import urls
+from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
+from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
+from langchain_openrouter._http.failures import Failure, broken_set_up, to_failure
+from langchain_openrouter._http.frames import StrippedTracebacks
+from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
+from langchain_openrouter._http.run_key import CheckedKey, arun_key, run_key
+from langchain_openrouter._http.sse import DONE, SSEDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+
+    from pydantic import SecretStr
+
+__all__ = [
+    "ApiResponse",
+    "Failure",
+    "Request",
+    "StreamEvent",
+    "aclose",
+    "aiter_events",
+    "asend",
+    "close",
+    "encode_json",
+    "iter_events",
+    "send",
+]
+
+_EVENTS_PER_YIELD = 32  # events of one stream before other tasks of the loop have their turn
+_MAX_DRAIN_BYTES = 65_536  # read after the end of an answer, so that its connection is reused
+
+
+class Request(NamedTuple):
+    """One request; a GET has an empty body."""
+
+    url: str
+    body: bytes
+    headers: dict[str, str]
+    timeout: httpx2.Timeout
+    max_retries: int
+    api_key: SecretStr | Any = None
+    """A secret, or a callable that returns one; None sends no key, see `needs_key`."""
+    needs_key: bool = True
+    """Whether a request without a key is an error before it is sent."""
+    query: Mapping[str, Any] | None = None
+    client: Any = None
+    """The user's own httpx2 client, in place of the shared one."""
+    method: str = "post"
+    base_url: str = ""
+    """The API's, whose site has the page of the key."""
+
+
+@dataclass(slots=True)
+class ApiResponse:
+    """What came back for one request: a whole body, an open stream, or a failure."""
+
+    status: int | None = None
+    """None where no response came."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Without cookies, which are one user's."""
+    body: bytes = field(default=b"", repr=False)
+    """All that came of it, where it is no stream."""
+    failure: Failure | None = None
+    """Why there is no (whole) response."""
+    key: SecretStr | None = None
+    """The key that was sent, to be masked in messages."""
+    settings_url: str = field(default="", repr=False)
+    """The page where the owner of that key raises its limit."""
+    stream: httpx2.Response | None = field(default=None, repr=False)
+    """The open response, where events are to be read."""
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it is a failure, or has the status of an error."""
+        return self.failure is not None or not (self.status or 0) < 300  # noqa: PLR2004 - HTTP
+
+    def close(self) -> None:
+        """End a stream; the upstream request is canceled if it was not over."""
+        if self.stream is not None:
+            with StrippedTracebacks():
+                self.stream.close()
+
+    async def aclose(self) -> None:
+        """End like `close`."""
+        if self.stream is not None:
+            with StrippedTracebacks():
+                await self.stream.aclose()
+
+
+def encode_json(body: Any) -> bytes:
+    """Serialize a request once, in the order given.
+
+    Raises:
+        ValueError: Something in it is not JSON; the message names its type, not its value.
+    """
+    try:
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except RecursionError:
+        msg = "the request cannot be sent as JSON: it is nested too deeply"
+        raise ValueError(msg) from None
+    except (TypeError, ValueError) as error:
+        msg = f"the request cannot be sent as JSON: {error}"
+        raise ValueError(msg) from None
+
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: JSON can carry it escaped
+        return json.dumps(body, separators=(",", ":")).encode()
+
+
+# --- the key ----------------------------------------------------------------------------------
+
+
+def resolve_key(key: Any, base_url: str) -> SecretStr:
+    """Return the key of a sync request to an API: the one place where a request gets its key.
+
+    Raises:
+        AuthenticationError: There is none that can be sent, or it is not the key of the user
+            whose run this is.
+    """
+    return CheckedKey(resolve_api_key(run_key(key, base_url)).get_secret_value())
+
+
+async def aresolve_key(key: Any, base_url: str) -> SecretStr:
+    """Return the key of an async request like `resolve_key`."""
+    return CheckedKey((await aresolve_api_key(await arun_key(key, base_url))).get_secret_value())
+
+
+# --- one request ------------------------------------------------------------------------------
+
+
+def send(request: Request, *, stream: bool = False) -> ApiResponse:
+    """Send; return the response, its body read unless it is a stream of events.
+
+    An error status and a failure of the network are returned, not raised.
+
+    Raises:
+        AuthenticationError: There is no key that can be sent.
+    """
+    key = None
+    if request.needs_key or request.api_key:
+        key = resolve_key(request.api_key, request.base_url)
+    with StrippedTracebacks():
+        try:
+            client = sync_client(request.client)
+        except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
+            return _failed(request, key, broken_set_up(error))
+        call = client.for_request(None if key is None else BearerAuth(key))
+        try:
+            response = call.request(httpx2.Response, _to_options(request), stream=stream)
+        except _FAILURES as error:
+            return _to_error_response(request, key, error, call.body)
+    return _to_response(request, key, response, call.body)
+
+
+async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
+    """Send like `send`, in the running event loop."""
+    key = None
+    if request.needs_key or request.api_key:
+        key = await aresolve_key(request.api_key, request.base_url)
+    with StrippedTracebacks():
+        try:
+            client = await async_client(request.client)
+        except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
+            return _failed(request, key, broken_set_up(error))
+        call = client.for_request(None if key is None else BearerAuth(key))
+        try:
+            response = await call.request(httpx2.Response, _to_options(request), stream=stream)
+        except _FAILURES as error:
+            return _to_error_response(request, key, error, call.body)
+    return _to_response(request, key, response, call.body)
+
+
+_FAILURES = (
+    APIConnectionError,
+    APIStatusError,
+    httpx2.HTTPError,
+    httpx2.InvalidURL,
+    LimitExceededError,
+    StackedEncodingError,
+)
+
+
+def _to_options(request: Request) -> FinalRequestOptions:
+    """Build the SDK's options; the key is not among them."""
+    return FinalRequestOptions.construct(
+        method=request.method,
+        url=request.url,
+        headers=request.headers,
+        params=dict(request.query or {}),
+        max_retries=request.max_retries,
+        timeout=request.timeout,
+        content=request.body or None,
+    )
+
+
+def _to_response(
+    request: Request, key: SecretStr | None, response: httpx2.Response, body: bytes
+) -> ApiResponse:
+    """Return a successful response; the key does not stay in the request behind it."""
+    response.request.headers.pop("authorization", None)
+    return ApiResponse(
+        response.status_code,
+        _without_cookies(response.headers),
+        body,
+        key=key,
+        settings_url=_settings_url(request, key),
+        stream=None if response.is_closed else response,
+    )
+
+
+def _to_error_response(
+    request: Request, key: SecretStr | None, error: Exception, body: bytes
+) -> ApiResponse:
+    """Return what an exception of the SDK or of httpx2 stands for."""
+    if isinstance(error, APIStatusError):
+        response = error.response
+        return ApiResponse(
+            response.status_code,
+            _without_cookies(response.headers),
+            body,
+            key=key,
+            settings_url=_settings_url(request, key),
+        )
+
+    cause = error.__cause__ if isinstance(error, APIConnectionError) else error
+    cause = cause if isinstance(cause, Exception) else error
+    timed_out = isinstance(error, APITimeoutError) or isinstance(cause, httpx2.TimeoutException)
+    failure = to_failure(
+        cause, url=request.url, timed_out=timed_out, shared_client=request.client is None
+    )
+    return _failed(request, key, failure, body)
+
+
+def _failed(
+    request: Request, key: SecretStr | None, failure: Failure, body: bytes = b""
+) -> ApiResponse:
+    return ApiResponse(
+        body=body, failure=failure, key=key, settings_url=_settings_url(request, key)
+    )
+
+
+def _without_cookies(headers: httpx2.Headers) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != "set-cookie"}
+
+
+def _settings_url(request: Request, key: SecretStr | None) -> str:
+    if key is None:
+        return ""
+    site = urls.site_url(request.base_url)
+    return urls.settings_url(site, urls.key_hash(key.get_secret_value()))
+
+
+# --- a stream ---------------------------------------------------------------------------------
+
+
+StreamEvent: TypeAlias = "bytes | Failure | ApiResponse | None"
+"""The data of an event; why the stream broke off; a whole response that came in place of a stream;
+None at the end of a stream that did not say `[DONE]`."""
+
+
+def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
+    """Yield the data of each event, and at last how the stream ended; see `StreamEvent`.
+
+    After `[DONE]` the rest is read, within reason, so that the connection can be reused.
+    """
+    if response.stream is None:
+        yield response
+        return
+
+    decoder, chunks = SSEDecoder(), response.stream.iter_bytes()
+    end: Failure | None = None
+    with StrippedTracebacks():
+        try:
+            for chunk in chunks:
+                for data in decoder.feed(chunk):
+                    yield data
+                    if data.strip() == DONE:
+                        _drain(chunks)
+                        return
+            yield from decoder.flush()
+        except _STREAM_FAILURES as error:
+            end = to_failure(error, url=str(response.stream.url))
+    yield end
+
+
+async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
+    """Yield like `iter_events`.
+
+    What has arrived at once is read without waiting: a fast stream lets the others have a turn.
+    """
+    if response.stream is None:
+        yield response
+        return
+
+    decoder, chunks, in_a_row = SSEDecoder(), response.stream.aiter_bytes(), 0
+    end: Failure | None = None
+    with StrippedTracebacks():
+        try:
+            async for chunk in chunks:
+                for data in decoder.feed(chunk):
+                    yield data
+                    in_a_row += 1
+                    if in_a_row == _EVENTS_PER_YIELD:
+                        in_a_row = 0
+                        await asyncio.sleep(0)
+                    if data.strip() == DONE:
+                        await _adrain(chunks)
+                        return
+            for data in decoder.flush():
+                yield data
+        except _STREAM_FAILURES as error:
+            end = to_failure(error, url=str(response.stream.url))
+    yield end
+
+
+_STREAM_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, LimitExceededError)
+
+
+def _drain(chunks: Iterator[bytes]) -> None:
+    """Read on to the end; what goes wrong after the end of an answer is no failure of it."""
+    room = _MAX_DRAIN_BYTES
+    with contextlib.suppress(httpx2.HTTPError):
+        for chunk in chunks:
+            room -= len(chunk)
+            if room < 0:
+                return
+
+
+async def _adrain(chunks: AsyncIterator[bytes]) -> None:
+    """Drain like `_drain`, for at most a second."""
+    room = _MAX_DRAIN_BYTES
+    with contextlib.suppress(httpx2.HTTPError, TimeoutError):
+        async with asyncio.timeout(1.0):
+            async for chunk in chunks:
+                room -= len(chunk)
+                if room < 0:
+                    return

@@ -1,0 +1,209 @@
+"""What embeddings, rerank and the catalog share: settings, key, pool, errors, `for_user`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from langchain_openrouter._http import transport
+from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.error_context import error_context
+from langchain_openrouter._http.error_mapping import contains_error, error_from_response
+from langchain_openrouter._http.headers import request_headers
+from langchain_openrouter._http.timeouts import to_httpx_timeout, validate_timeout
+from langchain_openrouter._http.urls import validate_base_url
+from langchain_openrouter._json import parse_json_or_text
+from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
+from langchain_openrouter.settings import (
+    MAX_RETRIES,
+    TIMEOUT,
+    EnvironmentKey,
+    EnvironmentUrl,
+    environment_api_key,
+    environment_settings,
+    resolve_settings,
+    shown_api_key,
+    shown_base_url,
+    unknown_argument_message,
+)
+
+_NAMES = ("api_key", "base_url", "timeout", "max_retries", "app_url", "app_title", "app_categories")
+
+
+class Endpoint(BaseModel):
+    """Arguments that every endpoint takes, resolved as `ChatOpenRouter` resolves them."""
+
+    model_config = ConfigDict(
+        hide_input_in_errors=True, protected_namespaces=(), arbitrary_types_allowed=True
+    )
+
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
+        default_factory=shown_api_key, repr=False
+    )
+    """The key: a string, or a sync or async callable that is asked before each request.
+
+    Without one, OPENROUTER_API_KEY is read when a request is sent.
+    """
+    base_url: str = Field(default_factory=shown_base_url)
+    """https, or http on loopback. Without one, OPENROUTER_BASE_URL is read for each request."""
+    timeout: float | Any | None = TIMEOUT
+    """Seconds without a byte; None waits without end."""
+    max_retries: int = Field(default=MAX_RETRIES, ge=0)
+    """Repeats after 408, 429, 5xx and connection errors."""
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    app_url: str | None = None
+    app_title: str | None = None
+    app_categories: list[str] | None = None
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """An `httpx2.Client` of your own, in place of the shared one."""
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """An `httpx2.AsyncClient` of your own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve(cls, values: Any) -> Any:
+        """Refuse unknown arguments and fill in what the settings say."""
+        if not isinstance(values, dict):
+            return values
+
+        known = {*cls.model_fields, "settings", "openrouter_api_key"}
+        for name in values:
+            if name not in known:
+                raise ValueError(unknown_argument_message(name, known))
+
+        fields = dict(values)
+        if "openrouter_api_key" in fields:
+            fields["api_key"] = fields.pop("openrouter_api_key")
+        for name in ("api_key", "base_url"):
+            if fields.get(name) is None:
+                fields.pop(name, None)
+        if "api_key" in fields:
+            fields["api_key"] = to_secret(fields["api_key"])
+        return resolve_settings(fields, dict(zip(_NAMES, _NAMES, strict=True)))
+
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, value: str) -> str:
+        return validate_base_url(value)
+
+    @field_validator("timeout")
+    @classmethod
+    def _check_timeout(cls, value: Any) -> Any:
+        return validate_timeout(value)
+
+    @model_validator(mode="after")
+    def _check_headers(self) -> Self:
+        self._headers()
+        return self
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keep an assigned key out of every repr and dump; check an assigned base URL."""
+        super().__setattr__(name, _checked_field(name, value))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy; what `update` holds is checked as in the constructor."""
+        fields = {
+            (field := "api_key" if name == "openrouter_api_key" else name): _checked_field(
+                field, value
+            )
+            for name, value in (update or {}).items()
+        }
+        return super().model_copy(update=fields, deep=deep)
+
+    def for_user(self, key: UserKey | SecretStr | str | Callable[[], Any]) -> Self:
+        """Return the same on another user's key; connections are shared.
+
+        Raises:
+            AuthenticationError: There is no key: this one's own is never taken instead.
+            ValueError: The `UserKey` is for another service than this one's `base_url`.
+        """
+        return self.model_copy(update={"api_key": to_user_secret(key, self.base_url)})
+
+    def _headers(self) -> dict[str, str]:
+        return request_headers(
+            self.app_url, self.app_title, self.app_categories, self.default_headers
+        )
+
+    def _key_source(self) -> Any:
+        """Return the key, or the callable that gives it when a request is sent."""
+        key = self.api_key
+        if isinstance(key, EnvironmentKey) or (
+            key is None and "api_key" not in self.model_fields_set
+        ):
+            return environment_api_key
+        return key
+
+    def _build_request(
+        self,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        needs_key: bool = True,
+    ) -> transport.Request:
+        """Return a request; one without a body is a GET."""
+        url = self.base_url
+        base_url = environment_settings().base_url if isinstance(url, EnvironmentUrl) else url
+        return transport.Request(
+            url=f"{base_url}{path}",
+            base_url=base_url,
+            method="get" if body is None else "post",
+            body=b"" if body is None else transport.encode_json(body),
+            query=query,
+            headers=self._headers(),
+            timeout=to_httpx_timeout(self.timeout),
+            max_retries=self.max_retries,
+            api_key=self._key_source(),
+            needs_key=needs_key,
+        )
+
+    def _send(self, request: transport.Request, *, sensitive: str = "") -> dict[str, Any]:
+        """Send; return the JSON object of the response.
+
+        Args:
+            request: Sent through the user's own client where there is one.
+            sensitive: The user's own words in it, which no message quotes.
+
+        Raises:
+            OpenRouterError: As with chat.
+        """
+        response = transport.send(request._replace(client=self.http_client))
+        with error_context(response, prompt=sensitive):
+            return _parse_response(response)
+
+    async def _asend(self, request: transport.Request, *, sensitive: str = "") -> dict[str, Any]:
+        """Send like `_send`."""
+        response = await transport.asend(request._replace(client=self.http_async_client))
+        with error_context(response, prompt=sensitive):
+            return _parse_response(response)
+
+
+def _checked_field(name: str, value: Any) -> Any:
+    """Return a field that is assigned or copied in, as the constructor would keep it."""
+    if name == "api_key":
+        return to_secret(value)
+    if name == "base_url" and isinstance(value, str) and type(value) is not EnvironmentUrl:
+        return validate_base_url(value)
+    if name == "timeout":
+        return validate_timeout(value)
+    return value
+
+
+def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
+    """Return the JSON object of a response.
+
+    Raises:
+        OpenRouterError: The response is an error, in whatever form, or no JSON object.
+    """
+    body = parse_json_or_text(response.body)
+    if not response.is_error and isinstance(body, dict) and not contains_error(body):
+        generation_id = response.headers.get("x-generation-id")
+        return {"id": generation_id, **body} if generation_id else body
+    raise error_from_response(
+        body,
+        status=response.status if response.is_error else None,
+        headers=response.headers,
+        failure=response.failure,
+    )

@@ -1,0 +1,91 @@
+"""The pieces of one field of a stream -> what they come to; pure, and O(n)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import itertools
+import json
+from typing import Any
+
+from langchain_openrouter._json import is_empty
+
+
+def digest(item: dict[str, Any]) -> bytes:
+    """Return what only an equal item has."""
+    text = json.dumps(item, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def join_pieces(values: list[Any]) -> Any:
+    """Return what a field came to: texts and lists are pieces of one, of others the last counts.
+
+    Empty values count only where there are no others.
+    """
+    values = [value for value in values if not is_empty(value)] or values[-1:]
+    kind = type(values[-1])
+    if kind not in {str, list}:
+        return values[-1]
+    pieces = list(itertools.takewhile(lambda value: type(value) is kind, reversed(values)))[::-1]
+    return "".join(pieces) if kind is str else list(itertools.chain.from_iterable(pieces))
+
+
+class TwiceSentText:
+    """One text that comes in two fields, in either first: each character is new once.
+
+    Services send reasoning as plain text and as details, in one event or in different ones. Each
+    character is compared once, however far one field is ahead of the other.
+    """
+
+    __slots__ = ("_ahead", "_compared", "_lead", "differs")
+
+    def __init__(self) -> None:
+        self._lead: list[str] = []  # what one field has brought and the other has not yet
+        self._compared = 0  # characters of the first piece of it that the other has brought since
+        self._ahead: int | None = None
+        self.differs = False  # the fields hold different texts
+
+    @property
+    def pending(self) -> bool:
+        """Whether one field is ahead of the other."""
+        return self._ahead is not None
+
+    def add(self, field: int, text: str) -> str:
+        """Take what one of the two fields brings; return what of it is new."""
+        if self.differs or not text:
+            return text
+        if self._ahead in {None, field}:
+            self._ahead = field
+            self._lead.append(text)
+            return text
+
+        lead, start = "".join(self._lead), self._compared
+        self._lead = [lead]
+        ahead = lead[start : start + len(text)]
+        spaces = len(ahead) - len(ahead.lstrip())  # some services join details with line ends
+        for begin in (start, start + spaces):
+            if lead.startswith(text, begin):
+                return self._advance(begin + len(text))
+            rest = len(lead) - begin
+            if rest < len(text) and lead.startswith(text[:rest], begin):
+                self._lead, self._compared, self._ahead = [text[rest:]], 0, field
+                return text[rest:]
+        self.differs = True
+        return text
+
+    def _advance(self, compared: int) -> str:
+        self._compared = compared
+        if compared == len(self._lead[0]):
+            self._lead, self._compared, self._ahead = [], 0, None
+        return ""
+
+
+def joined_base64(pieces: list[str]) -> str:
+    """Join base64 that was cut into pieces, each of which may have been padded by itself."""
+    if not any("=" in piece for piece in pieces[:-1]):
+        return "".join(pieces)
+    try:
+        return base64.b64encode(b"".join(map(base64.b64decode, pieces))).decode()
+    except binascii.Error:
+        return "".join(pieces)

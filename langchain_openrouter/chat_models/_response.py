@@ -1,0 +1,208 @@
+"""An HTTP response -> LangChain's result, or chunks, or the error that it stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages.utils import message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
+
+from langchain_openrouter._http.error_mapping import contains_error, error_from_response
+from langchain_openrouter._http.failures import Failure, to_failure
+from langchain_openrouter._http.limits import LimitExceededError
+from langchain_openrouter._http.sse import SSEDecoder
+from langchain_openrouter._json import (
+    get_dict,
+    get_dicts,
+    get_str,
+    parse_cut_json,
+    parse_json,
+    parse_json_or_text,
+)
+from langchain_openrouter.chat_models._parsing import (
+    message_or_delta,
+    to_ai_message,
+    unwrap_nested_body,
+)
+from langchain_openrouter.chat_models._streaming import StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages import AIMessage
+
+    from langchain_openrouter._http.transport import ApiResponse, StreamEvent
+
+
+def to_chat_result(response: ApiResponse, *, with_headers: bool = False) -> ChatResult:
+    """Return the result of a response whose body is in.
+
+    Args:
+        response: Whole; a stream that came where none was asked for is read too.
+        with_headers: Whether each message's metadata has the response's headers.
+
+    Raises:
+        OpenRouterError: The response is an error, in whatever form; has what came of an answer.
+    """
+    if response.is_error:
+        raise error_from_response(
+            parse_json_or_text(response.body),
+            status=response.status,
+            headers=response.headers,
+            failure=response.failure,
+            partial=None if response.failure is None else _partial_message(response.body),
+        )
+
+    if "event-stream" in response.headers.get("content-type", "") and response.body.strip():
+        result = _result_from_stream(response.body, response.headers)
+    else:
+        result = result_from_body(parse_body(response.body, response.headers))
+
+    if with_headers:
+        for generation in result.generations:
+            generation.message.response_metadata["headers"] = dict(response.headers)
+    return result
+
+
+def stream_state(response: ApiResponse, *, with_headers: bool = False) -> StreamState:
+    """Return the state of an answer of which nothing was read yet."""
+    return StreamState(
+        headers=response.headers if with_headers else None,
+        generation_id=response.headers.get("x-generation-id"),
+    )
+
+
+def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerationChunk]:
+    """Return the chunks of one event; the last one at `[DONE]`, before the body ends.
+
+    Raises:
+        OpenRouterError: The event is or tells an error; has what came so far.
+    """
+    if isinstance(event, bytes):
+        chunks = state.handle_data(event)
+        return [*chunks, state.final_chunk()] if state.saw_done else chunks
+    if state.saw_done:  # what follows the end of an answer is not of it
+        return []
+    if event is None:
+        return [state.final_chunk()]
+    if isinstance(event, Failure):
+        if not state.finished:
+            raise state.error(failure=event)
+        return [state.final_chunk()]  # after a finish reason nothing but usage can be missing
+
+    to_chat_result(event)  # a whole response: raises if it is an error
+    state.saw_done = True
+    return [*state.handle_event(parse_body(event.body, event.headers)), state.final_chunk()]
+
+
+def parse_body(data: bytes, headers: Mapping[str, str]) -> Any:
+    """Return the JSON of a 200 body, its id taken from the headers where it has none.
+
+    Raises:
+        UpstreamError: It is not JSON; has what can be read of an answer.
+    """
+    try:
+        body = unwrap_nested_body(parse_json(data))
+    except ValueError:
+        body = None
+    if body is None:
+        text = data.decode("utf-8", "replace")
+        raise error_from_response(text, headers=headers, partial=_partial_message(data))
+
+    generation_id = headers.get("x-generation-id")
+    if isinstance(body, dict) and generation_id and not get_str(body, "id"):
+        body = {**body, "id": generation_id}
+    return body
+
+
+def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResult:
+    """Return the result of a body.
+
+    Args:
+        body: The JSON of the body.
+        info: Put into each generation's `generation_info`.
+
+    Raises:
+        OpenRouterError: The body tells an error, or holds no message; has what came.
+    """
+    choices = [
+        choice for choice in get_dicts(body, "choices") if message_or_delta(choice) is not None
+    ]
+    messages = [to_ai_message(body, choice) for choice in choices]
+    error = _find_error(body, choices)
+    if error is None and not choices:
+        error = {"message": "the answer holds no message"}
+    if error is not None:
+        raise error_from_response(
+            error,
+            generation_id=get_str(body, "id"),
+            partial=_none_if_empty(messages[0]) if messages else None,
+        )
+
+    for message in messages[1:]:
+        message.usage_metadata = None  # usage is that of all choices: count it once
+    usage = get_dict(body, "usage")
+    return ChatResult(
+        generations=[
+            ChatGeneration(message=message, generation_info=_generation_info(message, info))
+            for message in messages
+        ],
+        llm_output={"token_usage": usage} if usage else {},
+    )
+
+
+def _result_from_stream(data: bytes, headers: Mapping[str, str]) -> ChatResult:
+    """Return the result of a stream that came where a whole answer was asked for."""
+    decoder = SSEDecoder()
+    state = StreamState(generation_id=headers.get("x-generation-id"))
+    chunks: list[ChatGenerationChunk] = []
+    try:
+        for event in (*decoder.feed(data), *decoder.flush()):
+            if not state.saw_done:
+                chunks += state.handle_data(event)
+    except LimitExceededError as error:
+        raise state.error(failure=to_failure(error, url="")) from None
+
+    chunks.append(state.final_chunk())
+    merged = merge_chat_generation_chunks(chunks) or chunks[-1]
+    message = message_chunk_to_message(merged.message)
+    usage = message.response_metadata.get("token_usage")
+    return ChatResult(
+        generations=[ChatGeneration(message=message, generation_info=merged.generation_info)],
+        llm_output={"token_usage": usage} if usage else {},
+    )
+
+
+def _find_error(body: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what tells of an error: the body, a choice, or a finish reason alone."""
+    for source in (body, *choices):
+        if contains_error(source):
+            error: dict[str, Any] = source
+            return error
+    if any(choice.get("finish_reason") == "error" for choice in choices):
+        return {"message": "the provider stopped in mid-answer", "code": 502}
+    return None
+
+
+def _generation_info(message: AIMessage, info: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return the generation's info: where callbacks look for the finish reason."""
+    names = ("finish_reason", "logprobs")
+    metadata = message.response_metadata
+    combined = {**(info or {}), **{name: metadata[name] for name in names if name in metadata}}
+    return combined or None
+
+
+def _partial_message(data: bytes) -> AIMessage | None:
+    """Return what can be read of a whole answer that was cut."""
+    body = parse_cut_json(data)
+    choices = get_dicts(body, "choices")
+    if not choices:
+        return None
+    return _none_if_empty(to_ai_message(body, {**choices[0], "finish_reason": "length"}))
+
+
+def _none_if_empty(message: AIMessage) -> AIMessage | None:
+    has_content = message.content or message.additional_kwargs
+    has_calls = message.tool_calls or message.invalid_tool_calls
+    return message if has_content or has_calls else None

@@ -1,0 +1,23 @@
+"""Recorded exchanges with OpenRouter: vcrpy, set up for this API."""
+
+from __future__ import annotations
+
+from langchain_openrouter.testing.cassettes._recorder import (
+    EMULATOR,
+    LIVE,
+    CassetteError,
+    Exchange,
+    LeakError,
+    Recording,
+    use_cassette,
+)
+
+__all__ = [
+    "EMULATOR",
+    "LIVE",
+    "CassetteError",
+    "Exchange",
+    "LeakError",
+    "Recording",
+    "use_cassette",
+]

@@ -1,0 +1,85 @@
+"""The errors that OpenRouter documents, by name, as replies for a script.
+
+See https://openrouter.ai/docs/api-reference/errors.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from langchain_openrouter.testing.emulator._replies import Form, Reply
+
+_ERRORS: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "bad_request": (400, 'Input required: specify "prompt" or "messages"', {}),
+    "unknown_model": (400, "nobody/nothing is not a valid model ID", {}),
+    "context_length": (
+        400,
+        "This endpoint's maximum context length is 4096 tokens. However, you requested about 9000",
+        {"error_type": "context_length_exceeded"},
+    ),
+    "authentication": (401, "User not found.", {"error_type": "authentication"}),
+    "payment_required": (402, "Insufficient credits. Add more using https://openrouter.ai/credits",
+                         {"error_type": "payment_required"}),
+    "key_limit": (403, "Key limit exceeded (total limit)", {}),
+    "permission": (403, "Only management keys can perform this operation",
+                   {"error_type": "permission_denied"}),
+    "moderation": (
+        403,
+        "Your chosen model requires moderation and your input was flagged",
+        {"reasons": ["violence"], "flagged_input": "...", "provider_name": "OpenAI",
+         "model_slug": "openai/gpt-4o"},
+    ),
+    "no_endpoints": (404, "No endpoints found that support tool use", {"error_type": "not_found"}),
+    "timeout": (408, "Request timed out", {}),
+    "conflict": (409, "Conflict", {}),
+    "precondition": (412, "Precondition failed", {"error_type": "precondition_failed"}),
+    "too_large": (413, "Payload too large", {"error_type": "payload_too_large"}),
+    "unprocessable": (422, "Unprocessable", {"error_type": "unprocessable"}),
+    "rate_limit": (429, "Rate limit exceeded: free-models-per-min",
+                   {"error_type": "rate_limit_exceeded"}),
+    "server": (500, "Internal Server Error", {"error_type": "server"}),
+    "provider": (
+        502,
+        "Provider returned error",
+        {"error_type": "provider_unavailable", "provider_name": "DeepInfra",
+         "raw": "upstream died"},
+    ),
+    "overloaded": (503, "No provider is available", {"error_type": "provider_overloaded"}),
+    "gateway_timeout": (504, "The provider did not answer in time", {"error_type": "timeout"}),
+    "edge_timeout": (524, "A timeout occurred", {}),
+}  # fmt: skip
+ERRORS = tuple(_ERRORS)
+"""The names."""
+_RATE = {
+    "x-ratelimit-limit": "20",
+    "x-ratelimit-remaining": "0",
+    "x-ratelimit-reset": "1767225600000",
+}
+
+
+def error(
+    name: str, form: Form = "status", *, text: str = "", retry_after: float | None = None
+) -> Reply:
+    """Return a documented error as a reply.
+
+    Args:
+        name: One of `ERRORS`.
+        form: "status"; "body", a 200 that is the error; "choice", in the choice after `text`;
+            "event", in mid-stream after `text`.
+        text: What came of the answer before it.
+        retry_after: Seconds, sent as Retry-After.
+
+    Raises:
+        ValueError: The name or the form is not known.
+    """
+    if name not in _ERRORS or form not in get_args(Form):
+        msg = f"unknown error {name!r} or form {form!r}: names are {', '.join(ERRORS)}"
+        raise ValueError(msg)
+    code, message, metadata = _ERRORS[name]
+    told: dict[str, Any] = {"code": code, "message": message}
+    if metadata:
+        told["metadata"] = metadata
+    headers = dict(_RATE) if name == "rate_limit" and form == "status" else {}
+    if retry_after is not None:
+        headers["retry-after"] = f"{retry_after:g}"
+    return Reply(text=text or None, error=told, form=form, headers=headers)

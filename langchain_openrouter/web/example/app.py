@@ -1,0 +1,171 @@
+"""The example: a chat page where each visitor brings their own OpenRouter account.
+
+No build step and no external asset; usable by keyboard and on a phone, light and dark.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.stores import InMemoryByteStore
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from langchain_openrouter._json import parse_json
+from langchain_openrouter.catalog import Catalog
+from langchain_openrouter.chat_models import ChatOpenRouter
+from langchain_openrouter.errors import OpenRouterError
+from langchain_openrouter.key_store._redis import RedisStore
+from langchain_openrouter.settings import OpenRouterSettings
+from langchain_openrouter.web._bodies import BodyError, media_type, read_body
+from langchain_openrouter.web._pages import HEADERS
+from langchain_openrouter.web.sign_in import SignIn
+from langchain_openrouter.web.streams import events_response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeAlias
+
+    from langchain_core.stores import BaseStore
+    from starlette.requests import Request
+
+    _Route: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+_TYPES = {
+    "chat.html": "text/html", "chat.css": "text/css", "chat.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}  # fmt: skip
+_DEFAULT = "openai/gpt-4o-mini"
+_MAX_MESSAGES = 200
+_MAX_BODY = 1_000_000  # bytes
+_ROLES = {"user", "assistant"}
+
+
+def create_app(
+    *,
+    secret: str,
+    store: BaseStore[str, bytes] | None = None,
+    base_url: str | None = None,
+    public_url: str | None = None,
+    allowed_hosts: Sequence[str] | None = None,
+) -> Starlette:
+    """Return the app.
+
+    Args:
+        secret: The same for all workers.
+        store: Shared by all workers; None for one worker.
+        base_url: OpenRouter's, or an emulator's.
+        public_url: The app's address as browsers see it, where a proxy hides it.
+        allowed_hosts: The hosts that a request may name where there is no `public_url`.
+    """
+    settings = OpenRouterSettings(base_url=base_url)
+    # No key: nothing here can ever run on the operator's.
+    model = ChatOpenRouter(model=_DEFAULT, settings=settings).model_copy(update={"api_key": None})
+    catalog = Catalog(base_url=settings.base_url)
+    sign_in = SignIn(
+        secret=secret,
+        store=store,
+        base_url=settings.base_url,
+        public_url=public_url,
+        allowed_hosts=allowed_hosts,
+        key_label="langchain-openrouter example",
+    )
+    return Starlette(
+        routes=[
+            Route("/", _asset("chat.html")),
+            Route("/chat.css", _asset("chat.css")),
+            Route("/chat.js", _asset("chat.js")),
+            Route("/icon.svg", _asset("icon.svg")),
+            Route("/api/chat", _chat(sign_in.user_model(model)), methods=["POST"]),
+            Route("/api/models", _models(sign_in, catalog)),
+            Mount("/auth", sign_in.router),
+        ]
+    )
+
+
+def from_environment() -> Starlette:
+    """Return the app for a worker process: what it needs to know is in the environment."""
+    redis_url = os.environ.get("OPENROUTER_WEB_REDIS")
+    hosts = os.environ.get("OPENROUTER_WEB_ALLOWED_HOSTS")
+    return create_app(
+        secret=os.environ["OPENROUTER_WEB_SECRET"],
+        store=RedisStore(redis_url, ttl=30 * 24 * 3600) if redis_url else InMemoryByteStore(),
+        base_url=os.environ.get("OPENROUTER_BASE_URL"),
+        public_url=os.environ.get("OPENROUTER_WEB_PUBLIC_URL"),
+        allowed_hosts=hosts.split(",") if hosts else None,
+    )
+
+
+def _chat(user_model: Callable[[Request], Awaitable[ChatOpenRouter]]) -> _Route:
+    async def chat(request: Request) -> Response:
+        # A form of another site could send any other type without asking first.
+        if media_type(request) != "application/json":
+            return JSONResponse({"error": "the body must be application/json"}, 415)
+        own = await user_model(request)
+        try:
+            body = parse_json(await read_body(request, _MAX_BODY))
+        except BodyError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except (ValueError, RecursionError):
+            return JSONResponse({"error": "the body is not JSON"}, 400)
+
+        messages = _messages(body)
+        if messages is None:
+            return JSONResponse({"error": "messages: a list of {role, content}"}, 422)
+        slug = body.get("model")
+        if isinstance(slug, str) and slug:
+            own = own.model_copy(update={"model_name": slug})
+        return events_response(own, messages)
+
+    return chat
+
+
+def _models(sign_in: SignIn, catalog: Catalog) -> _Route:
+    async def models(request: Request) -> Response:
+        visitor = await sign_in.visitor(request)
+        if visitor is None:
+            return JSONResponse({"error": "sign in first"}, 401)
+        try:
+            found = await catalog.for_user(visitor.key).auser_models()
+        except OpenRouterError as error:
+            return JSONResponse({"error": str(error)}, 502)
+        rows = [{"id": m.id, "name": m.name or m.id} for m in found]
+        return JSONResponse(rows, headers=HEADERS)
+
+    return models
+
+
+def _asset(name: str) -> _Route:
+    text = (
+        files("langchain_openrouter.web.example")
+        .joinpath("static", name)
+        .read_text(encoding="utf-8")
+    )
+    headers = {**HEADERS, "Content-Security-Policy": _POLICY}
+
+    async def asset(_: Request) -> Response:
+        return Response(text, media_type=_TYPES[name], headers=headers)
+
+    return asset
+
+
+def _messages(body: Any) -> list[tuple[str, str]] | None:
+    """Return the conversation that a page sent; None for what is none."""
+    rows = body.get("messages") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or not rows or len(rows) > _MAX_MESSAGES:
+        return None
+    messages = []
+
+    for row in rows:
+        role, content = (row.get("role"), row.get("content")) if isinstance(row, dict) else (0, 0)
+        if not isinstance(role, str) or role not in _ROLES or not isinstance(content, str):
+            return None
+        messages.append((role, content))
+    return messages
