@@ -1,8 +1,8 @@
 """Which key a request may be sent with: a model's own, or that of the user whose run it is.
 
 Every request reads its key through `run_key` or `arun_key` when it is sent, so inside a run a key
-of somebody else is noticed wherever it comes from. `_agent_runs` registers how LangGraph's nodes are
-found.
+of somebody else is noticed wherever it comes from. `_agent_runs` registers how a node of LangGraph
+finds its user.
 """
 
 from __future__ import annotations
