@@ -1,1 +1,1 @@
-"""Everything between a request's JSON and a response's: connections, keys, events, errors."""
+"""The HTTP layer: connections, API keys, server-sent events, and the mapping of errors."""

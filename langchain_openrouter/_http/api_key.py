@@ -1,4 +1,4 @@
-"""The key of a request: a secret, or a sync or async callable that is asked for one."""
+"""Resolve the API key of a request: a secret, or a sync or async callable that returns one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BearerAuth(httpx2.Auth):
-    """Attaches a key to a request at the moment it is sent; the key is a secret until then."""
+    """Attach a key to a request when it is sent; the key is a `SecretStr` until then."""
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key
@@ -42,21 +42,23 @@ def resolve_api_key(key: Any) -> SecretStr:
         key: A `SecretStr`, a string, or a callable that returns one of them.
 
     Raises:
-        AuthenticationError: There is none, it cannot stand in a header, or only an async callable
-            gives it.
+        AuthenticationError: There is none, it is not valid in a header, or only an async callable
+            returns it.
     """
     if callable(key):
         key = to_secret(key())
+
     if inspect.isawaitable(key):
         if inspect.iscoroutine(key):
-            key.close()
+            key.close()  # a coroutine that nobody awaits is a warning
         msg = "api_key is an async callable: use ainvoke, astream or abatch"
         raise AuthenticationError(msg)
+
     return _validated(to_secret(key))
 
 
 async def aresolve_api_key(key: Any) -> SecretStr:
-    """Return the key of an async request; a callable runs in the caller's own context."""
+    """Return the key of an async request; a callable runs in the caller's context."""
     if callable(key):
         key = to_secret(key())
     if inspect.isawaitable(key):
@@ -65,29 +67,36 @@ async def aresolve_api_key(key: Any) -> SecretStr:
 
 
 def cache_fingerprint(key: Any, *more: Any) -> str:
-    """Return a hash that distinguishes keys, and whatever else is private, without revealing them.
+    """Return a hash that distinguishes keys, and other private values, without revealing them.
 
-    A callable is told apart by its identity: resolve it first where two users may share one.
+    A callable is identified by its `id()`: resolve it first where two users may share it.
     """
     text = key.get_secret_value() if isinstance(key, SecretStr) else str(id(key))
     return hashlib.sha256("".join((text, *map(repr, more))).encode()).hexdigest()
 
 
 def is_same_key(first: SecretStr, second: SecretStr) -> bool:
-    """Compare in constant time."""
+    """Tell whether two keys are equal; compares in constant time."""
     return hmac.compare_digest(
         first.get_secret_value().encode(), second.get_secret_value().encode()
     )
 
 
 def _validated(key: Any) -> SecretStr:
-    """Return a key that can stand in a header; one that cannot is not shown."""
+    """Return a key that is valid in a header.
+
+    Raises:
+        AuthenticationError: It is missing, or holds characters that no header may. The key is not
+            in the message.
+    """
     if not isinstance(key, SecretStr) or not key.get_secret_value().strip():
         msg = "no OpenRouter API key: pass `api_key=` or set OPENROUTER_API_KEY"
         raise AuthenticationError(msg)
+
     if not _is_header_value(key):
         msg = "the API key holds characters that no key has: copy it again"
         raise AuthenticationError(msg)
+
     if _is_stripped(key):
         return key
     return SecretStr(key.get_secret_value().strip())

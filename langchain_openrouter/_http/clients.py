@@ -1,6 +1,6 @@
-"""The connections: one SDK client per process (sync) and per event loop (async).
+"""Connection pools: one SDK client per process (sync) and per event loop (async).
 
-The clients are the SDK's own base classes, which read no environment and know no credentials:
+The clients derive from the SDK's base classes, which read no environment and hold no credentials:
 they are used for their retries. The key comes with each request, so one pool serves all users.
 """
 
@@ -37,10 +37,10 @@ _USER_AGENT = f"langchain-openrouter-oauth/{VERSION}"
 
 
 class _ClientOverrides:
-    """Overrides of both clients: our headers alone; retry what OpenRouter marks retryable.
+    """Overrides of both clients: only our headers; retry what OpenRouter marks retryable.
 
-    Each request has a view of the shared client (`for_request`), which carries the request's
-    credentials and what came of its body.
+    Each request has a view of the shared client (`for_request`), which holds the request's
+    credentials and the body received so far.
     """
 
     auth: httpx2.Auth | None = None
@@ -54,31 +54,32 @@ class _ClientOverrides:
         return view
 
     def _custom_auth(self, security: Any) -> httpx2.Auth | None:
-        """Attach this request's key: where the SDK's sync client asks."""
+        """Return this request's auth; overridden because the SDK's sync client calls it."""
         del security
         return self.auth
 
     @property
     def custom_auth(self) -> httpx2.Auth | None:
-        """Attach this request's key: where the SDK's async client asks."""
+        """This request's auth; overridden because the SDK's async client reads it."""
         return self.auth
 
     def _build_headers(
         self, options: FinalRequestOptions, *, retries_taken: int = 0
     ) -> httpx2.Headers:
-        """Send our headers and the user's; the SDK would add its own fingerprint."""
+        """Return our headers and the user's; overridden because the SDK adds headers of its own."""
         del retries_taken
         headers = {
             "accept": "application/json",
             "content-type": "application/json",
             "user-agent": _USER_AGENT,
         }
+
         own: Any = options.headers
         headers.update({name.lower(): str(value) for name, value in own.items()})
         return httpx2.Headers(headers)
 
     def _should_retry(self, response: httpx2.Response) -> bool:
-        """Follow the error in the body before the status."""
+        """Follow the error in the body; overridden because the SDK sees only the status."""
         error = error_from_response(
             parse_json_or_text(self.body), status=response.status_code, headers=response.headers
         )
@@ -86,17 +87,20 @@ class _ClientOverrides:
         return error.is_retryable and (error.retry_after or 0) <= MAX_RETRY_AFTER
 
     def _parse_retry_after_header(self, response_headers: httpx2.Headers | None = None) -> Any:
-        """Return the seconds that the header or the body of the last answer asked for."""
+        """Return the wait of the last response in seconds; the SDK reads the header only."""
         del response_headers
         return self.retry_after or None
 
     def _make_status_error_from_response(self, response: httpx2.Response) -> APIStatusError:
-        """Keep the response as it is: the body is read elsewhere."""
+        """Return an error that holds the response; the SDK's own would parse the body again."""
         return APIStatusError("", response=response, body=None)
 
 
 class _SyncClient(_ClientOverrides, SyncAPIClient):
-    """The SDK's client, which keeps what came of a body that was cut."""
+    """The SDK's sync client, which also keeps the partial body of a cut response.
+
+    `_send_request` is overridden to bound the body and to keep it where reading it fails.
+    """
 
     def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         response = self._client.send(request, stream=True, **kwargs)
@@ -116,7 +120,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
 
 
 class _AsyncClient(_ClientOverrides, AsyncAPIClient):
-    """The same for an event loop."""
+    """The SDK's async client, with the overrides of `_SyncClient`."""
 
     async def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         response = await self._client.send(request, stream=True, **kwargs)
@@ -136,15 +140,15 @@ class _AsyncClient(_ClientOverrides, AsyncAPIClient):
 
 
 def is_event_stream(response: httpx2.Response) -> bool:
-    """Tell whether the body is a stream of events; an unnamed type is taken for one."""
+    """Tell whether the body is an event stream; a missing content type counts as one."""
     content_type = response.headers.get("content-type", "")
     return "event-stream" in content_type or not content_type
 
 
 # --- the SDK's private hooks ------------------------------------------------------------------
 
-# What is overridden, or called with these arguments; checked once, so that a changed SDK fails
-# when this package is imported, and by name.
+# The methods that are overridden here or called with these arguments. Checked at import, so that an
+# incompatible SDK fails early, with the name of the method.
 _HOOKS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
     (BaseClient, "_build_headers", ("options", "retries_taken")),
     (BaseClient, "_custom_auth", ("security",)),
@@ -163,7 +167,8 @@ def _check_sdk(hooks: tuple[tuple[type, str, tuple[str, ...]], ...] = _HOOKS) ->
     """Check that the SDK still has the hooks that are overridden here.
 
     Raises:
-        ImportError: One is missing or takes other arguments; says which, and what to install.
+        ImportError: One is missing or takes other arguments; the message names it and says what to
+            install.
     """
     for owner, name, parameters in hooks:
         hook = inspect.getattr_static(owner, name, None)
@@ -188,7 +193,7 @@ _check_sdk()
 
 
 def _empty_cookie_jar() -> CookieJar:
-    """Return a jar that takes nothing: one user's cookie must not go with another's key."""
+    """Return a jar that stores nothing: one user's cookie must not go with another's key."""
     return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
 
 
@@ -203,11 +208,12 @@ def _make_client(kind: Any, http_client: Any) -> Any:
 
 
 class _Pools:
-    """The clients of this process, by event loop and by the proxies the environment names."""
+    """The clients of this process, by event loop and by proxy environment."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.sync: dict[Any, _SyncClient] = {}
+
         self.loops: weakref.WeakKeyDictionary[Any, dict[Any, _AsyncClient]] = (
             weakref.WeakKeyDictionary()
         )
@@ -220,7 +226,7 @@ _pools = _Pools()
 
 
 def _reset_after_fork() -> None:
-    """Leave the parent's connections to the parent."""
+    """Give a child process pools of its own: the parent goes on using its connections."""
     global _pools  # noqa: PLW0603 - a fork is the one time that the process changes
     _pools_before_fork.append(_pools)
     _pools = _Pools()
@@ -233,7 +239,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _proxy_environment() -> tuple[str | None, ...]:
-    """Return what httpx2 reads of the environment when a client is made."""
+    """Return the variables that httpx2 reads when a client is created."""
     get = os.environ.get
     return tuple(get(name) or get(name.lower()) for name in _PROXIES)
 
@@ -241,9 +247,12 @@ def _proxy_environment() -> tuple[str | None, ...]:
 def sync_client(own: Any = None) -> _SyncClient:
     """Return this process's client, or one around the user's own httpx2 client.
 
+    Args:
+        own: An `httpx2.Client` of the user's.
+
     Raises:
-        Exception: Whatever httpx2 says to a proxy or a certificate that the environment names
-            and that cannot be used.
+        Exception: As httpx2 raises it where the environment names a proxy or a certificate that
+            cannot be used.
     """
     pools = _pools
     if own is not None:
@@ -263,7 +272,7 @@ def sync_client(own: Any = None) -> _SyncClient:
 
 
 async def async_client(own: Any = None) -> _AsyncClient:
-    """Return the running loop's client, which the loop closes when it ends."""
+    """Return the running loop's client like `sync_client`; it is closed when the loop ends."""
     pools = _pools
     if own is not None:
         return _make_client(_AsyncClient, own)  # type: ignore[no-any-return]
@@ -286,7 +295,7 @@ async def async_client(own: Any = None) -> _AsyncClient:
 
 
 def _drop_closed_loops(pools: _Pools) -> None:
-    """Forget loops that were closed by hand, which run no generator's end."""
+    """Drop loops that were closed without `shutdown_asyncgens`, so that no generator ended."""
     with pools.lock:
         for loop in [loop for loop in list(pools.loops) if loop.is_closed()]:
             pools.guards.pop(loop, None)

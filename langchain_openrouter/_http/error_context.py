@@ -1,4 +1,4 @@
-"""What all errors of a request share: nothing private is quoted, the key owner's page is named."""
+"""Complete the errors of a request: redaction, and the settings page of the key's owner."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def error_context(response: ApiResponse, *, prompt: Any = None) -> Iterator[None]:
     """Complete the errors that are raised inside with what only the request knows.
 
-    The one place of redaction: an error's message quotes neither the prompt nor the key that was
-    sent. Errors about money say on which page the owner of that key can act.
+    All redaction happens here: an error's message quotes neither the prompt nor the key that was
+    sent. An `InsufficientCreditsError` names the page where the owner of that key can act.
 
     Args:
-        response: Of the request.
-        prompt: The request's messages, or the user's own words in it.
+        response: The response to the request.
+        prompt: The request's messages, or the text of the user that must not be quoted.
     """
     try:
         yield

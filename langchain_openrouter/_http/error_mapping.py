@@ -1,4 +1,4 @@
-"""A response that is an error -> the error of its kind, in words that may be shown."""
+"""Map a response that is an error to an exception whose message is safe to show."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _CONTEXT_OVERFLOW_PATTERN = re.compile(
     r"context[ _](?:length|window)|maximum context|prompt is too long|too many input tokens",
     re.IGNORECASE,
 )
-# 402 by the limits page, 403 by the budgets page: both mean that money has run out.
+# The limits page documents 402, the budgets page 403: both mean that money has run out.
 _EXHAUSTED_PATTERN = re.compile(
     r"(?:key|budget|spend\w{0,16}|credit|usage)\b.{0,40}\b(?:limit|exceeded|exhausted)"
     r"|insufficient credits",
@@ -105,7 +105,7 @@ _NO_MESSAGE = "the error says no more"
 
 
 class _Draft(NamedTuple):
-    """What a message is made of, before it is known what it may not quote."""
+    """The parts of a message that is not redacted yet."""
 
     message: str
     code: int | None
@@ -128,9 +128,9 @@ def error_from_response(  # noqa: PLR0913 - every source of an error comes throu
         body: A JSON value (`{"error": ...}`, or the `error` itself), or text that is not JSON.
         status: HTTP status, if there was one.
         headers: Response headers: Retry-After and X-Generation-Id are read.
-        failure: What the HTTP client met, where no (whole) answer came.
+        failure: Why no complete response was received.
         generation_id: The id of the generation, where it is known already.
-        partial: What came of the answer.
+        partial: The part of the answer that was received.
 
     See https://openrouter.ai/docs/api-reference/errors.
     """
@@ -156,7 +156,7 @@ def error_from_response(  # noqa: PLR0913 - every source of an error comes throu
         metadata=metadata,
         generation_id=generation_id or get_str(body, "id"),
         partial=partial,
-        is_retryable=_retryable(kind, code, error_type, availability),
+        is_retryable=_is_retryable(kind, code, error_type, availability),
     )
     draft = _Draft(message, code, get_str(metadata, "provider_name") or "", retry_after)
     _write_message(built, draft)
@@ -165,9 +165,9 @@ def error_from_response(  # noqa: PLR0913 - every source of an error comes throu
 
 
 def redact_error(error: OpenRouterError, *, prompt: str = "", key: SecretStr | None = None) -> None:
-    """Write an error's message anew, without the prompt and the key of its request.
+    """Rewrite an error's message without the prompt and the key of its request.
 
-    The key is masked wherever else the error may show it, whatever it looks like.
+    The key is masked in all other attributes too, whatever it looks like.
     """
     draft = error.__dict__.pop("_draft", None)
     if draft is not None:
@@ -185,7 +185,7 @@ def redact_error(error: OpenRouterError, *, prompt: str = "", key: SecretStr | N
 def _write_message(
     error: OpenRouterError, draft: _Draft, prompt: str = "", key: SecretStr | None = None
 ) -> None:
-    """Say in one sentence what happened and what to do."""
+    """Set the message: one sentence with what happened and what to do."""
     message = redact(draft.message, prompt, key=key).strip() or _NO_MESSAGE
     provider = redact(draft.provider, prompt, key=key, limit=_MAX_NAME_LENGTH).strip()
     error.provider = provider or None
@@ -201,7 +201,7 @@ def _write_message(
 def _from_failure(
     failure: Failure, generation_id: str | None, partial: AIMessage | None
 ) -> OpenRouterError:
-    """Return the error of a response that did not come, or not whole; the failure is its cause."""
+    """Return the error of a missing or incomplete response; the failure is its cause."""
     kind: type[OpenRouterError] = ConnectionFailedError
     if failure.timed_out:
         kind = ConnectionTimeoutError
@@ -223,7 +223,7 @@ def contains_error(body: Any) -> bool:
     if not isinstance(body, dict):
         return False
     if "choices" not in body and isinstance(body.get("message"), str):
-        return True  # the error itself, unwrapped
+        return True  # the error object itself, not wrapped in `error`
     error = body.get("error")
     return bool(error) or (error is not None and error is not False and not body.get("choices"))
 
@@ -239,17 +239,14 @@ def _error_of(body: Any) -> dict[str, Any]:
 
 
 def _status_of(error: dict[str, Any], status: int | None, error_type: str | None) -> int | None:
-    """Return the first of code, http_status, the type's status and HTTP's that is an error."""
+    """Return the first error status of: code, http_status, the error type's, and HTTP's."""
     code = error.get("code")
     if isinstance(code, str):
         digits = len(code) == _STATUS_DIGITS and code.isdecimal() and code.isascii()
         code = int(code) if digits else _STATUS_OF_TYPE.get(code)
-    for candidate in (
-        code,
-        error.get("http_status"),
-        _STATUS_OF_TYPE.get(error_type or ""),
-        status,
-    ):
+
+    type_status = _STATUS_OF_TYPE.get(error_type or "")
+    for candidate in (code, error.get("http_status"), type_status, status):
         number = get_number({"": candidate}, "")
         if number is not None and _LOWEST_ERROR <= number <= _HIGHEST_ERROR:
             return int(number)
@@ -263,12 +260,14 @@ def _error_class(
     metadata: dict[str, Any],
     message: str,
 ) -> type[ResponseError]:
-    """Choose the class: the error's own words before its status."""
+    """Choose the class: the type and details of the error take precedence over its status."""
     if availability is not None:
         return RateLimitError if code == 429 else ModelUnavailableError  # noqa: PLR2004 - HTTP
+
     status = _STATUS_OF_TYPE.get(error_type or "", code)
     if status is None or not _LOWEST_ERROR <= status < _SERVER_ERROR:
         return _BY_STATUS.get(status or 0, UpstreamError)
+
     if status in {400, 413}:
         is_overflow = error_type == "context_length_exceeded"
         if is_overflow or (not error_type and _CONTEXT_OVERFLOW_PATTERN.search(message)):
@@ -281,13 +280,13 @@ def _error_class(
     return _BY_STATUS.get(status, InvalidRequestError)
 
 
-def _retryable(
+def _is_retryable(
     kind: type[OpenRouterError],
     code: int | None,
     error_type: str | None,
     availability: dict[str, Any] | None,
 ) -> bool:
-    """Follow availability, then the type, then the status."""
+    """Tell whether to retry: by availability, then the error type, then the status."""
     if availability is not None and isinstance(availability.get("retryable"), bool):
         return bool(availability["retryable"])
     status = _STATUS_OF_TYPE.get(error_type or "", code)

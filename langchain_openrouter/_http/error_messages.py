@@ -1,4 +1,4 @@
-"""What an error says in words: the service's own, the provider's, or what a body looks like."""
+"""Build the text of an error from the service's message, the provider's, or the body."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
     from langchain_openrouter._http.failures import Failure
 
 _GENERIC = ("Provider returned error", "Internal Server Error")
-_TERSE = 16  # characters: a message this short says little
-_READ = 4_000  # characters of a text that are looked at: no pattern sees more
+_TERSE = 16  # characters; a shorter message is extended by the provider's
+_READ = 4_000  # characters of a text that are read: no pattern is matched against more
 _TAG = re.compile(r"<[^<>]*+>")
 
 
 def error_message(error: dict[str, Any], body: Any, metadata: dict[str, Any]) -> str:
-    """Return what the service says, with the provider's own words where ours say nothing."""
+    """Return the service's message, extended by the provider's where it says too little."""
     message = error.get("message")
     upstream = _upstream_message(metadata.get("raw"))
     if not isinstance(message, str) or not message:
-        message = _as_text(message) if message else upstream or _unreadable(body)
+        message = _as_text(message) if message else upstream or _describe_unparsable_body(body)
+
     message = message[:_READ]
     if upstream and upstream not in message and (message in _GENERIC or len(message) < _TERSE):
         message = f"{message}: {upstream}"
@@ -36,8 +37,8 @@ def _as_text(value: Any) -> str:
         return "the error cannot be read"
 
 
-def _unreadable(body: Any) -> str:
-    """Describe a body that tells no error of its own."""
+def _describe_unparsable_body(body: Any) -> str:
+    """Describe a body that holds no error message."""
     if isinstance(body, str) and body.strip():
         text = " ".join(_TAG.sub(" ", body[: 5 * _READ]).split())
         return f"the answer is not JSON: {text[:120]!r}"
@@ -51,19 +52,20 @@ def _upstream_message(raw: Any) -> str | None:
             raw = parse_json(raw)
         except ValueError:
             return raw[:_READ].strip() or None
+
     for source in (get_dict(raw, "error"), raw):
         for key in ("message", "msg", "detail", "error"):
-            if found := get_str(source, key):
-                return found[:_READ]
+            if message := get_str(source, key):
+                return message[:_READ]
     return None
 
 
 def connection_error_message(failure: Failure, *, partial: bool) -> str:
-    """Say which host failed and why, and what to do.
+    """Return a message that says which host failed and why, and what to do.
 
     Args:
-        failure: What the HTTP client met.
-        partial: Whether something of an answer came.
+        failure: Why no complete response was received.
+        partial: Whether a part of the answer was received.
     """
     if isinstance(failure.error, LimitExceededError | StackedEncodingError):
         return failure.reason

@@ -1,4 +1,4 @@
-"""Why no (whole) response came: an exception of the HTTP client -> a reason that can be shown."""
+"""Turn an exception of the HTTP client into a failure: a reason that is safe to show."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _MAX_REASON = 200  # characters
 
 
 class Failure(NamedTuple):
-    """What the HTTP client met; holds no request and no key."""
+    """Why no complete response was received; holds no request and no key."""
 
     error: Exception
-    """Of the same type as the client's, with the same words and nothing else."""
+    """A copy of the client's exception: its type and redacted message, nothing else."""
     reason: str
     """Host and reason, for a message."""
     timed_out: bool = False
@@ -29,13 +29,13 @@ class Failure(NamedTuple):
 def to_failure(
     error: Exception, *, url: str, timed_out: bool = False, shared_client: bool = True
 ) -> Failure:
-    """Strip an exception of its request, which holds the key, and say which host it was about.
+    """Return the failure of an exception, without its request, which holds the key.
 
     Args:
-        error: Of httpx2, or of a bound that was exceeded.
-        url: Of the request.
-        timed_out: Whether the SDK took it for a timeout.
-        shared_client: Whether the client took its proxy from the environment.
+        error: An exception of httpx2, or of an exceeded limit.
+        url: The URL of the request.
+        timed_out: Whether the SDK reported a timeout.
+        shared_client: Whether the client reads its proxy from the environment.
     """
     if isinstance(error, LimitExceededError | StackedEncodingError):
         return Failure(error, str(error), is_retryable=False)
@@ -49,25 +49,25 @@ def to_failure(
     elif timed_out:
         reason = f"{host}: no byte came in time ({kind})"
     else:
-        reason = f"{host}: {_words(error) or 'the connection failed'} ({kind})"
+        reason = f"{host}: {_redacted_message(error) or 'the connection failed'} ({kind})"
 
     retryable = not isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol)
     return Failure(_copy(error), reason, timed_out, retryable)
 
 
 def cut_stream() -> Failure:
-    """Return the failure of a stream that ended, by all appearances well, before the answer did."""
+    """Return the failure of a stream that ended without an error before the answer was complete."""
     return Failure(EOFError(), "the stream ended before the answer did (EOFError)")
 
 
 def broken_set_up(error: Exception) -> Failure:
-    """Return the failure of a client that cannot be made: a variable names no usable proxy."""
+    """Return the failure of a client that cannot be created: bad proxy or certificate settings."""
     if isinstance(error, ssl.SSLError | OSError):
         what = "the certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be loaded"
     else:
         what = "the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used"
     return Failure(
-        _copy(error, with_words=False), f"{what} ({type(error).__name__})", is_retryable=False
+        _copy(error, with_message=False), f"{what} ({type(error).__name__})", is_retryable=False
     )
 
 
@@ -94,16 +94,16 @@ def _proxy_of(url: str) -> str:
         return ""
 
 
-def _words(error: Exception) -> str:
-    """Return what the error says, with everything that looks like a key masked, and cut."""
+def _redacted_message(error: Exception) -> str:
+    """Return the message of an exception, shortened, with all that looks like a key masked."""
     return redact(str(error), limit=_MAX_REASON)
 
 
-def _copy(error: Exception, *, with_words: bool = True) -> Exception:
-    """Return an error of the same type that knows nothing but its words."""
-    words = _words(error) if with_words else type(error).__name__
+def _copy(error: Exception, *, with_message: bool = True) -> Exception:
+    """Return an exception of the same type that holds nothing but its redacted message."""
+    message = _redacted_message(error) if with_message else type(error).__name__
     try:
-        copy = type(error)(words)
+        copy = type(error)(message)
     except Exception:  # noqa: BLE001 - a type with other arguments
-        return Exception(f"{type(error).__name__}: {words}")
+        return Exception(f"{type(error).__name__}: {message}")
     return copy

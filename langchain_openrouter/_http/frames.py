@@ -1,4 +1,4 @@
-"""Exceptions that leave the HTTP client: without the frames and the request that hold a key."""
+"""Strip exceptions that leave the HTTP client of frames and requests that hold a key."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _HOLDS_KEY = ("_request", "request", "response")  # attributes of httpx2's and t
 class StrippedTracebacks:
     """A context that drops the inner traceback of whatever is raised inside.
 
-    A cancellation, an exception from a signal handler and a failure of the network all pass through
-    frames that hold headers and bodies, and error reporters save the locals of every frame. The
-    frames of the caller stay, as does an exception that was being handled before.
+    A cancellation, an exception from a signal handler and a network failure all pass through frames
+    that hold headers and bodies, and error reporters save the locals of every frame. The frames of
+    the caller stay, as does an exception that was already being handled.
 
-    A class, since `contextlib.contextmanager` puts the traceback back.
+    A class, because `contextlib.contextmanager` restores the traceback.
     """
 
     __slots__ = ("_before",)
@@ -29,11 +29,11 @@ class StrippedTracebacks:
 
 
 def strip_traceback(error: BaseException, *, until: BaseException | None = None) -> None:
-    """Remove frames and requests from an exception and from all that led to it.
+    """Remove frames and requests from an exception, its causes and its contexts.
 
     Args:
         error: Changed in place.
-        until: An exception of the caller's own, which stays as it is.
+        until: The exception that the caller was handling, which stays as it is.
     """
     seen: set[int] = set()
     pending: list[BaseException | None] = [error]

@@ -1,4 +1,4 @@
-"""How much of a response is read before it is given up: one mutable value for the process."""
+"""Limits on the size of a response: one mutable value for the process."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _MIB = 1024 * 1024
 
 @dataclass(slots=True)
 class ResponseLimits:
-    """Upper bounds of what one response may bring, in bytes after decompression.
+    """Upper bounds on the size of one response, in bytes after decompression.
 
     They protect the process's memory against a broken or hostile server, and are far above what
-    OpenRouter sends. Change them in place, `response_limits.body = 2**31`; requests that are under
-    way keep the bounds they started with.
+    OpenRouter sends. Change them in place, `response_limits.body = 2**31`; requests in progress
+    keep the bounds they started with.
     """
 
     body: int = 512 * _MIB
-    """A whole body: an answer, an error, vectors."""
+    """A body that is no stream: an answer, an error, vectors."""
     event: int = 128 * _MIB
     """One event of a stream, an image inside it included."""
     comments: int = 4 * _MIB
@@ -32,11 +32,11 @@ response_limits = ResponseLimits()
 
 
 class LimitExceededError(Exception):
-    """A response brought more than a bound of `ResponseLimits` allows; the rest was not read."""
+    """A response is larger than `ResponseLimits` allows; the rest was not read."""
 
 
 class StackedEncodingError(Exception):
-    """A body is compressed more than once, which turns a few bytes into gigabytes."""
+    """A body is compressed more than once, which can turn a few bytes into gigabytes."""
 
 
 def limit_exceeded(limit: str, size: int) -> LimitExceededError:
@@ -60,7 +60,7 @@ def count_bytes(total: int, chunk: bytes, limit: str, size: int) -> int:
 
 
 def refuse_stacked_encodings(response: httpx2.Response) -> None:
-    """Refuse a body that was compressed twice: 590 bytes of one became 857 MiB.
+    """Refuse a body that was compressed twice: 590 bytes can decompress to 857 MiB.
 
     Raises:
         StackedEncodingError: It has more than one content encoding.
@@ -70,6 +70,7 @@ def refuse_stacked_encodings(response: httpx2.Response) -> None:
         for coding in response.headers.get("content-encoding", "").split(",")
         if coding.strip().lower() not in {"", "identity"}
     ]
+
     if len(codings) > 1:
         msg = "the response is compressed more than once, which is not accepted"
         raise StackedEncodingError(msg)

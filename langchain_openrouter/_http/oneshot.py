@@ -1,7 +1,7 @@
-"""One HTTP request by httpx2 alone: no retry, no cookie, no redirect; a failure is a value.
+"""Send one HTTP request with httpx2 alone: no retry, cookie or redirect; failures are values.
 
-For the sign-in, which must not need the OpenAI SDK, must never repeat a request that spends a
-one-time code, and must leave no frame in a traceback that knows a code or a key.
+The sign-in uses it, because it must not need the OpenAI SDK, must never repeat a request that
+spends a one-time code, and must leave no traceback frame that holds a code or a key.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from langchain_openrouter.errors import OpenRouterError
 
-_MAX_BODY = 1024 * 1024  # bytes: what these endpoints answer fits into a thousandth of it
+_MAX_BODY = 1024 * 1024  # bytes; these endpoints send less than a thousandth of it
 _FAILURES = (
     httpx2.HTTPError,
     httpx2.InvalidURL,
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back, or `failure`: why nothing (whole) did."""
+    """A response, or in `failure` why none was received completely."""
 
     status: int = 0
     data: Any = field(default=None, repr=False)
@@ -66,7 +66,7 @@ class Response:
     """The key that was sent, to be masked in messages."""
 
     def error(self) -> OpenRouterError | None:
-        """Return the error that this response stands for, as the model's are; not raised."""
+        """Return the error that this response stands for, None if it is a success."""
         if self.failure is None and self.status == 200 and isinstance(self.data, dict):  # noqa: PLR2004 - HTTP
             return None
         error = error_from_response(
@@ -77,7 +77,11 @@ class Response:
 
 
 def send(request: Request) -> Response:
-    """Send once."""
+    """Send a request once.
+
+    Returns:
+        The response; a failure of the network is in it, not raised.
+    """
     with StrippedTracebacks():
         try:
             client = httpx2.Client(timeout=request.timeout, verify=_ssl_context())
@@ -96,7 +100,7 @@ def send(request: Request) -> Response:
 
 
 async def asend(request: Request) -> Response:
-    """Send once, in the running event loop."""
+    """Send like `send`, in the running event loop."""
     with StrippedTracebacks():
         try:
             client = httpx2.AsyncClient(timeout=request.timeout, verify=_ssl_context())
@@ -116,7 +120,7 @@ async def asend(request: Request) -> Response:
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """Load the certificates once: it takes longer than all else here."""
+    """Return the certificates, loaded once: that takes longer than the request."""
     return httpx2.create_ssl_context()
 
 
@@ -125,6 +129,7 @@ def _request_kwargs(request: Request) -> dict[str, Any]:
         name: value.get_secret_value() if isinstance(value, SecretStr) else value
         for name, value in request.json.items()
     }
+
     return {
         "method": request.method,
         "url": request.url,

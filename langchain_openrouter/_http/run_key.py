@@ -1,8 +1,8 @@
-"""Which key a request may be sent with: a model's own, or that of the user whose run it is.
+"""Which key a request is sent with: the model's own, or the key of the run's user.
 
-Every request reads its key through `run_key` or `arun_key` when it is sent, so inside a run a key
-of somebody else is noticed wherever it comes from. `_agent_runs` registers how a node of LangGraph
-finds its user.
+Every request reads its key through `run_key` or `arun_key` when it is sent, so a key that is not
+the user's is noticed inside a run wherever it comes from. `_agent_runs` registers how a node of
+LangGraph looks up its user.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ _ASYNC = "the user's key comes from an async callable: use ainvoke, astream or a
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The user of a run. The repr shows nothing of the key."""
+    """The user of a run. The key is not in the repr."""
 
     key: SecretStr | Callable[[], Any] = field(repr=False)
     user: str | None = None
     """Sent as the wire's `user` where a model has none."""
     base_url: str | None = None
-    """The API that the key is for; None where nobody said."""
+    """The API that the key is for; None if unknown."""
     strict: bool = True
     """Whether a call on another key is an error."""
     run: object = field(default=None, repr=False, compare=False)
-    """The run of a graph with a `PerUserModel` in which this user was set."""
+    """The run of a graph with a `PerUserModel` in which this user was set, if any."""
     scope: object = field(default=None, repr=False, compare=False)
     """The context manager that set this user."""
     outer: User | GraphUser | None = field(default=None, repr=False, compare=False)
 
 
 class GraphUser(Protocol):
-    """The user of a run of a graph that has a `PerUserModel`, whose key is not looked up yet."""
+    """The user of a run of a graph with a `PerUserModel`; the key is not looked up yet."""
 
     run: object
     """Equal for the nodes of one run, and for no others."""
@@ -80,28 +80,29 @@ _finders: list[Callable[[], GraphUser | None]] = []
 
 
 def register_graphs(find: Callable[[], GraphUser | None]) -> None:
-    """Ask `find`, at each request, which graph with a `PerUserModel` the caller is a node of."""
+    """Call `find` at each request: which graph with a `PerUserModel` is the caller a node of?"""
     _finders.append(find)
 
 
 def remember_graph() -> None:
-    """Keep the user of the graph for other graphs that are started in this context."""
-    found = _nearest()
-    if found is not _current.get():
-        _current.set(found)
+    """Keep the graph's user for other graphs that are started in this context."""
+    nearest = _nearest()
+    if nearest is not _current.get():
+        _current.set(nearest)
 
 
 def enter(user: User, scope: object) -> None:
+    """Make this the current user until `leave(scope)`."""
     graph = _graph()
     run = None if graph is None else graph.run
     _current.set(replace(user, run=run, scope=scope, outer=_current.get()))
 
 
 def leave(scope: object) -> None:
-    """Restore what was set before `scope`.
+    """Restore the user that was current before `scope`.
 
-    No `ContextVar.reset`: a generator may be resumed, and closed, in another context than the
-    one that it was begun in, where there is nothing to restore.
+    Does not use `ContextVar.reset`: a generator may be resumed and closed in another context than
+    the one that it started in, where there is nothing to restore.
     """
     user = _current.get()
     while user is not None and user.scope is not scope:
@@ -117,7 +118,7 @@ def current_user() -> Any:
         A `SecretStr`, or what an async callable of `as_user` returns, to be awaited.
 
     Raises:
-        AuthenticationError: Outside a user's run. No other key is ever taken instead.
+        AuthenticationError: Outside a user's run. No other key is used instead.
     """
     user = _find()
     if user is None:
@@ -132,21 +133,21 @@ def user_id() -> str | None:
 
 
 class CheckedKey(SecretStr):
-    """A key that was read, and checked, for the call in which it is used."""
+    """A key that was already read and checked for the current call."""
 
 
 # --- at each request --------------------------------------------------------------------------
 
 
 def run_key(key: Any, base_url: str | None = None) -> Any:
-    """Return the key to send: a model's own, unless this is a user's run.
+    """Return the key to send: the model's own, or inside a user's run the user's.
 
     Args:
-        key: What the model has: a string, a secret, a callable.
+        key: The model's key: a string, a secret or a callable.
         base_url: The API that the request goes to.
 
     Raises:
-        AuthenticationError: In a user's run, it is not that user's.
+        AuthenticationError: Inside a user's run, the model's key is another one.
     """
     if isinstance(key, CheckedKey) or (user := _find()) is None:
         return key
@@ -194,7 +195,7 @@ def _graph() -> GraphUser | None:
 def _nearest() -> User | GraphUser | None:
     """Return the user of the innermost scope: a context manager's, or a graph's.
 
-    What was set in a node of this very run of the graph is further in than the graph.
+    A user that was set inside a node of the graph's current run takes precedence over the graph's.
     """
     graph, current = _graph(), _current.get()
     if graph is None or (current is not None and current.run is graph.run):
@@ -204,7 +205,7 @@ def _nearest() -> User | GraphUser | None:
 
 
 def _find() -> User | None:
-    """Return the current user; a key that was looked up serves the rest of the node."""
+    """Return the current user; a key that was looked up is reused for the rest of the node."""
     user = _nearest()
     if user is None or isinstance(user, User):
         return user
@@ -223,10 +224,14 @@ async def _afind() -> User | None:
 
 
 def _checked(key: Any, own: Any, user: User, base_url: str | None) -> Any:
-    """Return a model's key if it is the user's."""
+    """Return a model's key if it equals the user's.
+
+    Raises:
+        AuthenticationError: It is another one, or is for another service.
+    """
     key = to_secret(key)
     if not isinstance(key, SecretStr) or not isinstance(own, SecretStr):
-        return key if not isinstance(key, SecretStr) else own  # no key: the caller says so
+        return key if not isinstance(key, SecretStr) else own  # no key: the caller raises
     if not hmac.compare_digest(_bytes(key), _bytes(own)):
         raise AuthenticationError(_FOREIGN)
     _checked_service(user, base_url)
@@ -234,7 +239,11 @@ def _checked(key: Any, own: Any, user: User, base_url: str | None) -> Any:
 
 
 def _checked_service(user: User, base_url: str | None) -> Any:
-    """Return the user's key if it is for the service that the request goes to."""
+    """Return the user's key if it is for the service that the request goes to.
+
+    Raises:
+        AuthenticationError: It is for another service.
+    """
     if base_url and user.base_url:
         foreign = foreign_service(user.base_url, base_url)
         if foreign:

@@ -1,4 +1,4 @@
-"""What `timeout=` may be -> httpx2's timeouts; pure, but for one warning."""
+"""Convert and validate the argument `timeout=`."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ _PAIR = 2
 
 
 def to_httpx_timeout(timeout: Any) -> httpx2.Timeout:
-    """Return httpx2's timeouts: a number is the idle time in seconds, which any byte starts anew.
+    """Return httpx2's timeouts: a number is the idle time in seconds, restarted by any byte.
 
     Args:
         timeout: Seconds; a pair (connect, idle); a `Timeout` of httpx2 or of httpx; None waits
-            without end, but for the connection.
+            without limit once connected.
 
     Raises:
-        ValueError: It is 0 or less, no number, or none of these.
+        ValueError: It is none of these, or not above 0.
     """
     if isinstance(timeout, httpx2.Timeout):
         return timeout
     if all(hasattr(timeout, phase) for phase in _PHASES):  # the Timeout of httpx
         return httpx2.Timeout(**{phase: getattr(timeout, phase) for phase in _PHASES})
+
     if isinstance(timeout, tuple | list):
         if len(timeout) != _PAIR:
             msg = "timeout must be seconds, or a pair of seconds (connect, idle)"
             raise ValueError(msg)
         connect, idle = (None if value is None else _to_seconds(value) for value in timeout)
         return httpx2.Timeout(idle, connect=connect)
+
     if timeout is None:
         return httpx2.Timeout(None, connect=CONNECT_TIMEOUT)
     seconds = _to_seconds(timeout)
@@ -41,12 +43,13 @@ def to_httpx_timeout(timeout: Any) -> httpx2.Timeout:
 
 
 def validate_timeout(timeout: Any) -> Any:
-    """Return the timeout as it is; warn where it looks like milliseconds.
+    """Return the timeout unchanged; warn if it looks like milliseconds.
 
     Raises:
         ValueError: As `to_httpx_timeout`.
     """
     to_httpx_timeout(timeout)
+
     if isinstance(timeout, int | float) and timeout > _HOUR:
         warnings.warn(
             f"timeout={timeout:g} is over an hour: timeouts are in seconds here, and in "
@@ -54,6 +57,7 @@ def validate_timeout(timeout: Any) -> Any:
             UserWarning,
             stacklevel=2,
         )
+
     return timeout
 
 

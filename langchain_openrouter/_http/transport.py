@@ -1,4 +1,4 @@
-"""Send requests and iterate stream events; what went wrong on the way is a value."""
+"""Send requests and iterate stream events; failures of the network are values."""
 
 from __future__ import annotations
 
@@ -61,21 +61,21 @@ class Request(NamedTuple):
     """The user's own httpx2 client, in place of the shared one."""
     method: str = "post"
     base_url: str = ""
-    """The API's, whose site has the page of the key."""
+    """The API's base URL; the settings page of the key is on its site."""
 
 
 @dataclass(slots=True)
 class ApiResponse:
-    """What came back for one request: a whole body, an open stream, or a failure."""
+    """The result of one request: a complete body, an open stream, or a failure."""
 
     status: int | None = None
-    """None where no response came."""
+    """None if no response was received."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Without cookies, which are one user's."""
     body: bytes = field(default=b"", repr=False)
-    """All that came of it, where it is no stream."""
+    """The bytes received, unless it is a stream."""
     failure: Failure | None = None
-    """Why there is no (whole) response."""
+    """Why there is no complete response."""
     key: SecretStr | None = None
     """The key that was sent, to be masked in messages."""
     settings_url: str = field(default="", repr=False)
@@ -89,20 +89,20 @@ class ApiResponse:
         return self.failure is not None or not (self.status or 0) < 300  # noqa: PLR2004 - HTTP
 
     def close(self) -> None:
-        """End a stream; the upstream request is canceled if it was not over."""
+        """Close the stream; the upstream request is canceled if it has not ended."""
         if self.stream is not None:
             with StrippedTracebacks():
                 self.stream.close()
 
     async def aclose(self) -> None:
-        """End like `close`."""
+        """Close like `close`."""
         if self.stream is not None:
             with StrippedTracebacks():
                 await self.stream.aclose()
 
 
 def encode_json(body: Any) -> bytes:
-    """Serialize a request once, in the order given.
+    """Serialize a request; the order of fields is kept.
 
     Raises:
         ValueError: Something in it is not JSON; the message names its type, not its value.
@@ -118,7 +118,7 @@ def encode_json(body: Any) -> bytes:
 
     try:
         return text.encode()
-    except UnicodeEncodeError:  # half a surrogate pair: JSON can carry it escaped
+    except UnicodeEncodeError:  # a lone surrogate: JSON can hold it escaped
         return json.dumps(body, separators=(",", ":")).encode()
 
 
@@ -126,11 +126,11 @@ def encode_json(body: Any) -> bytes:
 
 
 def resolve_key(key: Any, base_url: str) -> SecretStr:
-    """Return the key of a sync request to an API: the one place where a request gets its key.
+    """Return the key of a sync request: all requests get their key here.
 
     Raises:
-        AuthenticationError: There is none that can be sent, or it is not the key of the user
-            whose run this is.
+        AuthenticationError: There is none that can be sent, or, inside a user's run, it is not
+            that user's.
     """
     return CheckedKey(resolve_api_key(run_key(key, base_url)).get_secret_value())
 
@@ -144,9 +144,11 @@ async def aresolve_key(key: Any, base_url: str) -> SecretStr:
 
 
 def send(request: Request, *, stream: bool = False) -> ApiResponse:
-    """Send; return the response, its body read unless it is a stream of events.
+    """Send a request.
 
-    An error status and a failure of the network are returned, not raised.
+    Returns:
+        The response, its body read unless it is an event stream. An error status and a failure of
+        the network are returned, not raised.
 
     Raises:
         AuthenticationError: There is no key that can be sent.
@@ -154,16 +156,19 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
     key = None
     if request.needs_key or request.api_key:
         key = resolve_key(request.api_key, request.base_url)
+
     with StrippedTracebacks():
         try:
             client = sync_client(request.client)
         except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
             return _failed(request, key, broken_set_up(error))
+
         call = client.for_request(None if key is None else BearerAuth(key))
         try:
             response = call.request(httpx2.Response, _to_options(request), stream=stream)
         except _FAILURES as error:
             return _to_error_response(request, key, error, call.body)
+
     return _to_response(request, key, response, call.body)
 
 
@@ -172,16 +177,19 @@ async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
     key = None
     if request.needs_key or request.api_key:
         key = await aresolve_key(request.api_key, request.base_url)
+
     with StrippedTracebacks():
         try:
             client = await async_client(request.client)
         except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
             return _failed(request, key, broken_set_up(error))
+
         call = client.for_request(None if key is None else BearerAuth(key))
         try:
             response = await call.request(httpx2.Response, _to_options(request), stream=stream)
         except _FAILURES as error:
             return _to_error_response(request, key, error, call.body)
+
     return _to_response(request, key, response, call.body)
 
 
@@ -211,8 +219,9 @@ def _to_options(request: Request) -> FinalRequestOptions:
 def _to_response(
     request: Request, key: SecretStr | None, response: httpx2.Response, body: bytes
 ) -> ApiResponse:
-    """Return a successful response; the key does not stay in the request behind it."""
+    """Return a successful response, and remove the key from the request it holds."""
     response.request.headers.pop("authorization", None)
+
     return ApiResponse(
         response.status_code,
         _without_cookies(response.headers),
@@ -226,7 +235,7 @@ def _to_response(
 def _to_error_response(
     request: Request, key: SecretStr | None, error: Exception, body: bytes
 ) -> ApiResponse:
-    """Return what an exception of the SDK or of httpx2 stands for."""
+    """Return the response or the failure that an exception of the SDK or httpx2 stands for."""
     if isinstance(error, APIStatusError):
         response = error.response
         return ApiResponse(
@@ -269,14 +278,14 @@ def _settings_url(request: Request, key: SecretStr | None) -> str:
 
 
 StreamEvent: TypeAlias = "bytes | Failure | ApiResponse | None"
-"""The data of an event; why the stream broke off; a whole response that came in place of a stream;
-None at the end of a stream that did not say `[DONE]`."""
+"""The data of an event; the failure of a stream that broke off; a response that is no stream; None
+at the end of a stream without `[DONE]`."""
 
 
 def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
-    """Yield the data of each event, and at last how the stream ended; see `StreamEvent`.
+    """Yield the data of each event, then how the stream ended; see `StreamEvent`.
 
-    After `[DONE]` the rest is read, within reason, so that the connection can be reused.
+    After `[DONE]` up to 64 KiB more are read, so that the connection can be reused.
     """
     if response.stream is None:
         yield response
@@ -301,7 +310,8 @@ def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
 async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
     """Yield like `iter_events`.
 
-    What has arrived at once is read without waiting: a fast stream lets the others have a turn.
+    Events that arrived together are read without waiting; every 32 events the event loop gets to
+    run other tasks.
     """
     if response.stream is None:
         yield response
@@ -332,7 +342,7 @@ _STREAM_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, LimitExceededError)
 
 
 def _drain(chunks: Iterator[bytes]) -> None:
-    """Read on to the end; what goes wrong after the end of an answer is no failure of it."""
+    """Read to the end of the body; an error after the end of an answer is ignored."""
     room = _MAX_DRAIN_BYTES
     with contextlib.suppress(httpx2.HTTPError):
         for chunk in chunks:

@@ -1,4 +1,4 @@
-"""Pages of OpenRouter that belong to a key, and the site that an API belongs to; pure."""
+"""Validate base URLs, and build the URLs of OpenRouter's pages for a key."""
 
 from __future__ import annotations
 
@@ -49,13 +49,14 @@ def logs_url(site: str, hash_: str) -> str:
 
 
 def foreign_service(key_url: str, base_url: str) -> str | None:
-    """Return a message if a key of one API would go to another service, None if it may.
+    """Return an error message if a key of one API would be sent to another service, else None.
 
     The in-region hosts (`eu.openrouter.ai`) and `openrouter.ai` are one service: a key is an
     account's. So are the names of this machine, on one port. Paths are not compared.
     """
     if _service_of(key_url) == _service_of(base_url):
         return None
+
     home, other = (_address(*_host_and_port(url)) for url in (key_url, base_url))
     return (
         f"this key is for {home} and would be sent to {other}: give the model the `base_url` of "
@@ -93,10 +94,12 @@ def validate_base_url(url: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         parts, host = urlsplit(""), ""
+
     if parts.username or parts.password or parts.query or parts.fragment:
         msg = "base_url must not hold a user name, a password, a query or a fragment"
         raise ValueError(msg)
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         msg = "base_url must be https, or http on loopback: a key would travel in plain text"
         raise ValueError(msg)
+
     return url.strip().rstrip("/")
