@@ -50,7 +50,7 @@ class Model:
     @property
     def profile(self) -> dict[str, Any]:
         """The row as LangChain's model profile."""
-        return _model_profiles.profile(self.data)
+        return _model_profiles.to_profile(self.data)
 
     @property
     def is_free(self) -> bool:

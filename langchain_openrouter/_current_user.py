@@ -1,4 +1,4 @@
-"""`as_user` runs what is inside on one user's key; `current_user` is that key."""
+"""`as_user` sets the user whose key is used inside a `with`; `current_user` returns that key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["acting", "as_user", "current_user", "user_of_key"]
 
 
 def user_of_key(key: Any, *, user: str | None = None, strict: bool = True) -> User:
-    """Return the user whose key this is.
+    """Return the user of a key.
 
     Raises:
         AuthenticationError: There is no key.
@@ -25,20 +25,21 @@ def user_of_key(key: Any, *, user: str | None = None, strict: bool = True) -> Us
 
 
 class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
-    """Run what is inside on one user's key, with `with` or `async with`.
+    """Use one user's key inside a `with` or `async with`.
 
     Each model, embeddings, rerank or catalog with `api_key=current_user` uses this key, in
-    LangChain's threads, tasks, `batch`, LangGraph nodes and tools. Nested, the inner user wins;
-    leaving restores the outer one. Nothing is written to configurations, checkpoints or traces.
+    LangChain's threads, tasks, `batch`, LangGraph nodes and tools. If nested, the inner user is
+    used, and the outer one again afterwards. Nothing is written to configurations, checkpoints or
+    traces.
 
-    Do not `yield` inside it, unless whoever resumes the generator does so in one context of its
-    own: between its steps the user is the consumer's too, and of several generators that take
-    turns in one context the last to begin would be the user of all.
+    Do not `yield` inside it, unless the generator is resumed in a context of its own: between its
+    steps the user is also set for the consumer, and of several generators that take turns in one
+    context the last one to start would set the user of all.
 
-    The key is read when a request is sent. A stream that has begun inside may be read to its end
-    outside; one that begins outside, though it was made inside, has no user. A thread that was
-    started without a copy of the context (`threading.Thread`) has none either: there
-    `current_user` is an error, and a model with a key of its own goes unnoticed.
+    The key is read when a request is sent. A stream that was started inside may be read to its end
+    outside; one that is started outside, though it was created inside, has no user. A thread that
+    was started without a copy of the context (`threading.Thread`) has none either: there
+    `current_user` raises, and a model with a key of its own is not noticed.
 
     Args:
         key: The user's `UserKey`, `SecretStr` or string, or a callable, sync or async, that is

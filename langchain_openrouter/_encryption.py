@@ -1,4 +1,4 @@
-"""Encryption with a secret of the app's: Fernet, the first secret encrypts, any decrypts."""
+"""Encrypt with a secret of the app: Fernet; the first secret encrypts, any decrypts."""
 
 from __future__ import annotations
 
@@ -19,36 +19,41 @@ _HOW_TO_MAKE = (
     '`python -c "import secrets; print(secrets.token_urlsafe(32))"` makes one; keep it in the '
     "environment or a secret manager, not in the code"
 )
-# Texts that stood in this package's documentation, so that everybody knows them.
-_PUBLISHED = frozenset({
-    b"32 random bytes, known to your servers alone",
-    b"32 random bytes of your server's own",
-})  # fmt: skip
+# Samples from this package's documentation, which everybody can read.
+_PUBLISHED = frozenset(
+    [
+        b"32 random bytes, known to your servers alone",
+        b"32 random bytes of your server's own",
+    ]
+)
 
 
-def cipher(secret: Secret | Sequence[Secret], purpose: str) -> MultiFernet:
-    """Return the cipher of a secret, or of several: the newest first, then the retired ones.
+def multi_fernet(secret: Secret | Sequence[Secret], purpose: str) -> MultiFernet:
+    """Return the cipher of a secret, or of several.
 
-    Each purpose has keys of its own, so that a token sealed for one opens for no other.
+    Args:
+        secret: Of several, the first encrypts, and any decrypts.
+        purpose: Each purpose has keys of its own, so that a token of one cannot be decrypted for
+            another.
 
     Raises:
-        ValueError: A secret is missing, too short, has little variety, or stood in the
+        ValueError: A secret is missing, too short, has too little variety, or is a sample of the
             documentation.
     """
-    from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - only who seals pays
+    from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415 - an extra
 
     keys = derived_keys(secret, purpose)
     return MultiFernet([Fernet(base64.urlsafe_b64encode(key)) for key in keys])
 
 
 def derived_keys(secret: Secret | Sequence[Secret], purpose: str) -> list[bytes]:
-    """Return 32 bytes for each secret, which serve this purpose alone.
+    """Return a key of 32 bytes for each secret, used for this purpose only.
 
     Raises:
-        ValueError: As in `cipher`.
+        ValueError: As in `multi_fernet`.
     """
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - only who seals pays
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415
+    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415 - an extra
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF  # noqa: PLC0415 - an extra
 
     secrets = [secret] if isinstance(secret, str | bytes | SecretStr) else list(secret)
     raw = [_to_bytes(value) for value in secrets]
@@ -67,9 +72,9 @@ def missing_secret() -> ValueError:
 
 
 def sealed_at(token: str) -> int:
-    """Return when a token says it was sealed, in seconds since 1970; 0 where it is none.
+    """Return the time in a token, in seconds since 1970; 0 if it is not a token.
 
-    Not verified: good for sorting a browser's own cookies, and for nothing else.
+    The token is not verified: use this for sorting a browser's own cookies only.
     """
     try:
         head = base64.urlsafe_b64decode(token[:12].encode())
@@ -80,7 +85,7 @@ def sealed_at(token: str) -> int:
 
 def _to_bytes(secret: Secret) -> bytes:
     plain = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-    # A variable of the environment that is not UTF-8 arrives as surrogates.
+    # An environment variable that is not UTF-8 contains surrogates.
     return plain.encode("utf-8", "surrogatepass") if isinstance(plain, str) else bytes(plain)
 
 

@@ -1,8 +1,8 @@
-"""Lenient reading of JSON that a network sent: the wrong type reads as absent, nothing raises.
+"""Parse and read JSON from the network leniently: a value of the wrong type reads as absent.
 
-All JSON of the network and of models is parsed here, by a parser that stops at 200 levels and at
-numbers of 4,300 digits: what it accepts can be copied, compared and serialized without recursion
-errors.
+All JSON from the network and from models is parsed here, by a parser that accepts up to 200 levels
+of nesting and numbers of up to 4,300 digits: what it accepts can be copied, compared and serialized
+without recursion errors.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 from pydantic_core import from_json
 
-_LARGEST = 2**63  # larger counts are no counts, and fit neither a float nor a database
-_LEVELS = 200  # of nesting, as the parser has it
-# A string, closed or not, or a number of more digits than Python converts. Possessive, so that
-# each character is looked at once.
+_LARGEST = 2**63  # a larger number is not a count, and does not fit a 64-bit integer
+_LEVELS = 200  # of nesting; the limit of the parser
+# A string, closed or not, or a number of more digits than Python converts. Possessive quantifiers,
+# so that each character is read once.
 _STRING_OR_HUGE = re.compile(
     r'"(?:[^"\\]++|\\.)*+"?|(?<![\d.])-?\d{4301,}+(?:\.\d++)?(?:[eE][+-]?\d++)?', re.DOTALL
 )
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]++|[\]}]++', re.DOTALL)
 _STRUCTURE = re.compile(r'["\\\[\]{}]|[^"\\\[\]{}]++', re.DOTALL)
-# What a JSON string may not hold: control characters, and halves of surrogate pairs.
-_ODD = re.compile(
+# What a JSON string must not hold: control characters and lone surrogates.
+_INVALID_CHARACTER = re.compile(
     r"[\x00-\x1f]|[\ud800-\udfff]|\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
@@ -54,12 +54,12 @@ def get_dicts(source: Any, key: str) -> list[dict[str, Any]]:
 
 
 def is_empty(value: Any) -> bool:
-    """Tell whether a value says nothing, so that no other value may give way to it."""
+    """Tell whether a value is None or an empty container, and must not replace another value."""
     return value is None or (isinstance(value, str | list | dict) and not value)
 
 
 def get_number(source: Any, key: str) -> float | None:
-    """Return `source[key]` if it is a finite number of a sensible size; a boolean is none."""
+    """Return `source[key]` if it is a finite number below 2**63; a boolean is not a number."""
     value = source.get(key) if isinstance(source, dict) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -73,7 +73,7 @@ def get_int(source: Any, key: str) -> int | None:
 
 
 def parse_json(data: bytes | str) -> Any:
-    """Parse JSON of a body or an event; a number of thousands of digits reads as null.
+    """Parse JSON of a body or an event; a number of more than 4,300 digits reads as null.
 
     Raises:
         ValueError: The text is not JSON, or is nested too deeply.
@@ -85,20 +85,20 @@ def parse_json(data: bytes | str) -> Any:
 
 
 def parse_model_json(text: str) -> Any:
-    """Parse JSON that a model wrote; control characters inside its strings do no harm.
+    """Parse JSON that a model wrote; control characters inside its strings are accepted.
 
     Raises:
-        ValueError: The text is not JSON, is nested too deeply, or holds a number of thousands of
-            digits.
+        ValueError: The text is not JSON, is nested too deeply, or holds a number of more than
+            4,300 digits.
     """
     try:
         return from_json(text)
     except ValueError:
-        return from_json(_STRING_OR_HUGE.sub(_mended, text))
+        return from_json(_STRING_OR_HUGE.sub(_repaired, text))
 
 
 def parse_json_or_text(data: bytes) -> Any:
-    """Return the JSON value, or the text where it is not JSON."""
+    """Return the JSON value, or the text if it is not JSON."""
     try:
         return parse_json(data)
     except ValueError:
@@ -106,11 +106,12 @@ def parse_json_or_text(data: bytes) -> Any:
 
 
 def parse_cut_json(data: bytes | str) -> Any:
-    """Parse what there is of a JSON text that was cut; None if nothing can be read."""
+    """Parse the complete part of a truncated JSON text; None if nothing can be parsed."""
     data = data.strip()
-    for mend in (None, _mended):
+
+    for repair in (None, _repaired):
         try:
-            text = data if mend is None else _STRING_OR_HUGE.sub(mend, _decoded(data))
+            text = data if repair is None else _STRING_OR_HUGE.sub(repair, _decoded(data))
             return from_json(text, allow_partial="trailing-strings")
         except ValueError:
             pass
@@ -118,9 +119,10 @@ def parse_cut_json(data: bytes | str) -> Any:
 
 
 def is_too_deep(text: str) -> bool:
-    """Tell whether a JSON text is nested more deeply than is read here."""
+    """Tell whether a JSON text is nested more deeply than the parser accepts."""
     if text.count("[") + text.count("{") <= _LEVELS:
         return False
+
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         token = match[0]
@@ -134,7 +136,7 @@ def is_too_deep(text: str) -> bool:
 
 
 class Nesting:
-    """Follows the brackets of a JSON text that comes in pieces."""
+    """Tracks the nesting of a JSON text that arrives in pieces."""
 
     __slots__ = ("_depth", "_escaped", "_in_string", "_opened")
 
@@ -144,11 +146,11 @@ class Nesting:
 
     @property
     def closed(self) -> bool:
-        """Whether every bracket that was opened is closed, and one was."""
+        """Whether brackets were opened, and all of them are closed."""
         return self._opened and self._depth <= 0 and not self._in_string
 
     def feed(self, piece: str) -> None:
-        """Take the next piece."""
+        """Read the next piece."""
         for match in _STRUCTURE.finditer(piece):
             part = match[0]
             if self._escaped:  # its first character belongs to the escape before it
@@ -168,7 +170,7 @@ def dump_json(value: Any, *, separators: tuple[str, str] | None = None) -> str:
     """Serialize a value.
 
     Raises:
-        ValueError: It is nested too deeply, or holds a number of thousands of digits.
+        ValueError: It is nested too deeply, or holds a number of more than 4,300 digits.
         TypeError: Something in it is not JSON.
     """
     try:
@@ -183,16 +185,17 @@ def _decoded(data: bytes | str) -> str:
 
 
 def _without_huge(match: re.Match[str]) -> str:
-    """Replace a number that nobody could convert, and repair a string."""
-    return _mended(match) if match[0][0] == '"' else "null"
+    """Replace a number that Python cannot convert, and repair a string."""
+    return _repaired(match) if match[0][0] == '"' else "null"
 
 
-def _mended(match: re.Match[str]) -> str:
-    """Replace unpaired surrogates, which no request could carry back; escape control characters."""
-    return _ODD.sub(_plain, match[0]) if match[0][0] == '"' else match[0]
+def _repaired(match: re.Match[str]) -> str:
+    """Replace lone surrogates, which cannot be encoded as UTF-8; escape control characters."""
+    return _INVALID_CHARACTER.sub(_replacement, match[0]) if match[0][0] == '"' else match[0]
 
 
-def _plain(match: re.Match[str]) -> str:
+def _replacement(match: re.Match[str]) -> str:
+    """Return the replacement of an invalid character; a valid escape stays."""
     character = match[0]
     if match[1] or "\ud800" <= character[0] <= "\udfff":
         return "\N{REPLACEMENT CHARACTER}"

@@ -1,4 +1,4 @@
-"""A warning where an object that holds a secret is written in plain text."""
+"""Warn when an object that holds a key is serialized in plain text."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from typing import Any
 _warned = False
 
 
-def warn_of_object(name: str, place: str) -> None:
-    """Warn, once in a process, of an object that is written down with its secret."""
+def warn_of_key_object(name: str, location: str) -> None:
+    """Warn, once in a process, of an object that is serialized with its key.
+
+    Args:
+        name: The object's type.
+        location: Where it is, for the message.
+    """
     global _warned  # noqa: PLW0603 - once is the point
     if _warned:
         return
+
     _warned = True
     msg = (
-        f"a {name} is in {place}: LangGraph writes it into checkpoints in plain text, secret "
+        f"a {name} is in {location}: LangGraph writes it into checkpoints in plain text, secret "
         "included. Return no key from a node: pass `context=` with "
         "`langchain_openrouter.middleware.PerUserModel`, use `as_user` and "
         "`api_key=current_user`, or keep the user's id, and the key in a `KeyStore`."
@@ -25,14 +31,14 @@ def warn_of_object(name: str, place: str) -> None:
 
 
 class KeyObject:
-    """A dataclass with a secret, which warns when LangGraph's serializer takes it apart.
+    """Base of dataclasses that hold a key: warns when LangGraph's serializer serializes one.
 
-    The serializer prefers `_asdict` to the fields of a dataclass. Pickle, copies, comparison and
-    `dataclasses.asdict` do not call it.
+    The serializer calls `_asdict` where there is one, and else reads the fields of a dataclass.
+    Pickle, copies, comparison and `dataclasses.asdict` do not call it.
     """
 
     __slots__ = ()
 
     def _asdict(self) -> dict[str, Any]:
-        warn_of_object(type(self).__name__, "the state of a graph")
+        warn_of_key_object(type(self).__name__, "the state of a graph")
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Everything that can go wrong.
+"""The exceptions of this package.
 
     OpenRouterError
     ├─ ResponseError            ModelError: OpenRouter answered with an error
@@ -28,7 +28,7 @@
     └─ KeyStoreError            a stored key cannot be read, or there is nowhere to keep one
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
-retry and fallback middleware act on it. See https://openrouter.ai/docs/api-reference/errors.
+retry and fallback middleware handle it. See https://openrouter.ai/docs/api-reference/errors.
 """
 
 from __future__ import annotations
@@ -81,17 +81,17 @@ __all__ = [
 
 
 class OpenRouterError(core.LangChainException):
-    """Never raised itself; catches all of ours.
+    """The base of all exceptions of this package; never raised itself.
 
     Attributes:
         code: HTTP status, or the status in the body where the two differ.
-        error_type: OpenRouter's own word for the error, such as `rate_limit_exceeded`.
+        error_type: OpenRouter's name of the error, such as `rate_limit_exceeded`.
         retry_after: Seconds the service asks to wait.
         provider: Display name of the upstream provider that failed.
-        availability: Why no endpoint serves, as sent.
+        availability: Why no endpoint serves the request, as sent.
         metadata: The error's details as sent. May quote the prompt: do not log it.
         generation_id: The id of the generation, for support and `GET /generation`.
-        partial: What came of the answer before it failed.
+        partial: The part of the answer that arrived before it failed.
         is_retryable: Whether the same request may succeed.
     """
 
@@ -111,7 +111,9 @@ class OpenRouterError(core.LangChainException):
         partial: AIMessage | None = None,
         is_retryable: bool | None = None,
     ) -> None:
+        # The `__init__` of LangChain's `Model...Error` classes takes other arguments.
         Exception.__init__(self, message)
+
         self.code = code
         self.error_type = error_type
         self.retry_after = retry_after
@@ -153,19 +155,21 @@ class InsufficientCreditsError(ResponseError):
     settings_url = "https://openrouter.ai/settings/keys"
 
     def __str__(self) -> str:
-        """Say what happened, and where it can be mended."""
-        mend = f"add credits at {self.credits_url} or raise the key's limit at {self.settings_url}"
-        return f"{super().__str__()} - {mend}"
+        """Return the message, and the pages where the owner can act."""
+        remedy = (
+            f"add credits at {self.credits_url} or raise the key's limit at {self.settings_url}"
+        )
+        return f"{super().__str__()} - {remedy}"
 
 
 class PermissionDeniedError(ResponseError, core.ModelPermissionDeniedError):
-    """This key may not do this."""
+    """The key has no permission for this request."""
 
 
 class ModerationError(PermissionDeniedError):
-    """The input was flagged; `reasons` says for what.
+    """The input was flagged for `reasons`.
 
-    `flagged_input` is an excerpt of the prompt: it is in no message, keep it out of logs.
+    `flagged_input` is an excerpt of the prompt: it is in no message; keep it out of logs.
     """
 
     @property
@@ -184,7 +188,7 @@ class ModelUnavailableError(ResponseError, core.ModelNotFoundError):
 
 
 class RateLimitError(ResponseError, core.ModelRateLimitError):
-    """Too many requests; `retry_after` seconds where the service says."""
+    """Too many requests; `retry_after` has the seconds to wait, if the service sent them."""
 
 
 class RequestTimeoutError(ResponseError, core.ModelTimeoutError):
@@ -192,7 +196,7 @@ class RequestTimeoutError(ResponseError, core.ModelTimeoutError):
 
 
 class RefusalError(ResponseError, _ModelRefusalError):
-    """The model refused to give the structured answer; `partial` is what it said."""
+    """The model refused to give the structured answer; `partial` is its message."""
 
     @property
     def raw_message(self) -> AIMessage | None:  # type: ignore[override]
@@ -201,37 +205,37 @@ class RefusalError(ResponseError, _ModelRefusalError):
 
 
 class UpstreamError(ResponseError, core.ModelAPIError):
-    """The provider failed, in whole or in mid-answer, or the body cannot be read."""
+    """The provider failed, before or during the answer, or the body cannot be read."""
 
 
 class ConnectionFailedError(OpenRouterError, core.ModelConnectionError):
-    """No answer came, or it was cut short: `partial` holds what came."""
+    """No response was received, or it was cut short: `partial` holds the part that arrived."""
 
 
 class ConnectionTimeoutError(ConnectionFailedError, core.ModelTimeoutError):
-    """No byte came for `timeout` seconds."""
+    """No byte arrived for `timeout` seconds."""
 
 
 class SignInError(OpenRouterError):
-    """The sign-in ended without a key; begin a new one to try again, a code works once."""
+    """The sign-in ended without a key. Start a new one to try again: a code works once."""
 
     is_retryable = False
 
 
 class SignInDeniedError(SignInError):
-    """The user said no on OpenRouter's page."""
+    """The user denied the sign-in on OpenRouter's page."""
 
 
 class SignInTimeoutError(SignInError):
-    """Nobody finished the sign-in in time."""
+    """The sign-in was not completed in time."""
 
 
 class SignInExpiredError(SignInError):
-    """The code, which lives ten minutes, or the sealed sign-in is too old."""
+    """The code, which is valid for ten minutes, or the sealed sign-in has expired."""
 
 
 class SignInCodeError(SignInError):
-    """There is no code, it is wrong or used, or it belongs to another sign-in."""
+    """The code is missing, wrong, already used, or belongs to another sign-in."""
 
 
 class SignInSealError(SignInError):
@@ -239,11 +243,11 @@ class SignInSealError(SignInError):
 
 
 class SignInChallengeError(SignInError):
-    """The service does not take the challenge method S256."""
+    """The service does not accept the challenge method S256."""
 
 
 class SignInConnectionError(SignInError):
-    """The exchange did not reach the service, or its answer did not reach us."""
+    """The exchange failed on the network: no request or no response arrived."""
 
 
 class SignInRefusedError(SignInError):
@@ -251,16 +255,16 @@ class SignInRefusedError(SignInError):
 
 
 class SignInListenerError(SignInError):
-    """No redirect can be received here: use `mode="headless"`."""
+    """No redirect can be received on this machine: use `mode="headless"`."""
 
 
 class KeyStoreError(OpenRouterError):
-    """A stored key cannot be read, or there is nowhere to keep one."""
+    """A stored key cannot be read, or there is no store to write one to."""
 
     is_retryable = False
 
 
-# Former names.
+# Former names of the exceptions, which stay importable.
 InvalidCodeError = SignInCodeError
 InvalidSealError = SignInSealError
 ChallengeMethodError = SignInChallengeError

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from langchain_openrouter._agent_runs import check_graph, state_with
 from langchain_openrouter._current_user import acting, user_of_key
 from langchain_openrouter._http.api_key import to_secret
-from langchain_openrouter._langgraph import warn_of_keys, warn_of_state
+from langchain_openrouter._langgraph import warn_if_key_in, warn_if_key_in_state
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import AuthenticationError
 from langchain_openrouter.key_store import KeyStore
@@ -84,7 +84,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """Call with the user's model, as the user."""
         check_graph()
-        warn_of_state(request.state)
+        warn_if_key_in_state(request.state)
         user = self.user_of(request.runtime.context)
         with acting(user):
             return handler(request.override(model=_model(request, user)))
@@ -96,7 +96,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """Call with the user's model, as the user."""
         check_graph()
-        warn_of_state(request.state)
+        warn_if_key_in_state(request.state)
         user = await self.auser_of(request.runtime.context)
         with acting(user):
             return await handler(request.override(model=_model(request, user)))
@@ -191,5 +191,5 @@ def _model(request: ModelRequest[Any], user: User) -> ChatOpenRouter:
 def _warn_of_config() -> None:
     config = var_child_runnable_config.get()
     if config is not None:
-        warn_of_keys("config['configurable']", config.get("configurable"))
-        warn_of_keys("config['metadata']", config.get("metadata"))
+        warn_if_key_in(config.get("configurable"), "config['configurable']")
+        warn_if_key_in(config.get("metadata"), "config['metadata']")

@@ -1,4 +1,4 @@
-"""What the environment may say, and the rules for a base URL and a header.
+"""`OpenRouterSettings`: defaults from keywords, the environment and, on request, files.
 
 Precedence is keyword > `settings=` > `OPENROUTER_*` environment > default. Nothing named
 `OPENAI_*` or `LANGSMITH_*` is read. A `.env` file or a folder of secrets is read on request
@@ -27,15 +27,15 @@ TIMEOUT = 300.0
 MAX_RETRIES = 2
 
 
-def _names(*names: str) -> Any:
-    """Accept the field's own name as a keyword and these names in the environment."""
+def _env_aliases(*names: str) -> Any:
+    """Return the names that a field is read from: its keyword and environment variables."""
     return AliasChoices(*names)
 
 
 class OpenRouterSettings(BaseSettings):
     """Settings from keywords, the environment and, on request, files.
 
-    An empty variable is an unset one. Errors never show a value.
+    An empty variable counts as unset. No error shows a value.
 
     Raises:
         pydantic.ValidationError: A value does not fit, or a keyword is not known.
@@ -54,13 +54,13 @@ class OpenRouterSettings(BaseSettings):
 
     base_url: str = Field(
         BASE_URL,
-        validation_alias=_names("base_url", "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
+        validation_alias=_env_aliases("base_url", "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
     )
     """https, or http on loopback. `OPENROUTER_BASE_URL` or `OPENROUTER_API_BASE`."""
 
     app_url: str | None = Field(
         None,
-        validation_alias=_names("app_url", "OPENROUTER_APP_URL", "OPENROUTER_HTTP_REFERER"),
+        validation_alias=_env_aliases("app_url", "OPENROUTER_APP_URL", "OPENROUTER_HTTP_REFERER"),
     )
     """`HTTP-Referer`: names the app in OpenRouter's rankings. None by default.
 
@@ -69,7 +69,7 @@ class OpenRouterSettings(BaseSettings):
 
     app_title: str | None = Field(
         None,
-        validation_alias=_names(
+        validation_alias=_env_aliases(
             "app_title", "OPENROUTER_APP_TITLE", "OPENROUTER_X_OPEN_ROUTER_TITLE"
         ),
     )
@@ -77,7 +77,7 @@ class OpenRouterSettings(BaseSettings):
 
     app_categories: Annotated[list[str] | None, NoDecode] = Field(
         None,
-        validation_alias=_names(
+        validation_alias=_env_aliases(
             "app_categories", "OPENROUTER_APP_CATEGORIES", "OPENROUTER_X_OPEN_ROUTER_CATEGORIES"
         ),
     )
@@ -87,7 +87,7 @@ class OpenRouterSettings(BaseSettings):
     """Groups requests and keeps them on one endpoint, for prompt caching."""
 
     timeout: float = Field(TIMEOUT, gt=0)
-    """Seconds without a byte after which an answer is given up. Any byte starts it anew."""
+    """Seconds without a byte after which a request fails. Any byte restarts it."""
 
     max_retries: int = Field(MAX_RETRIES, ge=0)
     """How often a failed request is repeated before the error is raised; 0 means never."""
@@ -98,6 +98,7 @@ class OpenRouterSettings(BaseSettings):
             for name in values
             if name not in type(self).model_fields and not name.startswith("_")
         ]
+
         if unknown:
             raise TypeError(unknown_argument_message(unknown[0], type(self).model_fields))
         super().__init__(**{name: value for name, value in values.items() if value is not None})
@@ -105,7 +106,7 @@ class OpenRouterSettings(BaseSettings):
     @field_validator("app_categories", mode="before")
     @classmethod
     def _split_categories(cls, value: Any) -> Any:
-        """Read `a,b` or a JSON list."""
+        """Parse `a,b` or a JSON list."""
         if not isinstance(value, str):
             return value
         if value.lstrip().startswith("["):
@@ -119,14 +120,14 @@ class OpenRouterSettings(BaseSettings):
 
 
 class EnvironmentKey(SecretStr):
-    """A key that a model shows because the environment had it when the model was made.
+    """The key that the environment had when a model was created, for display.
 
-    Which key is sent is read from the environment again for each request.
+    The key that is sent is read from the environment again for each request.
     """
 
 
 class EnvironmentUrl(str):
-    """A base URL like `EnvironmentKey`: shown as it was, read again for each request."""
+    """The base URL that the environment had, like `EnvironmentKey`."""
 
     __slots__ = ()
 
@@ -136,15 +137,17 @@ _environment: tuple[int, OpenRouterSettings] | None = None
 
 
 def environment_settings() -> OpenRouterSettings:
-    """Return what the environment says now; read anew only when it has changed.
+    """Return the settings of the environment as it is now, parsed again only if it changed.
 
     Raises:
         pydantic.ValidationError: A variable does not fit.
     """
     global _environment  # noqa: PLW0603 - one entry, for the one environment of a process
+
     digest = hash(
         tuple(item for item in os.environ.items() if item[0][:11].upper() == "OPENROUTER_")
     )
+
     cached = _environment
     if cached is None or cached[0] != digest:
         cached = _environment = (digest, OpenRouterSettings())
@@ -152,7 +155,7 @@ def environment_settings() -> OpenRouterSettings:
 
 
 def environment_api_key() -> SecretStr | None:
-    """Return the key of the environment as it is now: a key callable."""
+    """Return the key of the environment as it is now; used as a key callable."""
     return environment_settings().api_key
 
 
@@ -168,16 +171,16 @@ def shown_base_url() -> EnvironmentUrl:
 
 
 def resolve_settings(values: dict[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Fill in what was not passed: from `settings`, the environment, or the default.
+    """Fill in missing arguments from `settings`, the environment, or the defaults.
 
     Key and base URL of the environment are left out: they are read when a request is sent.
 
     Args:
-        values: Arguments by field; a `settings` among them is taken out.
+        values: Arguments by field; changed in place, a `settings` among them is removed.
         names: The field that each setting fills.
 
     Raises:
-        ValueError: `settings` is something else.
+        ValueError: `settings` is not an `OpenRouterSettings`.
     """
     explicit = values.pop("settings", None)
     if explicit is not None and not isinstance(explicit, OpenRouterSettings):
@@ -197,7 +200,7 @@ def resolve_settings(values: dict[str, Any], names: Mapping[str, str]) -> dict[s
 
 
 def unknown_argument_message(name: str, known: Iterable[str]) -> str:
-    """Say that an argument is not known, and which one may have been meant."""
+    """Return the message for an unknown argument, with the closest known name."""
     nearest = difflib.get_close_matches(name, list(known), n=1)
     hint = f"did you mean `{nearest[0]}`?" if nearest else "see the README for the arguments."
     return (

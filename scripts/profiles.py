@@ -20,8 +20,8 @@ if __name__ == "__main__":
         today = sys.argv[2] if len(sys.argv) > 2 else today  # noqa: PLR2004 - the second word
     else:
         answer = {"data": [model.data for model in Catalog().models(output_modalities="all")]}
-    snapshot = _model_profiles.snapshot_of(answer, today)
+    snapshot = _model_profiles.build_snapshot(answer, today)
     target = Path(_model_profiles.__file__).with_name(_model_profiles.FILE)
     text = json.dumps(snapshot, ensure_ascii=False, separators=(",", ":")).replace('},"', '},\n"')
     target.write_text(text + "\n", encoding="utf-8")
-    print(f"{target}: {len(snapshot['models'])} models, {target.stat().st_size} bytes")  # noqa: T201
+    print(f"{target}: {len(snapshot['models'])} models, {target.stat().st_size} bytes")

@@ -556,7 +556,7 @@ def test_the_snapshot_is_made_from_a_list():
     """Aliases have their target's profile; a row without a slug is none."""
     rows = [{"id": "a/b", "canonical_slug": "a/b-1", "context_length": 7, "supported_parameters": ["tools"]},
             {"id": "~a/latest", "context_length": 1, "alias_target": {"slug": "a/b"}}, {"name": "none"}]  # fmt: skip
-    made = _model_profiles.snapshot_of({"data": rows}, "2026-01-02")
+    made = _model_profiles.build_snapshot({"data": rows}, "2026-01-02")
 
     assert made["taken_on"] == "2026-01-02"
     assert set(made["models"]) == {"a/b", "a/b-1", "~a/latest"}

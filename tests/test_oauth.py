@@ -32,7 +32,7 @@ from langchain_openrouter import (
     errors,
     login,
 )
-from langchain_openrouter._encryption import cipher
+from langchain_openrouter._encryption import multi_fernet
 from langchain_openrouter.oauth._headless import headless_reason
 
 # RFC 7636, appendix B
@@ -462,7 +462,9 @@ def test_a_seal_is_believed_for_the_apps_own_base_url_alone(emulate, serve, monk
                                     '{"callback_url": 5, "verifier": "' + "v" * 43 + '"}', "[" * 100_000])  # fmt: skip
 def test_a_seal_that_holds_something_else_is_no_sign_in(values):
     """Whatever was encrypted with the secret."""
-    token = cipher("the servers secret", "langchain-openrouter sign-in").encrypt(values.encode())
+    token = multi_fernet("the servers secret", "langchain-openrouter sign-in").encrypt(
+        values.encode()
+    )
 
     for form in (token, token.decode()):
         with pytest.raises(errors.InvalidSealError, match="altered"):

@@ -13,7 +13,7 @@ from langchain_openrouter._http.api_key import cache_fingerprint
 from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._json import get_dict
-from langchain_openrouter._langgraph import warn_in_graph
+from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
 from langchain_openrouter.chat_models._parsing import PROVIDER, sum_usage
 from langchain_openrouter.chat_models._per_user import PerUser
@@ -207,7 +207,7 @@ class ChatOpenRouter(PerUser):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        warn_in_graph(run_manager)
+        warn_if_key_in_run_config(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
         response = transport.send(self._request(payload, kwargs, self.http_client))
         with error_context(response, prompt=payload["messages"]):
@@ -220,7 +220,7 @@ class ChatOpenRouter(PerUser):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        warn_in_graph(run_manager)
+        warn_if_key_in_run_config(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
         response = await transport.asend(self._request(payload, kwargs, self.http_async_client))
         with error_context(response, prompt=payload["messages"]):
@@ -248,7 +248,7 @@ class ChatOpenRouter(PerUser):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         del stream_usage  # usage always comes
-        warn_in_graph(run_manager)
+        warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         response = transport.send(self._request(payload, kwargs, self.http_client), stream=True)
         state = stream_state(response, with_headers=self.include_response_headers)
@@ -272,7 +272,7 @@ class ChatOpenRouter(PerUser):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         del stream_usage  # usage always comes
-        warn_in_graph(run_manager)
+        warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         request = self._request(payload, kwargs, self.http_async_client)
         response = await transport.asend(request, stream=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from langchain_core.stores import InMemoryByteStore
 from pydantic import SecretStr
 
-from langchain_openrouter._encryption import cipher, missing_secret
+from langchain_openrouter._encryption import missing_secret, multi_fernet
 from langchain_openrouter._json import get_str
 from langchain_openrouter.errors import KeyStoreError
 from langchain_openrouter.key_store._compare_and_set import aput, compare_and_set, put, writer_lock
@@ -60,7 +60,7 @@ class KeyStore:
         if secret is None and not getattr(store, "encrypts_at_rest", False):
             raise missing_secret()
         self._store = store
-        self._cipher = None if secret is None else cipher(secret, self._purpose)
+        self._cipher = None if secret is None else multi_fernet(secret, self._purpose)
 
     @classmethod
     def file(cls, folder: str | os.PathLike[str] | None = None) -> Self:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from pydantic import SecretStr
 
-from langchain_openrouter._encryption import cipher
+from langchain_openrouter._encryption import multi_fernet
 from langchain_openrouter._http import oneshot, urls
 from langchain_openrouter._json import get_str
 from langchain_openrouter._key_object import KeyObject
@@ -209,7 +209,9 @@ class PKCELogin(KeyObject):
         Returns:
             Letters, digits, `-`, `_` and `=`: some 350, fit for a cookie.
         """
-        fernet = cipher(secret, _PURPOSE)  # before the verifier is in this frame: it may raise
+        fernet = multi_fernet(
+            secret, _PURPOSE
+        )  # before the verifier is in this frame: it may raise
         values = {name: getattr(self, name) for name in self.__slots__}
         values["verifier"] = self.verifier.get_secret_value()
         fields = {name: value for name, value in values.items() if value is not None}
@@ -240,7 +242,7 @@ class PKCELogin(KeyObject):
             InvalidSealError: It was altered, sealed with another secret, or for another base URL.
             ValueError: The secret is weak, or the base URL is none.
         """
-        fernet = cipher(secret, _PURPOSE)
+        fernet = multi_fernet(secret, _PURPOSE)
         del secret
         expected = _base_url(base_url, settings)
         login, age = cls._opened(token, fernet)

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from langchain_openrouter._encryption import cipher
+from langchain_openrouter._encryption import multi_fernet
 from langchain_openrouter._json import get_number, get_str
 from langchain_openrouter.key_store._compare_and_set import acompare_and_set, aput
 
@@ -73,7 +73,7 @@ class Redemptions:
 
     def __init__(self, store: BaseStore[str, bytes], secret: Secret | Sequence[Secret]) -> None:
         self._store = store
-        self._cipher = cipher(secret, _PURPOSE)
+        self._cipher = multi_fernet(secret, _PURPOSE)
         # Records to delete where the store does not forget by itself, the oldest first.
         self._tracked: deque[tuple[float, str]] = deque(maxlen=_MAX_TRACKED)
 
