@@ -531,7 +531,7 @@ def test_a_profile_is_known_or_unknown(slug, tokens):
 def test_a_profile_is_loaded_when_it_is_asked_for():
     """Not when the package is imported, nor when a model is made, called or copied."""
     code = (
-        "from langchain_openrouter import ChatOpenRouter, _profiles\n"
+        "from langchain_openrouter import ChatOpenRouter, _model_profiles\n"
         "m = ChatOpenRouter(model='openai/gpt-4o-mini', api_key='k').for_user('u').model_copy()\n"
         "m._get_request_payload('x'); repr(m); m.model_dump()\n"
         "print(_model_profiles._snapshot.cache_info().currsize)\n"

@@ -299,7 +299,7 @@ def test_what_the_prompt_shares_is_masked(message, prompt):
 HANG_GUARD = 60  # seconds; each of these takes well under one
 SCRIPT = r"""
 import sys
-from langchain_openrouter import errors
+from langchain_openrouter._http.error_mapping import error_from_response, redact_error
 from langchain_openrouter._redaction import contains_api_key, printable, redact
 from langchain_openrouter._json import is_too_deep, parse_json_or_text, parse_model_json, parse_cut_json
 
