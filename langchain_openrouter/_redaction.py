@@ -10,8 +10,6 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
-from langchain_openrouter._json import get_dicts, get_str
-
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
@@ -27,6 +25,9 @@ _MIN_QUOTED_CHARS = 16
 # Each window of 16 characters contains 8 that begin at a multiple of 8.
 _GRAM = _MIN_QUOTED_CHARS // 2
 _SHORTEST = 6  # characters; a shorter line may be a word of any message
+_PUBLIC_FIELDS = {"role", "type", "format", "id", "tool_call_id"}
+_JSON_ESCAPES = {"n": "\n", "r": "\n", "t": "\t", '"': '"', "/": "/"}
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([nrt\"/]))")
 # Terminal escapes: CSI, the strings OSC, DCS, SOS, PM and APC with their end, all others.
 _ESCAPE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]{0,64}[ -/]{0,8}[@-~]"
@@ -100,14 +101,28 @@ def contains_api_key(text: str) -> bool:
 
 
 def prompt_text(messages: Any) -> str:
-    """Return all text of a request's messages, for `redact`."""
+    """Return every text of a request's messages, for `redact`.
+
+    Addresses, arguments of tool calls, reasoning and whatever else a message carries are the
+    user's as its text is.
+    """
     texts: list[str] = []
-    for message in messages if isinstance(messages, list) else []:
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, str):
-            texts.append(content)
-        texts += [part["text"] for part in get_dicts(message, "content") if get_str(part, "text")]
+    pending = [messages]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, dict):
+            pending += [item for name, item in value.items() if name not in _PUBLIC_FIELDS]
+        elif isinstance(value, list | tuple):
+            pending += value
     return "\n".join(texts)
+
+
+def _unescape(match: re.Match[str]) -> str:
+    """Return the character that a JSON escape stands for."""
+    code, letter = match.groups()
+    return chr(int(code, 16)) if code else _JSON_ESCAPES[letter]
 
 
 def _without_secrets(text: str, prompt: str) -> str:

@@ -30,6 +30,30 @@ class BearerAuth(httpx2.Auth):
         yield request
 
 
+class UserSecret(SecretStr):
+    """A user's key in a model, with the API that it is for; None where nobody said."""
+
+    __slots__ = ("base_url",)
+
+    def __init__(self, secret: str, base_url: str | None = None) -> None:
+        super().__init__(secret)
+        self.base_url = base_url
+
+    def __eq__(self, other: object) -> bool:
+        """Equal any secret of the same value."""
+        if not isinstance(other, SecretStr):
+            return NotImplemented
+        return self.get_secret_value() == other.get_secret_value()
+
+    def __hash__(self) -> int:
+        """Hash as a `SecretStr`."""
+        return hash(SecretStr(self.get_secret_value()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with the API."""
+        return UserSecret, (self.get_secret_value(), self.base_url)
+
+
 def to_secret(key: Any) -> Any:
     """Return a plain string as a `SecretStr`, anything else as it is."""
     return SecretStr(key) if isinstance(key, str) else key

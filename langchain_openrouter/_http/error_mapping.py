@@ -100,6 +100,8 @@ _LOWEST_ERROR = 400
 _HIGHEST_ERROR = 599
 _SERVER_ERROR = 500
 _MAX_NAME_LENGTH = 100  # characters of a provider's name
+_MAX_MESSAGE = 600
+_MAX_EXCERPT = 160  # of a body that is no JSON: a page of a proxy, mostly
 _STATUS_DIGITS = 3
 _NO_MESSAGE = "the error says no more"
 
@@ -111,6 +113,8 @@ class _Draft(NamedTuple):
     code: int | None
     provider: str
     retry_after: float | None
+    limit: int
+    """Characters."""
 
 
 def error_from_response(  # noqa: PLR0913 - every source of an error comes through here
@@ -158,7 +162,9 @@ def error_from_response(  # noqa: PLR0913 - every source of an error comes throu
         partial=partial,
         is_retryable=_is_retryable(kind, code, error_type, availability),
     )
-    draft = _Draft(message, code, get_str(metadata, "provider_name") or "", retry_after)
+    provider = get_str(metadata, "provider_name") or ""
+    limit = _MAX_EXCERPT if isinstance(body, str) else _MAX_MESSAGE
+    draft = _Draft(message, code, provider, retry_after, limit)
     _write_message(built, draft)
     built.__dict__["_draft"] = draft  # until `redact_error` knows what may not be quoted
     return built
@@ -186,7 +192,7 @@ def _write_message(
     error: OpenRouterError, draft: _Draft, prompt: str = "", key: SecretStr | None = None
 ) -> None:
     """Set the message: one sentence with what happened and what to do."""
-    message = redact(draft.message, prompt, key=key).strip() or _NO_MESSAGE
+    message = redact(draft.message, prompt, key=key, limit=draft.limit).strip() or _NO_MESSAGE
     provider = redact(draft.provider, prompt, key=key, limit=_MAX_NAME_LENGTH).strip()
     error.provider = provider or None
 

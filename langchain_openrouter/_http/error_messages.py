@@ -41,7 +41,7 @@ def _describe_unparsable_body(body: Any) -> str:
     """Describe a body that holds no error message."""
     if isinstance(body, str) and body.strip():
         text = " ".join(_TAG.sub(" ", body[: 5 * _READ]).split())
-        return f"the answer is not JSON: {text[:120]!r}"
+        return f"the answer is not JSON: {text[:_READ]}"
     return "the answer says no more" if body else "the answer is empty"
 
 

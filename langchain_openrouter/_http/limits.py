@@ -24,6 +24,8 @@ class ResponseLimits:
     """A body that is no stream: an answer, an error, vectors."""
     event: int = 128 * _MIB
     """One event of a stream, an image inside it included."""
+    stream: int = 1024 * _MIB
+    """All events of a stream."""
     comments: int = 4 * _MIB
     """What a stream may send between two events: keep-alive comments and blank lines."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
 
-from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.api_key import UserSecret, to_secret
 from langchain_openrouter._http.urls import foreign_service
 from langchain_openrouter.errors import AuthenticationError
 
@@ -149,6 +149,7 @@ def run_key(key: Any, base_url: str | None = None) -> Any:
     Raises:
         AuthenticationError: Inside a user's run, the model's key is another one.
     """
+    _check_service(key, base_url)
     if isinstance(key, CheckedKey) or (user := _find()) is None:
         return key
     if key is current_user or key is user.key:
@@ -168,6 +169,7 @@ def run_key(key: Any, base_url: str | None = None) -> Any:
 
 async def arun_key(key: Any, base_url: str | None = None) -> Any:
     """Return like `run_key`."""
+    _check_service(key, base_url)
     if isinstance(key, CheckedKey) or (user := await _afind()) is None:
         return key
     if key is current_user or key is user.key:
@@ -236,6 +238,18 @@ def _checked(key: Any, own: Any, user: User, base_url: str | None) -> Any:
         raise AuthenticationError(_FOREIGN)
     _checked_service(user, base_url)
     return key
+
+
+def _check_service(key: Any, base_url: str | None) -> None:
+    """Raise if a user's key is for another service than the one that the request goes to.
+
+    Raises:
+        AuthenticationError: The model's base URL was changed since `for_user`.
+    """
+    if isinstance(key, UserSecret) and key.base_url and base_url:
+        foreign = foreign_service(key.base_url, base_url)
+        if foreign:
+            raise AuthenticationError(foreign)
 
 
 def _checked_service(user: User, base_url: str | None) -> Any:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import httpx2
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 _EVENTS_PER_YIELD = 32  # events of one stream before other tasks of the loop have their turn
+_MAX_DRAIN_SECONDS = 1.0
 _MAX_DRAIN_BYTES = 65_536  # read after the end of an answer, so that its connection is reused
 
 
@@ -278,8 +280,8 @@ def _settings_url(request: Request, key: SecretStr | None) -> str:
 
 
 StreamEvent: TypeAlias = "bytes | Failure | ApiResponse | None"
-"""The data of an event; the failure of a stream that broke off; a response that is no stream; None
-at the end of a stream without `[DONE]`."""
+"""The data of an event; the failure of a stream that broke off; a response that is no stream, also
+one that only shows so by its body; None at the end of a stream without `[DONE]`."""
 
 
 def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
@@ -292,19 +294,24 @@ def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
         return
 
     decoder, chunks = SSEDecoder(), response.stream.iter_bytes()
-    end: Failure | None = None
+    body = _UntypedBody(response)
+    end: StreamEvent = None
     with StrippedTracebacks():
         try:
             for chunk in chunks:
+                body.add(chunk)
                 for data in decoder.feed(chunk):
                     yield data
+                    body.is_stream = True
                     if data.strip() == DONE:
                         _drain(chunks)
                         return
-            yield from decoder.flush()
+            for data in decoder.flush():
+                yield data
+                body.is_stream = True
         except _STREAM_FAILURES as error:
             end = to_failure(error, url=str(response.stream.url))
-    yield end
+    yield end or body.whole_response()
 
 
 async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
@@ -318,12 +325,15 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
         return
 
     decoder, chunks, in_a_row = SSEDecoder(), response.stream.aiter_bytes(), 0
-    end: Failure | None = None
+    body = _UntypedBody(response)
+    end: StreamEvent = None
     with StrippedTracebacks():
         try:
             async for chunk in chunks:
+                body.add(chunk)
                 for data in decoder.feed(chunk):
                     yield data
+                    body.is_stream = True
                     in_a_row += 1
                     if in_a_row == _EVENTS_PER_YIELD:
                         in_a_row = 0
@@ -333,29 +343,65 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
                         return
             for data in decoder.flush():
                 yield data
+                body.is_stream = True
         except _STREAM_FAILURES as error:
             end = to_failure(error, url=str(response.stream.url))
-    yield end
+    yield end or body.whole_response()
+
+
+class _UntypedBody:
+    """Keeps a body that came without a content type until its first event shows what it is."""
+
+    __slots__ = ("_chunks", "_response", "is_stream")
+
+    def __init__(self, response: ApiResponse) -> None:
+        self.is_stream = bool(response.headers.get("content-type"))
+        self._response = response
+        self._chunks: list[bytes] = []
+
+    def add(self, chunk: bytes) -> None:
+        """Take a piece; nothing is kept of a stream. The decoder bounds what may come before."""
+        if not self.is_stream:
+            self._chunks.append(chunk)
+        elif self._chunks:
+            self._chunks = []
+
+    def whole_response(self) -> ApiResponse | None:
+        """Return the response with its body, where no event came and something else did."""
+        body = b"".join(self._chunks)
+        if self.is_stream or not body.strip():
+            return None
+        return replace(self._response, body=body, stream=None)
 
 
 _STREAM_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, LimitExceededError)
 
 
 def _drain(chunks: Iterator[bytes]) -> None:
-    """Read to the end of the body; an error after the end of an answer is ignored."""
-    room = _MAX_DRAIN_BYTES
-    with contextlib.suppress(httpx2.HTTPError):
-        for chunk in chunks:
-            room -= len(chunk)
-            if room < 0:
-                return
+    """Read to the end of the body, for at most a second; an error after the answer is ignored.
+
+    In a thread, since a sync read cannot be given up: a server that keeps the connection open
+    must not keep the caller waiting.
+    """
+
+    def read() -> None:
+        room = _MAX_DRAIN_BYTES
+        with contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, OSError, ValueError):
+            for chunk in chunks:
+                room -= len(chunk)
+                if room < 0:
+                    return
+
+    thread = threading.Thread(target=read, daemon=True, name="openrouter-drain")
+    thread.start()
+    thread.join(_MAX_DRAIN_SECONDS)
 
 
 async def _adrain(chunks: AsyncIterator[bytes]) -> None:
     """Drain like `_drain`, for at most a second."""
     room = _MAX_DRAIN_BYTES
     with contextlib.suppress(httpx2.HTTPError, TimeoutError):
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(_MAX_DRAIN_SECONDS):
             async for chunk in chunks:
                 room -= len(chunk)
                 if room < 0:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter import _html
 from langchain_openrouter._http import oneshot, urls
+from langchain_openrouter._http.api_key import UserSecret, to_secret
 from langchain_openrouter._json import get_dict, get_number, get_str
 from langchain_openrouter._key_object import KeyObject
 from langchain_openrouter.errors import AuthenticationError
@@ -155,19 +156,20 @@ def to_user_secret(
         AuthenticationError: There is no key; nobody else's is taken instead.
         ValueError: A `UserKey` is for another service than `base_url`.
     """
-    secret: Any = key.secret if isinstance(key, UserKey) else key
-    if isinstance(secret, str):
-        secret = SecretStr(secret)
-    there = (
-        bool(secret.get_secret_value().strip())
-        if isinstance(secret, SecretStr)
-        else callable(secret)
-    )
-    if not there:
+    secret: Any = to_secret(key.secret if isinstance(key, UserKey) else key)
+    key_url = key.base_url if isinstance(key, UserKey) else None
+    del key
+    if isinstance(secret, SecretStr):
+        if not secret.get_secret_value().strip():
+            secret = None
+        elif not isinstance(secret, UserSecret):
+            secret = UserSecret(secret.get_secret_value(), key_url)
+    if secret is None or not (isinstance(secret, SecretStr) or callable(secret)):
         msg = "no OpenRouter API key for this user: sign the user in first"
         raise AuthenticationError(msg)
-    if isinstance(key, UserKey) and base_url:
-        foreign = urls.foreign_service(key.base_url, base_url)
+
+    if key_url and base_url:
+        foreign = urls.foreign_service(key_url, base_url)
         if foreign:
             raise ValueError(foreign)
     return secret
