@@ -1,6 +1,6 @@
-"""What the catalogue tells: models, their endpoints, providers, generations, estimates; pure.
+"""The values that `Catalog` returns: models, endpoints, providers, generations, estimates.
 
-Read leniently: `data` of each value holds all fields, as sent, known here or not.
+Fields of the wrong type read as absent; `data` of each value holds all fields as sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from langchain_openrouter._json import get_dict, get_int, get_list, get_number, 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the list. Prices are USD a token; None is "not said"."""
+    """A model. Prices are USD per token; None means unknown."""
 
     id: str
     name: str | None = None
@@ -30,26 +30,29 @@ class Model:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read a row."""
+    def from_api(cls, row: Mapping[str, Any]) -> Self:
+        """Convert a row of `GET /models`."""
         architecture, prices = get_dict(row, "architecture"), get_dict(row, "pricing")
+
         return cls(
             id=get_str(row, "id") or "",
             name=get_str(row, "name"),
             context_length=get_int(row, "context_length"),
             max_output_tokens=get_int(get_dict(row, "top_provider"), "max_completion_tokens"),
-            input_modalities=_words(architecture, "input_modalities"),
-            output_modalities=_words(architecture, "output_modalities"),
-            supported_parameters=_words(row, "supported_parameters"),
+            input_modalities=_strings(architecture, "input_modalities"),
+            output_modalities=_strings(architecture, "output_modalities"),
+            supported_parameters=_strings(row, "supported_parameters"),
             prompt_price=_price(prices, "prompt"),
             completion_price=_price(prices, "completion"),
             request_price=_price(prices, "request"),
             data=row,
         )
 
+    of = from_api  # former name
+
     @property
     def profile(self) -> dict[str, Any]:
-        """The row as LangChain's model profile."""
+        """LangChain's model profile of the row."""
         return _model_profiles.to_profile(self.data)
 
     @property
@@ -60,11 +63,11 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """One provider's endpoint of a model. Latency in ms, throughput in tokens a second."""
+    """A provider's endpoint of a model. Latency in ms, throughput in tokens per second."""
 
     provider: str
     tag: str | None = None
-    """The slug for `provider.order`, with its tier."""
+    """The provider's slug for `provider.order`, with its tier."""
     context_length: int | None = None
     quantization: str | None = None
     prompt_price: float | None = None
@@ -78,9 +81,10 @@ class ModelEndpoint:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read an endpoint."""
+    def from_api(cls, row: Mapping[str, Any]) -> Self:
+        """Convert an endpoint of `GET /models/{slug}/endpoints`."""
         prices = get_dict(row, "pricing")
+
         return cls(
             provider=get_str(row, "provider_name") or "",
             tag=get_str(row, "tag"),
@@ -91,28 +95,35 @@ class ModelEndpoint:
             latency=_median(row, "latency_last_30m"),
             throughput=_median(row, "throughput_last_30m"),
             uptime=get_number(row, "uptime_last_30m"),
-            supported_parameters=_words(row, "supported_parameters"),
+            supported_parameters=_strings(row, "supported_parameters"),
             data=row,
         )
+
+    of = from_api  # former name
 
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Who serves models."""
+    """A provider."""
 
     name: str
     slug: str
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read a provider."""
+    def from_api(cls, row: Mapping[str, Any]) -> Self:
+        """Convert a row of `GET /providers`."""
         return cls(get_str(row, "name") or "", get_str(row, "slug") or "", row)
+
+    of = from_api  # former name
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An answer as OpenRouter's books have it. https://openrouter.ai/docs/api-reference/get-a-generation."""
+    """OpenRouter's record of an answer.
+
+    See https://openrouter.ai/docs/api-reference/get-a-generation.
+    """
 
     id: str
     cost: float | None = None
@@ -124,8 +135,8 @@ class Generation:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> Self:
-        """Read a generation."""
+    def from_api(cls, row: Mapping[str, Any]) -> Self:
+        """Convert the record of `GET /generation`."""
         return cls(
             id=get_str(row, "id") or "",
             cost=get_number(row, "total_cost"),
@@ -136,48 +147,50 @@ class Generation:
             data=row,
         )
 
+    of = from_api  # former name
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a call may cost, USD. An estimate: tokens are counted by letters, caches not at all."""
+    """What a call may cost, in USD. Tokens are counted approximately; caches are ignored."""
 
     prompt_tokens: int
     prompt_cost: float
     completion_cost: float | None
-    """For `max_tokens` tokens; None where no limit was given."""
+    """For `max_tokens` tokens; None without a limit."""
 
     @property
     def cost(self) -> float:
-        """The most it may cost, or, without a limit of tokens, the least."""
+        """The maximum if the output is limited, else the minimum."""
         return self.prompt_cost + (self.completion_cost or 0.0)
 
     def __str__(self) -> str:
-        """Say that it is an estimate."""
+        """Show the amount as an upper or lower bound."""
         sign = "≤" if self.completion_cost is not None else "≥"
         return f"estimate: {sign} ${self.cost:.6f} for some {self.prompt_tokens} prompt tokens"
 
 
 class Models(Sequence[Model]):
-    """Models in a list; a table in a notebook."""
+    """A sequence of models, shown as a table in a notebook."""
 
     def __init__(self, models: Iterable[Model]) -> None:
         self._models = tuple(models)
 
     @overload
-    def __getitem__(self, place: int) -> Model: ...
+    def __getitem__(self, index: int) -> Model: ...
     @overload
-    def __getitem__(self, place: slice) -> Models: ...
-    def __getitem__(self, place: int | slice) -> Model | Models:
-        """Return one, or some."""
-        found = self._models[place]
-        return Models(found) if isinstance(found, tuple) else found
+    def __getitem__(self, index: slice) -> Models: ...
+    def __getitem__(self, index: int | slice) -> Model | Models:
+        """Return a model, or the models of a slice."""
+        item = self._models[index]
+        return Models(item) if isinstance(item, tuple) else item
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of models."""
         return len(self._models)
 
     def __repr__(self) -> str:
-        """Show the first of them."""
+        """Show the first five slugs."""
         shown = ", ".join(model.id for model in self._models[:5])
         return f"<{len(self)} models: {shown}{', …' if len(self) > 5 else ''}>"  # noqa: PLR2004 - a few
 
@@ -193,15 +206,16 @@ class Models(Sequence[Model]):
             )
             for model in self._models
         )
+
         return f"{_html.table(head, rows)}<p>Prices: USD a million tokens.</p>"
 
 
-def _words(source: Any, key: str) -> tuple[str, ...]:
-    return tuple(word for word in get_list(source, key) or () if isinstance(word, str))
+def _strings(source: Any, key: str) -> tuple[str, ...]:
+    return tuple(item for item in get_list(source, key) or () if isinstance(item, str))
 
 
 def _price(source: Any, key: str) -> float | None:
-    """Return a price: text on the wire; a negative one means "depends"."""
+    """Return a price, which the API sends as text; None for a negative one: it is not fixed."""
     value: Any = (source or {}).get(key)
     try:
         price = float(value)

@@ -1,4 +1,4 @@
-"""What embeddings, rerank and the catalog share: settings, key, pool, errors, `for_user`."""
+"""The base of embeddings, rerank and the catalog: arguments, key, requests, errors, `for_user`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from langchain_openrouter.settings import (
 _NAMES = ("api_key", "base_url", "timeout", "max_retries", "app_url", "app_title", "app_categories")
 
 
-class Endpoint(BaseModel):
-    """Arguments that every endpoint takes, resolved as `ChatOpenRouter` resolves them."""
+class APIResource(BaseModel):
+    """The arguments and requests of a resource of the API, resolved as in `ChatOpenRouter`."""
 
     model_config = ConfigDict(
         hide_input_in_errors=True, protected_namespaces=(), arbitrary_types_allowed=True
@@ -42,29 +42,29 @@ class Endpoint(BaseModel):
     api_key: SecretStr | str | Callable[[], Any] | None = Field(
         default_factory=shown_api_key, repr=False
     )
-    """The key: a string, or a sync or async callable that is asked before each request.
+    """The key: a string, or a sync or async callable that is called for each request.
 
     Without one, OPENROUTER_API_KEY is read when a request is sent.
     """
     base_url: str = Field(default_factory=shown_base_url)
     """https, or http on loopback. Without one, OPENROUTER_BASE_URL is read for each request."""
     timeout: float | Any | None = TIMEOUT
-    """Seconds without a byte; None waits without end."""
+    """Seconds without a byte after which a request fails; None waits without limit."""
     max_retries: int = Field(default=MAX_RETRIES, ge=0)
-    """Repeats after 408, 429, 5xx and connection errors."""
+    """How often a request is repeated after 408, 429, 5xx and connection errors."""
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     app_url: str | None = None
     app_title: str | None = None
     app_categories: list[str] | None = None
     http_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx2.Client` of your own, in place of the shared one."""
+    """An `httpx2.Client` that is used instead of the shared one."""
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
-    """An `httpx2.AsyncClient` of your own."""
+    """An `httpx2.AsyncClient` that is used instead of the shared one."""
 
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
-        """Refuse unknown arguments and fill in what the settings say."""
+        """Refuse unknown arguments and fill in missing ones from the settings."""
         if not isinstance(values, dict):
             return values
 
@@ -99,11 +99,11 @@ class Endpoint(BaseModel):
         return self
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Keep an assigned key out of every repr and dump; check an assigned base URL."""
+        """Assign; a key becomes a secret, a base URL and a timeout are validated."""
         super().__setattr__(name, _checked_field(name, value))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy; what `update` holds is checked as in the constructor."""
+        """Return a copy; the values of `update` are validated as in the constructor."""
         fields = {
             (field := "api_key" if name == "openrouter_api_key" else name): _checked_field(
                 field, value
@@ -113,11 +113,14 @@ class Endpoint(BaseModel):
         return super().model_copy(update=fields, deep=deep)
 
     def for_user(self, key: UserKey | SecretStr | str | Callable[[], Any]) -> Self:
-        """Return the same on another user's key; connections are shared.
+        """Return a copy that uses another user's key; connections are shared.
+
+        Args:
+            key: The user's key, or a sync or async callable that is called for each request.
 
         Raises:
-            AuthenticationError: There is no key: this one's own is never taken instead.
-            ValueError: The `UserKey` is for another service than this one's `base_url`.
+            AuthenticationError: There is no key; this object's own is not used instead.
+            ValueError: The `UserKey` is for another service than `base_url`.
         """
         return self.model_copy(update={"api_key": to_user_secret(key, self.base_url)})
 
@@ -127,7 +130,7 @@ class Endpoint(BaseModel):
         )
 
     def _key_source(self) -> Any:
-        """Return the key, or the callable that gives it when a request is sent."""
+        """Return the key, or the callable that returns it when a request is sent."""
         key = self.api_key
         if isinstance(key, EnvironmentKey) or (
             key is None and "api_key" not in self.model_fields_set
@@ -143,9 +146,10 @@ class Endpoint(BaseModel):
         query: Mapping[str, Any] | None = None,
         needs_key: bool = True,
     ) -> transport.Request:
-        """Return a request; one without a body is a GET."""
+        """Build a request; one without a body is a GET."""
         url = self.base_url
         base_url = environment_settings().base_url if isinstance(url, EnvironmentUrl) else url
+
         return transport.Request(
             url=f"{base_url}{path}",
             base_url=base_url,
@@ -160,14 +164,14 @@ class Endpoint(BaseModel):
         )
 
     def _send(self, request: transport.Request, *, sensitive: str = "") -> dict[str, Any]:
-        """Send; return the JSON object of the response.
+        """Send a request and return the JSON object of the response.
 
         Args:
-            request: Sent through the user's own client where there is one.
-            sensitive: The user's own words in it, which no message quotes.
+            request: Sent with `http_client` if there is one.
+            sensitive: Text of the user in the request, which no error message may quote.
 
         Raises:
-            OpenRouterError: As with chat.
+            OpenRouterError: The request failed; see `errors`.
         """
         response = transport.send(request._replace(client=self.http_client))
         with error_context(response, prompt=sensitive):
@@ -181,7 +185,7 @@ class Endpoint(BaseModel):
 
 
 def _checked_field(name: str, value: Any) -> Any:
-    """Return a field that is assigned or copied in, as the constructor would keep it."""
+    """Return the value of a field, validated and converted as in the constructor."""
     if name == "api_key":
         return to_secret(value)
     if name == "base_url" and isinstance(value, str) and type(value) is not EnvironmentUrl:
@@ -195,12 +199,13 @@ def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
     """Return the JSON object of a response.
 
     Raises:
-        OpenRouterError: The response is an error, in whatever form, or no JSON object.
+        OpenRouterError: The response is an error in any form, or not a JSON object.
     """
     body = parse_json_or_text(response.body)
     if not response.is_error and isinstance(body, dict) and not contains_error(body):
         generation_id = response.headers.get("x-generation-id")
         return {"id": generation_id, **body} if generation_id else body
+
     raise error_from_response(
         body,
         status=response.status if response.is_error else None,

@@ -1,4 +1,4 @@
-"""What calls used and cost, added up: `with get_openrouter_callback() as used: ...`."""
+"""Sum the usage and cost of calls: `with get_openrouter_callback() as usage: ...`."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ if TYPE_CHECKING:
 
     from langchain_core.outputs import LLMResult
 
+__all__ = [
+    "Caller",
+    "OpenRouterUsage",
+    "UsageKey",
+    "UsageTotals",
+    "Used",
+    "get_openrouter_callback",
+]
+
 _PROVIDER = "openrouter"
 
 
 @dataclass(slots=True)
-class Used:
-    """Sums of some calls. Cost in USD; of tokens, `cached` were read from a prompt cache."""
+class UsageTotals:
+    """Sums over calls. Cost in USD; `cached_tokens` are the input tokens read from a cache."""
 
     requests: int = 0
     failed: int = 0
@@ -39,11 +48,11 @@ class Used:
 
     @property
     def total_tokens(self) -> int:
-        """Input and output."""
+        """Input and output tokens."""
         return self.input_tokens + self.output_tokens
 
     def add(self, message: AIMessage) -> None:
-        """Add an answer."""
+        """Add the usage of an answer."""
         usage: Any = message.usage_metadata or {}
         self.requests += 1
         self.input_tokens += get_int(usage, "input_tokens") or 0
@@ -54,50 +63,60 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """Whose calls are added up apart: served model, provider, and the wire's `user`."""
+class UsageKey:
+    """By what calls are summed: the served model, the provider, and the `user` that was sent."""
 
     model: str
     provider: str = ""
     user: str = ""
 
 
+# Former names.
+Used = UsageTotals
+Caller = UsageKey
+
+
 class OpenRouterUsage(BaseCallbackHandler):
-    """Adds up every answer of OpenRouter's; threads and tasks may share one.
+    """Sums the usage of all answers of OpenRouter; safe to share between threads and tasks.
 
     Attributes:
-        total: All calls.
-        by: Apart, by `Caller`.
+        total: The sums over all calls.
+        totals_by_key: The sums for each `UsageKey`.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.total = Used()
-        self.by: dict[Caller, Used] = {}
+        self.total = UsageTotals()
+        self.totals_by_key: dict[UsageKey, UsageTotals] = {}
         self._users: dict[UUID, str] = {}
         self._lock = threading.Lock()
 
     @property
+    def by(self) -> dict[UsageKey, UsageTotals]:
+        """The former name of `totals_by_key`."""
+        return self.totals_by_key
+
+    @property
     def cost(self) -> float:
-        """USD, of all calls."""
+        """The cost of all calls, in USD."""
         return self.total.cost
 
-    def by_model(self) -> dict[str, Used]:
-        """Return the sums of each served model."""
+    def by_model(self) -> dict[str, UsageTotals]:
+        """Return the sums for each served model."""
         return self._grouped("model")
 
-    def by_provider(self) -> dict[str, Used]:
-        """Return the sums of each provider."""
+    def by_provider(self) -> dict[str, UsageTotals]:
+        """Return the sums for each provider."""
         return self._grouped("provider")
 
-    def by_user(self) -> dict[str, Used]:
-        """Return the sums of each `user` that was sent."""
+    def by_user(self) -> dict[str, UsageTotals]:
+        """Return the sums for each `user` that was sent."""
         return self._grouped("user")
 
     def on_chat_model_start(
         self, serialized: Any, messages: Any, *, run_id: UUID, **kwargs: Any
     ) -> None:
-        """Remember for whom a call is."""
+        """Remember the `user` of a call."""
         del serialized, messages
         user = get_str(kwargs.get("invocation_params"), "user")
         if user:
@@ -107,39 +126,43 @@ class OpenRouterUsage(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Add the answers of a call."""
         del kwargs
+        generations = [item for prompt in response.generations for item in prompt]
+        messages = [item.message for item in generations if isinstance(item, ChatGeneration)]
+
         with self._lock:
             user = self._users.pop(run_id, "")
-            for generation in (one for many in response.generations for one in many):
-                message = generation.message if isinstance(generation, ChatGeneration) else None
-                if not isinstance(message, AIMessage):
-                    continue
-                said = message.response_metadata
-                if said.get("model_provider") != _PROVIDER:
-                    continue
-                caller = Caller(
-                    get_str(said, "model_name") or "", get_str(said, "provider") or "", user
-                )
-                self.by.setdefault(caller, Used()).add(message)
-                self.total.add(message)
+            for message in messages:
+                if isinstance(message, AIMessage):
+                    self._add(message, user)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Count a call that failed; what it cost is not known."""
+        """Count a failed call; its cost is not known."""
         del error, kwargs
         with self._lock:
             self._users.pop(run_id, None)
             self.total.failed += 1
 
-    def _grouped(self, name: str) -> dict[str, Used]:
-        found: dict[str, Used] = {}
+    def _add(self, message: AIMessage, user: str) -> None:
+        metadata = message.response_metadata
+        if metadata.get("model_provider") != _PROVIDER:
+            return
+
+        model, provider = get_str(metadata, "model_name"), get_str(metadata, "provider")
+        key = UsageKey(model or "", provider or "", user)
+        self.totals_by_key.setdefault(key, UsageTotals()).add(message)
+        self.total.add(message)
+
+    def _grouped(self, attribute: str) -> dict[str, UsageTotals]:
+        groups: dict[str, UsageTotals] = {}
         with self._lock:
-            for caller, used in self.by.items():
-                into = found.setdefault(getattr(caller, name), Used())
-                for part in Used.__slots__:
-                    setattr(into, part, getattr(into, part) + getattr(used, part))
-        return found
+            for key, totals in self.totals_by_key.items():
+                group = groups.setdefault(getattr(key, attribute), UsageTotals())
+                for name in UsageTotals.__slots__:
+                    setattr(group, name, getattr(group, name) + getattr(totals, name))
+        return groups
 
     def __repr__(self) -> str:
-        """Say the sums in a line."""
+        """Show the sums in one line."""
         total = self.total
         return (
             f"<{total.requests} requests, {total.input_tokens} + {total.output_tokens} tokens, "
@@ -148,13 +171,13 @@ class OpenRouterUsage(BaseCallbackHandler):
 
     def _repr_html_(self) -> str:
         head = ("model", "provider", "user", "requests", "in", "cached", "out", "USD")
-        keys = sorted(self.by, key=lambda key: (key.model, key.provider, key.user))
-        rows = [((key.model, key.provider, key.user), self.by[key]) for key in keys]
+        keys = sorted(self.totals_by_key, key=lambda key: (key.model, key.provider, key.user))
+        rows = [((key.model, key.provider, key.user), self.totals_by_key[key]) for key in keys]
         rows.append((("all", "", ""), self.total))
         return _html.table(head, (_cells(names, totals) for names, totals in rows))
 
 
-def _cells(names: tuple[str, str, str], totals: Used) -> tuple[str, ...]:
+def _cells(names: tuple[str, str, str], totals: UsageTotals) -> tuple[str, ...]:
     numbers = (totals.requests, totals.input_tokens, totals.cached_tokens, totals.output_tokens)
     return (*names, *map(str, numbers), f"{totals.cost:.6f}")
 
@@ -165,20 +188,20 @@ register_configure_hook(_current, inheritable=True)
 
 @contextmanager
 def get_openrouter_callback() -> Iterator[OpenRouterUsage]:
-    """Add up what is used inside: chains, agents, batches, threads and tasks included.
+    """Sum the usage of all calls inside, in chains, agents, batches, threads and tasks too.
 
     Example:
         ```python
         from langchain_openrouter.callbacks import get_openrouter_callback
 
-        with get_openrouter_callback() as used:
+        with get_openrouter_callback() as usage:
             model.invoke("Why is the sky blue?")
-        print(used.cost, used.by_provider())
+        print(usage.cost, usage.by_provider())
         ```
     """
-    used = OpenRouterUsage()
-    token = _current.set(used)
+    usage = OpenRouterUsage()
+    token = _current.set(usage)
     try:
-        yield used
+        yield usage
     finally:
         _current.reset(token)

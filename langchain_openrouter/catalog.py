@@ -1,4 +1,4 @@
-"""`Catalog`: which models there are, what they can do and cost, who serves them."""
+"""`Catalog`: the available models, their capabilities and prices, and their providers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from langchain_openrouter._catalog_types import (
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import cache_fingerprint
 from langchain_openrouter._json import get_dict, get_dicts, get_str
-from langchain_openrouter._resource import Endpoint
+from langchain_openrouter._resource import APIResource
 from langchain_openrouter.settings import environment_api_key
 
 __all__ = ["Catalog", "Estimate", "Generation", "Model", "ModelEndpoint", "Models", "Provider"]
@@ -37,21 +37,49 @@ if TYPE_CHECKING:
     from langchain_openrouter.chat_models import ChatOpenRouter
 
 _HOUR = 3600.0
-_POLITE = (0.5, 1.0, 2.0, 4.0)  # seconds between asking again for a generation
-# Fields of a request that are no parameters of a model: OpenRouter's own, and those of any model.
-_OURS = frozenset(
-    ["model", "models", "preset", "messages", "stream", "stream_options", "usage", "provider",
-     "route", "plugins", "session_id", "user", "metadata", "trace", "debug", "service_tier",
-     "speed", "cache_control", "prompt_cache_key", "prompt_cache_options", "modalities",
-     "image_config", "audio", "max_tool_calls", "stop_server_tools_when", "deferred_tools",
-     "x_search_filter", "n"]
-)  # fmt: skip
-_SAME = {"max_completion_tokens": "max_tokens", "max_tokens": "max_completion_tokens",
-         "reasoning_effort": "reasoning"}  # fmt: skip
+_GENERATION_BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between requests for one generation
+# Fields of a request that no endpoint lists as a parameter: OpenRouter handles them itself.
+_ROUTING_FIELDS = frozenset(
+    [
+        "model",
+        "models",
+        "preset",
+        "messages",
+        "stream",
+        "stream_options",
+        "usage",
+        "provider",
+        "route",
+        "plugins",
+        "session_id",
+        "user",
+        "metadata",
+        "trace",
+        "debug",
+        "service_tier",
+        "speed",
+        "cache_control",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "modalities",
+        "image_config",
+        "audio",
+        "max_tool_calls",
+        "stop_server_tools_when",
+        "deferred_tools",
+        "x_search_filter",
+        "n",
+    ]
+)
+_PARAMETER_ALIASES = {
+    "max_completion_tokens": "max_tokens",
+    "max_tokens": "max_completion_tokens",
+    "reasoning_effort": "reasoning",
+}
 
 
-class Catalog(Endpoint):
-    """OpenRouter's lists. Answers are kept for an hour, those of a user's own apart from others'.
+class Catalog(APIResource):
+    """OpenRouter's lists of models and providers. Responses are cached for an hour, per key.
 
     Example:
         ```python
@@ -63,109 +91,133 @@ class Catalog(Endpoint):
     """
 
     ttl: float = _HOUR
-    """Seconds that an answer is kept."""
+    """Seconds for which a response is cached."""
     _cache: dict[Any, tuple[float, Any]] = PrivateAttr(default_factory=dict)
 
     def models(self, **filters: Any) -> Models:
         """Return the models. No key is needed.
 
         Args:
-            **filters: Those of the API: `category`, `supported_parameters`, `input_modalities`,
-                `output_modalities`, `q`, `sort`, `providers`, `max_price`, `limit`, `offset`, ...
+            **filters: Query parameters of the API: `category`, `supported_parameters`,
+                `input_modalities`, `output_modalities`, `q`, `sort`, `providers`, `max_price`,
+                `limit`, `offset`, ...
 
         See https://openrouter.ai/docs/api-reference/list-available-models.
         """
-        return _models(self._get("/models", filters))
+        return _to_models(self._get("/models", filters))
 
     async def amodels(self, **filters: Any) -> Models:
         """Return like `models`."""
-        return _models(await self._aget("/models", filters))
+        return _to_models(await self._aget("/models", filters))
 
     def user_models(self) -> Models:
-        """Return the models that this key may use: what its owner's settings leave."""
-        return _models(self._get("/models/user", needs_key=True))
+        """Return the models that the key may use under its owner's account settings."""
+        return _to_models(self._get("/models/user", needs_key=True))
 
     async def auser_models(self) -> Models:
         """Return like `user_models`."""
-        return _models(await self._aget("/models/user", needs_key=True))
+        return _to_models(await self._aget("/models/user", needs_key=True))
 
     def model(self, slug: str) -> Model:
-        """Return one model; aliases are resolved, variants taken.
+        """Return a model.
+
+        Args:
+            slug: `author/model`, also an alias, or with a variant such as `:free`.
 
         Raises:
-            ModelUnavailableError: There is none.
+            ModelUnavailableError: There is no such model.
+            ValueError: It is not a slug.
         """
-        return Model.of(get_dict(self._get(f"/model/{_path(slug)}"), "data") or {})
+        return Model.from_api(get_dict(self._get(f"/model/{_path(slug)}"), "data") or {})
 
     async def amodel(self, slug: str) -> Model:
         """Return like `model`."""
-        return Model.of(get_dict(await self._aget(f"/model/{_path(slug)}"), "data") or {})
+        return Model.from_api(get_dict(await self._aget(f"/model/{_path(slug)}"), "data") or {})
 
     def endpoints(self, slug: str) -> list[ModelEndpoint]:
-        """Return who serves a model, for how much, how fast."""
-        return _endpoints(self._get(f"/models/{_path(slug)}/endpoints"))
+        """Return the endpoints that serve a model, with their prices and speed."""
+        return _to_endpoints(self._get(f"/models/{_path(slug)}/endpoints"))
 
     async def aendpoints(self, slug: str) -> list[ModelEndpoint]:
         """Return like `endpoints`."""
-        return _endpoints(await self._aget(f"/models/{_path(slug)}/endpoints"))
+        return _to_endpoints(await self._aget(f"/models/{_path(slug)}/endpoints"))
 
     def providers(self) -> list[Provider]:
-        """Return who serves models."""
-        return [Provider.of(row) for row in get_dicts(self._get("/providers"), "data")]
+        """Return the providers."""
+        return [Provider.from_api(row) for row in get_dicts(self._get("/providers"), "data")]
 
     async def aproviders(self) -> list[Provider]:
         """Return like `providers`."""
-        return [Provider.of(row) for row in get_dicts(await self._aget("/providers"), "data")]
+        return [Provider.from_api(row) for row in get_dicts(await self._aget("/providers"), "data")]
 
     def generation(self, generation_id: str) -> Generation:
-        """Return what an answer cost, as charged: `message.id` names it.
+        """Return the record of a generation, with its cost as charged.
 
-        The books know an answer some seconds later: this asks again, five times in eight seconds.
+        The record exists some seconds after the answer: up to five requests are sent in eight
+        seconds.
+
+        Args:
+            generation_id: `message.id` of the answer.
 
         Raises:
-            ModelUnavailableError: They do not know it then.
+            ModelUnavailableError: There is no record after that time.
         """
-        for pause in (*_POLITE, None):
+        for pause in (*_GENERATION_BACKOFF, None):
             try:
-                return self._generation(self._send(self._generation_request(generation_id)))
+                return self._to_generation(self._send(self._generation_request(generation_id)))
             except errors.ModelUnavailableError:
                 if pause is None:
                     raise
                 time.sleep(pause)
+
         raise AssertionError  # the last pause is None
 
     async def ageneration(self, generation_id: str) -> Generation:
         """Return like `generation`."""
-        for pause in (*_POLITE, None):
+        for pause in (*_GENERATION_BACKOFF, None):
             try:
-                return self._generation(await self._asend(self._generation_request(generation_id)))
+                return self._to_generation(
+                    await self._asend(self._generation_request(generation_id))
+                )
             except errors.ModelUnavailableError:
                 if pause is None:
                     raise
                 await asyncio.sleep(pause)
+
         raise AssertionError  # the last pause is None
 
-    def check(self, model: ChatOpenRouter, **call: Any) -> list[str]:
-        """Return the parameters of a model's calls that no endpoint of it supports.
+    def unsupported_parameters(self, model: ChatOpenRouter, **call: Any) -> list[str]:
+        """Return the parameters of a call that no endpoint of the model supports.
 
-        OpenRouter ignores those silently, unless `provider.require_parameters` is true.
+        OpenRouter ignores them silently, unless `provider.require_parameters` is true.
 
         Args:
-            model: With its arguments.
-            **call: Those of the call, by their wire names.
+            model: The model, whose own arguments are included.
+            **call: Arguments of the call, by the names of the API.
+
+        Returns:
+            Names of the API.
         """
         return _unsupported(model, call, self.endpoints(model.model_name))
 
-    async def acheck(self, model: ChatOpenRouter, **call: Any) -> list[str]:
-        """Return like `check`."""
+    async def aunsupported_parameters(self, model: ChatOpenRouter, **call: Any) -> list[str]:
+        """Return like `unsupported_parameters`."""
         return _unsupported(model, call, await self.aendpoints(model.model_name))
 
+    # Former names.
+    check = unsupported_parameters
+    acheck = aunsupported_parameters
+
     def estimate(self, model: ChatOpenRouter, messages: LanguageModelInput) -> Estimate:
-        """Return what a call may cost, from the list's prices and a count of letters.
+        """Return what a call may cost, from the listed prices and an approximate count of tokens.
+
+        Args:
+            model: The model; its `max_tokens` limits the estimate.
+            messages: The input of the call.
 
         Raises:
-            ModelUnavailableError: The model is not in the list.
-            ValueError: It has no price: a router's depends on what it chooses.
+            ModelUnavailableError: The model is not listed.
+            ValueError: It has no price, as a router, whose price is that of the chosen model.
         """
         return _estimate(self.model(model.model_name), model, messages)
 
@@ -181,12 +233,13 @@ class Catalog(Endpoint):
         request = self._catalog_request(path, query, needs_key=needs_key)
         if callable(request.api_key):
             request = request._replace(api_key=_resolved(request))
+
         cache_key = _cache_key(request)
-        answer = self._cached(cache_key)
-        if answer is None:
-            answer = self._send(request)
-            self._cache[cache_key] = (time.monotonic(), answer)
-        return answer
+        response = self._cached(cache_key)
+        if response is None:
+            response = self._send(request)
+            self._cache[cache_key] = (time.monotonic(), response)
+        return response
 
     async def _aget(
         self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
@@ -194,12 +247,13 @@ class Catalog(Endpoint):
         request = self._catalog_request(path, query, needs_key=needs_key)
         if callable(request.api_key):
             request = request._replace(api_key=await _aresolved(request))
+
         cache_key = _cache_key(request)
-        answer = self._cached(cache_key)
-        if answer is None:
-            answer = await self._asend(request)
-            self._cache[cache_key] = (time.monotonic(), answer)
-        return answer
+        response = self._cached(cache_key)
+        if response is None:
+            response = await self._asend(request)
+            self._cache[cache_key] = (time.monotonic(), response)
+        return response
 
     def _cached(self, cache_key: Any) -> Any:
         stored = self._cache.get(cache_key)
@@ -220,35 +274,40 @@ class Catalog(Endpoint):
         return self._catalog_request("/generation", {"id": generation_id}, needs_key=True)
 
     @staticmethod
-    def _generation(answer: Any) -> Generation:
-        return Generation.of(get_dict(answer, "data") or {})
+    def _to_generation(response: Any) -> Generation:
+        return Generation.from_api(get_dict(response, "data") or {})
 
     def for_user(self, key: Any) -> Self:
-        """Return the catalogue on another user's key, with nothing kept."""
+        """Return a catalog that uses another user's key, with an empty cache."""
         copy = super().for_user(key)
         copy._cache = {}  # noqa: SLF001 - of the same class
         return copy
 
 
-def _models(answer: Any) -> Models:
-    return Models(Model.of(row) for row in get_dicts(answer, "data"))
+def _to_models(response: Any) -> Models:
+    return Models(Model.from_api(row) for row in get_dicts(response, "data"))
 
 
-def _endpoints(answer: Any) -> list[ModelEndpoint]:
-    return [ModelEndpoint.of(row) for row in get_dicts(get_dict(answer, "data"), "endpoints")]
+def _to_endpoints(response: Any) -> list[ModelEndpoint]:
+    rows = get_dicts(get_dict(response, "data"), "endpoints")
+    return [ModelEndpoint.from_api(row) for row in rows]
 
 
 def _unsupported(
     model: ChatOpenRouter, call: Mapping[str, Any], endpoints: Sequence[ModelEndpoint]
 ) -> list[str]:
-    known = {name for endpoint in endpoints for name in endpoint.supported_parameters}
-    asked = {**model._default_params, **call}  # noqa: SLF001 - by wire name, as it is sent
-    if get_str(get_dict(asked, "response_format"), "type") == "json_schema":
-        asked["structured_outputs"] = True
+    """Return the names of set parameters that no endpoint supports."""
+    supported = {name for endpoint in endpoints for name in endpoint.supported_parameters}
+    params = {**model._default_params, **call}  # noqa: SLF001 - by wire name, as it is sent
+    if get_str(get_dict(params, "response_format"), "type") == "json_schema":
+        params["structured_outputs"] = True
+
     return [
         name
-        for name, value in asked.items()
-        if value is not None and name not in _OURS and not {name, _SAME.get(name, name)} & known
+        for name, value in params.items()
+        if value is not None
+        and name not in _ROUTING_FIELDS
+        and not {name, _PARAMETER_ALIASES.get(name, name)} & supported
     ]
 
 
@@ -256,12 +315,14 @@ def _estimate(row: Model, model: ChatOpenRouter, messages: LanguageModelInput) -
     if row.prompt_price is None or row.completion_price is None:
         msg = f"{row.id or model.model_name} has no price of its own: it depends on what is chosen"
         raise ValueError(msg)
-    given: Any = messages
-    if isinstance(given, str):
-        given = [("user", given)]
-    elif hasattr(given, "to_messages"):
-        given = given.to_messages()
-    tokens = count_tokens_approximately(convert_to_messages(given))
+
+    inputs: Any = messages
+    if isinstance(inputs, str):
+        inputs = [("user", inputs)]
+    elif hasattr(inputs, "to_messages"):
+        inputs = inputs.to_messages()
+
+    tokens = count_tokens_approximately(convert_to_messages(inputs))
     limit = model.max_completion_tokens or model.max_tokens
     return Estimate(
         tokens,
@@ -271,10 +332,10 @@ def _estimate(row: Model, model: ChatOpenRouter, messages: LanguageModelInput) -
 
 
 def _path(slug: str) -> str:
-    """Return a slug as the part of a path that it names.
+    """Return a slug encoded for a URL's path.
 
     Raises:
-        ValueError: It would lead to another endpoint.
+        ValueError: It is not a slug, and could lead to another endpoint.
     """
     if not slug or any(part in {"", ".", ".."} for part in slug.split("/")):
         msg = f"{slug!r} is no slug: use `author/model[:variant]`"
@@ -283,13 +344,13 @@ def _path(slug: str) -> str:
 
 
 def _cache_key(request: transport.Request) -> Any:
-    """Return what tells answers apart: whose key, which API, which question."""
+    """Return the key of the cache: a hash of the API key, the URL and the query."""
     owner = None if request.api_key is None else cache_fingerprint(request.api_key)
     return owner, request.url, repr(sorted((request.query or {}).items()))
 
 
 def _resolved(request: transport.Request) -> SecretStr | None:
-    """Return the key that a callable gives; a public list needs none."""
+    """Return the key that a callable returns; None if there is none and none is needed."""
     try:
         return transport.resolve_key(request.api_key, request.base_url)
     except errors.AuthenticationError:

@@ -1,4 +1,4 @@
-"""`OpenRouterEmbeddings`: vectors of texts and pictures, on the settings and pool of chat."""
+"""`OpenRouterEmbeddings`: vectors of texts and images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from langchain_openrouter import errors
 from langchain_openrouter._json import get_dict, get_dicts, get_number, get_str
-from langchain_openrouter._resource import Endpoint
+from langchain_openrouter._resource import APIResource
 
 if TYPE_CHECKING:
     from langchain_openrouter import wire
@@ -23,29 +23,31 @@ if TYPE_CHECKING:
 else:  # pydantic would drop the keys that a TypedDict does not name
     Provider = dict[str, Any]
 
-_FLOAT = 4  # bytes
+__all__ = ["EmbeddingsResult", "OpenRouterEmbeddings"]
+
+_FLOAT_SIZE = 4  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingsResult:
-    """Vectors in the order of the inputs, and what they cost."""
+    """Vectors in the order of the inputs, and the cost of the requests."""
 
     vectors: list[list[float]] = field(repr=False)
     usage: dict[str, Any] = field(default_factory=dict)
-    """As sent; of several requests, summed."""
+    """As sent; the sum where there were several requests."""
     cost: float | None = None
     """USD."""
     model_name: str | None = None
-    """As served."""
+    """The model that served the request."""
     provider: str | None = None
     ids: tuple[str, ...] = ()
     """The generation id of each request."""
 
 
-class OpenRouterEmbeddings(Endpoint, Embeddings):
+class OpenRouterEmbeddings(APIResource, Embeddings):
     """Embed with any embedding model on OpenRouter.
 
-    Texts are sent as texts: nothing is tokenised here, and no tokeniser is loaded.
+    Texts are sent as text: nothing is tokenized here, and no tokenizer is loaded.
 
     Example:
         ```python
@@ -58,24 +60,24 @@ class OpenRouterEmbeddings(Endpoint, Embeddings):
     See https://openrouter.ai/docs/api-reference/embeddings.
 
     Raises:
-        pydantic.ValidationError: An argument is not known or does not fit. No value is shown.
+        pydantic.ValidationError: An argument is unknown or not valid. No value is shown.
     """
 
     model: str
-    """Slug."""
+    """The model's slug."""
     dimensions: int | None = Field(default=None, ge=1)
-    """Length of the vectors, for models that can choose."""
+    """Length of the vectors, for models that support several."""
     encoding_format: str | None = None
-    """"float" or "base64", which is smaller on the wire; floats come out of either."""
+    """"float" or "base64", which is smaller on the wire; vectors are lists of floats either way."""
     input_type: str | None = None
-    """"query" or "document", for models that tell them apart."""
+    """"query" or "document", for models that distinguish them."""
     openrouter_provider: Provider | None = None
-    """Which endpoints may serve, as with chat."""
+    """Provider preferences, as in `ChatOpenRouter`."""
     user: str | None = None
     chunk_size: int = Field(default=256, ge=1)
-    """Inputs of one request; more are split, and come back in order."""
+    """The maximum number of inputs in a request; more are sent in several requests."""
     model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    """Further fields of the body."""
+    """Further fields of the request's body."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each text, in order."""
@@ -101,25 +103,30 @@ class OpenRouterEmbeddings(Endpoint, Embeddings):
                 `{"type": "image_url", "image_url": {"url": ...}}`, for multimodal models.
 
         Raises:
-            OpenRouterError: As with chat; an answer that lacks a vector is an `UpstreamError`.
+            OpenRouterError: A request failed; see `errors`. A response that lacks a vector is an
+                `UpstreamError`.
+            TypeError: An input is of another type.
         """
         results = []
         for part in self._parts(inputs):
             request = self._build_request("/embeddings", self._body(part))
-            results.append(_read(self._send(request, sensitive=_texts(part)), len(part)))
-        return _joined(results)
+            results.append(_to_result(self._send(request, sensitive=_texts(part)), len(part)))
+        return _merge(results)
 
     async def aembed(self, inputs: Sequence[Any]) -> EmbeddingsResult:
         """Return like `embed`."""
         results = []
         for part in self._parts(inputs):
             request = self._build_request("/embeddings", self._body(part))
-            results.append(_read(await self._asend(request, sensitive=_texts(part)), len(part)))
-        return _joined(results)
+            results.append(
+                _to_result(await self._asend(request, sensitive=_texts(part)), len(part))
+            )
+        return _merge(results)
 
     def _parts(self, inputs: Sequence[Any]) -> list[list[Any]]:
-        wired = [_input(one) for one in inputs]
-        return [wired[at : at + self.chunk_size] for at in range(0, len(wired), self.chunk_size)]
+        items = [_to_wire_input(item) for item in inputs]
+        size = self.chunk_size
+        return [items[start : start + size] for start in range(0, len(items), size)]
 
     def _body(self, inputs: list[Any]) -> dict[str, Any]:
         body = {
@@ -132,89 +139,93 @@ class OpenRouterEmbeddings(Endpoint, Embeddings):
             "provider": self.openrouter_provider,
             **self.model_kwargs,
         }
+
         return {name: value for name, value in body.items() if value is not None}
 
 
-def _input(one: Any) -> Any:
-    """Return an input by its wire form.
+def _to_wire_input(value: Any) -> Any:
+    """Convert an input to its form in a request.
 
     Raises:
         TypeError: It is neither a text nor content parts.
     """
-    if isinstance(one, str):
-        return one
-    if isinstance(one, Mapping):
-        return {"content": [one]} if "type" in one else dict(one)
-    if isinstance(one, Sequence) and all(isinstance(part, Mapping) for part in one):
-        return {"content": [dict(part) for part in one]}
-    msg = f"an input is a text or a list of content parts, not {type(one).__name__}"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return {"content": [value]} if "type" in value else dict(value)
+    if isinstance(value, Sequence) and all(isinstance(part, Mapping) for part in value):
+        return {"content": [dict(part) for part in value]}
+
+    msg = f"an input is a text or a list of content parts, not {type(value).__name__}"
     raise TypeError(msg)
 
 
 def _texts(inputs: list[Any]) -> str:
-    return "\n".join(one for one in inputs if isinstance(one, str))
+    return "\n".join(text for text in inputs if isinstance(text, str))
 
 
-def _read(answer: dict[str, Any], count: int) -> EmbeddingsResult:
-    """Read an answer.
+def _to_result(response: dict[str, Any], count: int) -> EmbeddingsResult:
+    """Convert a response.
 
     Raises:
         UpstreamError: It lacks a vector.
     """
-    rows = get_dicts(answer, "data")
-    by_place = {
-        row["index"] if isinstance(row.get("index"), int) else place: vector_of(
-            row.get("embedding")
-        )
-        for place, row in enumerate(rows)
-    }
-    vectors = [by_place.get(place) for place in range(count)]
-    whole = [vector for vector in vectors if vector]
-    if len(whole) != count:
-        message = f"the answer holds {len(whole)} of {count} vectors"
-        raise errors.UpstreamError(message, generation_id=get_str(answer, "id"))
-    usage = get_dict(answer, "usage") or {}
-    generation_id = get_str(answer, "id")
+    by_index: dict[int, list[float] | None] = {}
+    for position, row in enumerate(get_dicts(response, "data")):
+        index = row["index"] if isinstance(row.get("index"), int) else position
+        by_index[index] = _parse_vector(row.get("embedding"))
+
+    vectors = [vector for index in range(count) if (vector := by_index.get(index))]
+    if len(vectors) != count:
+        message = f"the answer holds {len(vectors)} of {count} vectors"
+        raise errors.UpstreamError(message, generation_id=get_str(response, "id"))
+
+    usage = get_dict(response, "usage") or {}
+    generation_id = get_str(response, "id")
     return EmbeddingsResult(
-        whole,
+        vectors,
         usage,
         get_number(usage, "cost"),
-        get_str(answer, "model"),
-        get_str(answer, "provider"),
+        get_str(response, "model"),
+        get_str(response, "provider"),
         (generation_id,) if generation_id else (),
     )
 
 
-def vector_of(value: Any) -> list[float] | None:
-    """Return a vector, sent as numbers or as base64 of little-endian floats; None if it is none."""
+def _parse_vector(value: Any) -> list[float] | None:
+    """Parse a list of numbers, or base64 of little-endian 32-bit floats; None if it is neither."""
     if isinstance(value, str):
         try:
             data = base64.b64decode(value, validate=True)
         except ValueError:
             return None
-        if len(data) % _FLOAT:
+        if len(data) % _FLOAT_SIZE:
             return None
+
         floats = array("f", data)
         if sys.byteorder == "big":
             floats.byteswap()
         return floats.tolist()
+
     if not isinstance(value, list) or not all(
-        isinstance(x, int | float) and not isinstance(x, bool) for x in value
+        isinstance(number, int | float) and not isinstance(number, bool) for number in value
     ):
         return None
-    return [float(x) for x in value]
+    return [float(number) for number in value]
 
 
-def _joined(results: list[EmbeddingsResult]) -> EmbeddingsResult:
-    """Return several results as one: vectors in order, counts and cost summed."""
+def _merge(results: list[EmbeddingsResult]) -> EmbeddingsResult:
+    """Merge the results of several requests: vectors in order, usage and cost summed."""
     if len(results) == 1:
         return results[0]
+
     usage: dict[str, Any] = {}
     for result in results:
         for name in result.usage:
             number = get_number(result.usage, name)
             if number is not None:
                 usage[name] = usage.get(name, 0) + number
+
     costs = [result.cost for result in results if result.cost is not None]
     last = results[-1] if results else EmbeddingsResult([])
     return EmbeddingsResult(
@@ -223,5 +234,5 @@ def _joined(results: list[EmbeddingsResult]) -> EmbeddingsResult:
         sum(costs) if costs else None,
         last.model_name,
         last.provider,
-        tuple(one for result in results for one in result.ids),
+        tuple(id_ for result in results for id_ in result.ids),
     )

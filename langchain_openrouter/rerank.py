@@ -1,4 +1,4 @@
-"""`OpenRouterRerank`: documents in the order of their relevance, for LangChain's retrievers."""
+"""`OpenRouterRerank`: order documents by relevance, for LangChain's retrievers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from langchain_openrouter import errors
 from langchain_openrouter._json import get_dict, get_dicts, get_int, get_number, get_str
-from langchain_openrouter._resource import Endpoint
+from langchain_openrouter._resource import APIResource
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
@@ -23,21 +23,27 @@ else:  # pydantic would drop the keys that a TypedDict does not name
     Provider = dict[str, Any]
 
 
+__all__ = ["OpenRouterRerank", "Ranked", "RankedDocument", "RerankResult"]
+
+
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """One document's place."""
+class RankedDocument:
+    """The relevance of a document."""
 
     index: int
-    """Where it stood among those that were sent."""
+    """The document's index in the input."""
     score: float
-    """Relevance, as the model gives it; comparable within one answer."""
+    """The relevance score of the model, comparable within one result."""
+
+
+Ranked = RankedDocument  # former name
 
 
 @dataclass(frozen=True, slots=True)
 class RerankResult:
-    """Documents in the order of their relevance, and what it cost."""
+    """Documents by descending relevance, and the cost of the request."""
 
-    ranked: list[Ranked]
+    results: list[RankedDocument]
     usage: dict[str, Any] = field(default_factory=dict)
     """As sent: `search_units`, `total_tokens`, `cost`."""
     cost: float | None = None
@@ -46,8 +52,13 @@ class RerankResult:
     provider: str | None = None
     id: str | None = None
 
+    @property
+    def ranked(self) -> list[RankedDocument]:
+        """The former name of `results`."""
+        return self.results
 
-class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
+
+class OpenRouterRerank(APIResource, BaseDocumentCompressor):
     """Rerank with any rerank model on OpenRouter.
 
     Example:
@@ -62,41 +73,42 @@ class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
     """
 
     model: str
-    """Slug."""
+    """The model's slug."""
     top_n: int | None = Field(default=None, ge=1)
-    """How many documents come back; None is all."""
+    """The maximum number of results; None returns all."""
     openrouter_provider: Provider | None = None
     model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    """Further fields of the body."""
+    """Further fields of the request's body."""
 
     def rerank(
         self, query: str, documents: Sequence[Any], *, top_n: int | None = None
     ) -> RerankResult:
-        """Return the order of documents, best first.
+        """Rank documents by relevance, best first.
 
         Args:
             query: The search query.
             documents: Texts, LangChain documents, or `{"text": ..., "image": ...}`.
-            top_n: In place of the object's own.
+            top_n: The maximum number of results; None takes the object's own.
 
         Raises:
-            OpenRouterError: As with chat.
+            OpenRouterError: The request failed; see `errors`.
+            TypeError: A document is of another type.
         """
-        texts = [_wired(document) for document in documents]
+        texts = [_to_wire_document(document) for document in documents]
         if not texts:
             return RerankResult([])
         request = self._build_request("/rerank", self._body(query, texts, top_n))
-        return _read(self._send(request, sensitive=_texts(query, texts)), len(texts))
+        return _to_result(self._send(request, sensitive=_texts(query, texts)), len(texts))
 
     async def arerank(
         self, query: str, documents: Sequence[Any], *, top_n: int | None = None
     ) -> RerankResult:
         """Return like `rerank`."""
-        texts = [_wired(document) for document in documents]
+        texts = [_to_wire_document(document) for document in documents]
         if not texts:
             return RerankResult([])
         request = self._build_request("/rerank", self._body(query, texts, top_n))
-        return _read(await self._asend(request, sensitive=_texts(query, texts)), len(texts))
+        return _to_result(await self._asend(request, sensitive=_texts(query, texts)), len(texts))
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -121,14 +133,15 @@ class OpenRouterRerank(Endpoint, BaseDocumentCompressor):
             "provider": self.openrouter_provider,
             **self.model_kwargs,
         }
+
         return {name: value for name, value in body.items() if value is not None}
 
 
-def _wired(document: Any) -> Any:
-    """Return a document by its wire form.
+def _to_wire_document(document: Any) -> Any:
+    """Convert a document to its form in a request.
 
     Raises:
-        TypeError: It is none.
+        TypeError: It is not a document.
     """
     if isinstance(document, Document):
         return document.page_content
@@ -136,48 +149,52 @@ def _wired(document: Any) -> Any:
         return document
     if isinstance(document, Mapping):
         return dict(document)
+
     msg = f"a document is a text, a Document or a mapping, not {type(document).__name__}"
     raise TypeError(msg)
 
 
 def _texts(query: str, documents: list[Any]) -> str:
-    return "\n".join([query, *(one for one in documents if isinstance(one, str))])
+    return "\n".join([query, *(text for text in documents if isinstance(text, str))])
 
 
-def _read(answer: dict[str, Any], count: int) -> RerankResult:
-    """Read an answer.
+def _to_result(response: dict[str, Any], count: int) -> RerankResult:
+    """Convert a response.
 
     Raises:
-        UpstreamError: It holds no results.
+        UpstreamError: It contains no results.
     """
-    rows = answer.get("results")
+    rows = response.get("results")
     if not isinstance(rows, list):
         message = "the answer holds no results"
-        raise errors.UpstreamError(message, generation_id=get_str(answer, "id"))
+        raise errors.UpstreamError(message, generation_id=get_str(response, "id"))
+
     ranked = [
-        Ranked(index, score)
-        for row in get_dicts(answer, "results")
+        RankedDocument(index, score)
+        for row in get_dicts(response, "results")
         if (index := get_int(row, "index")) is not None
         and 0 <= index < count
         and (score := get_number(row, "relevance_score")) is not None
     ]
-    usage = get_dict(answer, "usage") or {}
+
+    usage = get_dict(response, "usage") or {}
     return RerankResult(
         ranked,
         usage,
         get_number(usage, "cost"),
-        get_str(answer, "model"),
-        get_str(answer, "provider"),
-        get_str(answer, "id"),
+        get_str(response, "model"),
+        get_str(response, "provider"),
+        get_str(response, "id"),
     )
 
 
 def _scored(documents: Sequence[Document], result: RerankResult) -> list[Document]:
+    """Return copies of the ranked documents, with `relevance_score` in their metadata."""
     return [
         Document(
-            page_content=documents[one.index].page_content,
-            metadata={**documents[one.index].metadata, "relevance_score": one.score},
-            id=documents[one.index].id,
+            page_content=documents[item.index].page_content,
+            metadata={**documents[item.index].metadata, "relevance_score": item.score},
+            id=documents[item.index].id,
         )
-        for one in result.ranked
+        for item in result.results
     ]

@@ -270,7 +270,7 @@ def test_recorded_reranks_lose_nothing(serve, how):
         result = run(how, lambda m=model, a=asked: m.rerank(a["query"], a["documents"]),
                      lambda m=model, a=asked: m.arerank(a["query"], a["documents"]))  # fmt: skip
 
-        assert [(r.index, r.score) for r in result.ranked] == [
+        assert [(r.index, r.score) for r in result.results] == [
             (r["index"], r["relevance_score"]) for r in body["results"]
         ]
         assert (result.usage, result.cost) == (body["usage"], body["usage"]["cost"])
@@ -309,7 +309,7 @@ def test_documents_are_copied_with_their_score(emulate, how):
         )
         == []
     )
-    assert model.rerank("x", ["a", "b"], top_n=2).ranked[0].index in {0, 1}
+    assert model.rerank("x", ["a", "b"], top_n=2).results[0].index in {0, 1}
 
 
 @BOTH
@@ -425,7 +425,7 @@ def test_what_an_answer_cost_is_asked_politely(emulate, how):
 
 def test_an_unknown_generation_ends(emulate, monkeypatch):
     """After five tries."""
-    monkeypatch.setattr("langchain_openrouter.catalog._POLITE", (0.0, 0.0))
+    monkeypatch.setattr("langchain_openrouter.catalog._GENERATION_BACKOFF", (0.0, 0.0))
     emulator = emulate()
 
     with pytest.raises(errors.ModelUnavailableError, match="not found"):
@@ -458,7 +458,7 @@ async def _once(catalog):
     """Ask for a generation once."""
     from unittest import mock
 
-    with mock.patch("langchain_openrouter.catalog._POLITE", ()):
+    with mock.patch("langchain_openrouter.catalog._GENERATION_BACKOFF", ()):
         await catalog.ageneration("x")
 
 
@@ -471,7 +471,9 @@ def test_a_model_is_checked_before_the_call(emulate, how):
                            reasoning={"effort": "low"}, max_completion_tokens=5, provider={"zdr": True})  # fmt: skip
 
     assert run(
-        how, lambda: catalog.check(model, min_p=0.1), lambda: catalog.acheck(model, min_p=0.1)
+        how,
+        lambda: catalog.unsupported_parameters(model, min_p=0.1),
+        lambda: catalog.aunsupported_parameters(model, min_p=0.1),
     ) == ["top_a", "reasoning", "min_p"]
 
 

@@ -10,7 +10,7 @@ import pytest
 from langchain.agents import create_agent
 
 from langchain_openrouter import ChatOpenRouter, UserKey, errors
-from langchain_openrouter.callbacks import Caller, get_openrouter_callback
+from langchain_openrouter.callbacks import UsageKey, get_openrouter_callback
 from langchain_openrouter.testing import Reply, error
 
 
@@ -63,7 +63,7 @@ def test_by_model_provider_and_user(model):
         "Anthropic": 1,
     }
     assert used.by_model()["openai/gpt-4o-mini"].cost == pytest.approx(0.02)
-    assert Caller("openai/gpt-4o-mini", "OpenAI", "ann") in used.by
+    assert UsageKey("openai/gpt-4o-mini", "OpenAI", "ann") in used.totals_by_key
     table = used._repr_html_()
     assert "<td>bob</td>" in table
     assert "<td>0.030000</td>" in table

@@ -84,9 +84,9 @@ with use_cassette("c.yaml", record="once") as recording:
 
 assert_type(OpenRouterEmbeddings(model="a/b").for_user("k").embed_query("x"), list[float])
 assert_type(OpenRouterEmbeddings(model="a/b").embed(["x"]).cost, float | None)
-assert_type(OpenRouterRerank(model="a/b", top_n=1).rerank("q", ["d"]).ranked[0].score, float)
+assert_type(OpenRouterRerank(model="a/b", top_n=1).rerank("q", ["d"]).results[0].score, float)
 assert_type(Catalog().models(q="x")[0].prompt_price, float | None)
-assert_type(Catalog().check(model), list[str])
+assert_type(Catalog().unsupported_parameters(model), list[str])
 assert_type(Catalog().estimate(model, "x").cost, float)
 
 with get_openrouter_callback() as used:
