@@ -11,11 +11,11 @@ import httpx2
 import pytest
 from browser import Browser
 
-from langchain_openrouter import ChatOpenRouter, errors
+from langchain_openrouter import ChatOpenRouter, errors, testing
 from langchain_openrouter.testing import Fault, Reply, error
 from langchain_openrouter.testing.emulator import ERRORS
-from langchain_openrouter.testing.emulator._schema_examples import conforming
-from langchain_openrouter.testing.emulator._validation import problems
+from langchain_openrouter.testing.emulator._schema_examples import example_for
+from langchain_openrouter.testing.emulator._validation import validation_errors
 
 HEADERS = {"authorization": "Bearer k"}
 FINE = {"model": "a/b", "messages": [{"role": "user", "content": "x"}]}
@@ -88,9 +88,9 @@ def test_every_recorded_request_is_well_formed():
     if not exchanges():
         pytest.skip("OPENROUTER_TRAFFIC names no folder of recordings")
     refused = {
-        e["id"]: problems(e["request"])
+        e["id"]: validation_errors(e["request"])
         for e in exchanges()
-        if e["status"] == 200 and problems(e["request"])
+        if e["status"] == 200 and validation_errors(e["request"])
     }
 
     assert not refused
@@ -247,6 +247,42 @@ def test_citations_images_audio_and_files(emulate):
     assert painted.additional_kwargs["images"][0]["image_url"]["url"].startswith("data:image/png")
 
 
+@pytest.mark.parametrize(
+    ("name", "question", "called"),
+    [
+        ("get_weather", "What is the weather in Oslo?", True),
+        ("GetWeather", "What is the weather in Oslo?", True),
+        ("HTTPFetch", "Fetch this page", True),
+        ("magic_function", "What is magicFunction(3)?", True),
+        ("get_weather", "Get me a sentence on what this tool is described to do", False),
+        ("getWeather", "whether it rains", False),
+    ],
+)
+def test_a_tool_is_called_when_a_word_of_its_name_is_in_the_message(
+    emulate, name, question, called
+):
+    """Its description counts for nothing, and neither does `get`."""
+    tool = {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "Described to do this: a sentence on whether it rains",
+            "parameters": {"type": "object", "properties": {}},
+        },
+    }
+    answer = model_on(emulate()).bind_tools([tool]).invoke(question)
+
+    assert [call["name"] for call in answer.tool_calls] == [name] * called
+
+
+def test_names_fill_a_schema_in_order_and_sentence_beginnings_last():
+    """Quoted parts first; the capital of a sentence's first word is no better than a fallback."""
+    schema = {"type": "object", "properties": {key: {"type": "string"} for key in "abc"}}
+    made = example_for(schema, "Where is Paris? In the 'far north'.")
+
+    assert made == {"a": "far north", "b": "Paris", "c": "Where"}
+
+
 SCHEMAS = [
     {"type": "object", "properties": {"n": {"type": "integer", "minimum": 3, "maximum": 5}, "s": {"enum": ["a", "b"]}}, "required": ["n", "s"]},
     {"type": "object", "properties": {"p": {"$ref": "#/$defs/P"}}, "required": ["p"],
@@ -262,7 +298,7 @@ def test_structured_output_conforms(schema):
     """By a validator of JSON Schema that is not ours."""
     import jsonschema
 
-    jsonschema.validate(conforming(schema, "Take 4 of Paris"), schema)
+    jsonschema.validate(example_for(schema, "Take 4 of Paris"), schema)
 
 
 # --- beside chat ------------------------------------------------------------------------------
@@ -400,3 +436,17 @@ def test_it_is_a_fixture(openrouter_emulator):
     assert openrouter_emulator.chats[0].body["messages"][0]["content"] == "x"
     assert openrouter_emulator.chats[0].key == "k"
     assert "Bearer" not in repr(openrouter_emulator.chats[0])
+
+
+def test_the_names_of_the_first_release_still_work(emulate):
+    """`error`, `Asked`, `asked` and `chats` are the same objects as under their new names."""
+    emulator = emulate()
+    model_on(emulator).invoke("x")
+    get(emulator, "/models")
+
+    assert testing.error is testing.error_reply
+    assert testing.Asked is testing.ReceivedRequest
+    assert emulator.asked is emulator.requests
+    assert [request.path for request in emulator.asked] == ["/chat/completions", "/models"]
+    assert emulator.chats == emulator.chat_requests == emulator.requests[:1]
+    assert isinstance(emulator.requests[0], testing.ReceivedRequest)

@@ -29,7 +29,15 @@ from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
-from langchain_openrouter.testing import Emulator, Fault, Reply, assert_prefix_stable, use_cassette
+from langchain_openrouter.testing import (
+    Emulator,
+    Fault,
+    ReceivedRequest,
+    Reply,
+    assert_prefix_stable,
+    error_reply,
+    use_cassette,
+)
 from langchain_openrouter.web import RedisStore, SignIn, Visitor, events_response
 
 
@@ -78,7 +86,9 @@ with as_user(UserKey(SecretStr("k")), user="ann", strict=False) as run:
 
 with Emulator(["one", Reply("two", fault=Fault("cut", after=1)), None]) as emulator:
     assert_type(emulator.url, str)
-    assert_type(emulator.chats[0].key, str)
+    assert_type(emulator.chat_requests[0].key, str)
+    assert_type(emulator.chats[0], ReceivedRequest)
+    emulator.script([error_reply("server"), None])
 with use_cassette("c.yaml", record="once") as recording:
     assert_prefix_stable(recording.exchanges)
 

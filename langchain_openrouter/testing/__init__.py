@@ -15,7 +15,16 @@ if TYPE_CHECKING:
         assert_reasoning_returned,
     )
     from langchain_openrouter.testing.cassettes import CassetteError, LeakError, use_cassette
-    from langchain_openrouter.testing.emulator import Asked, Call, Emulator, Fault, Reply, error
+    from langchain_openrouter.testing.emulator import (
+        Asked,
+        Call,
+        Emulator,
+        Fault,
+        ReceivedRequest,
+        Reply,
+        error,
+        error_reply,
+    )
 
 __all__ = [
     "Asked",
@@ -24,18 +33,17 @@ __all__ = [
     "Emulator",
     "Fault",
     "LeakError",
+    "ReceivedRequest",
     "Reply",
     "assert_no_secrets",
     "assert_prefix_stable",
     "assert_reasoning_returned",
     "error",
+    "error_reply",
     "use_cassette",
 ]
 
-_HOMES = {
-    **dict.fromkeys(("Asked", "Call", "Emulator", "Fault", "Reply", "error"), "emulator"),
-    **dict.fromkeys(("CassetteError", "LeakError", "use_cassette"), "cassettes"),
-}
+_CASSETTES = {"CassetteError", "LeakError", "use_cassette"}
 
 
 def __getattr__(name: str) -> Any:
@@ -43,5 +51,9 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    home = _HOMES.get(name, "assertions")
+
+    if name.startswith("assert_"):
+        home = "assertions"
+    else:
+        home = "cassettes" if name in _CASSETTES else "emulator"
     return getattr(import_module(f"langchain_openrouter.testing.{home}"), name)

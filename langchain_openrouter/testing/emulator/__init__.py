@@ -1,9 +1,22 @@
-"""OpenRouter on loopback: a real HTTP server that answers as recordings of the live service do."""
+"""OpenRouter on loopback: a real HTTP server, whose responses have the live service's shapes."""
 
 from __future__ import annotations
 
-from langchain_openrouter.testing.emulator._error_replies import ERRORS, error
+from langchain_openrouter.testing.emulator._error_replies import ERRORS, error, error_reply
 from langchain_openrouter.testing.emulator._replies import Call, Fault, Reply
-from langchain_openrouter.testing.emulator._server import Asked, Emulator
+from langchain_openrouter.testing.emulator._script import ReceivedRequest
+from langchain_openrouter.testing.emulator._server import Emulator
 
-__all__ = ["ERRORS", "Asked", "Call", "Emulator", "Fault", "Reply", "error"]
+Asked = ReceivedRequest  # the name in the first release
+
+__all__ = [
+    "ERRORS",
+    "Asked",
+    "Call",
+    "Emulator",
+    "Fault",
+    "ReceivedRequest",
+    "Reply",
+    "error",
+    "error_reply",
+]

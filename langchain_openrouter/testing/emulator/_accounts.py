@@ -1,7 +1,7 @@
 """The emulator's users: authorization codes, keys, what they may spend; no HTTP.
 
 Codes are bound to their challenge, live ten minutes and work once, as
-https://openrouter.ai/docs/use-cases/oauth-pkce says.
+https://openrouter.ai/docs/use-cases/oauth-pkce documents.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-CODE_LIFE = 600.0  # seconds
-_LABEL = 100  # characters
+__all__ = ["CODE_LIFETIME", "Accounts", "ApiRefusal", "Key"]
+
+CODE_LIFETIME = 600.0  # seconds
+_MAX_LABEL_LENGTH = 100  # characters
+_METHODS = {None, "S256", "plain"}
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a fault
-    """The account service says no.
+class ApiRefusal(Exception):  # noqa: N818 - a response, not a fault of the emulator
+    """The service refuses a request.
 
     Attributes:
         status: HTTP status.
-        message: What the service says.
+        message: The message of the service's error.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -43,12 +46,15 @@ class Key:
     user_id: str
     label: str = "key"
     limit: float | None = None
+    """What the key may spend in all, USD; None is no limit."""
     limit_reset: str | None = None
     usage: float = 0.0
+    """What the key has spent, USD."""
     disabled: bool = False
     credits: float | None = None
     """What the account has left, USD; None is plenty."""
     expires_at: str | None = None
+    """ISO 8601 with an offset."""
 
     @property
     def hash(self) -> str:
@@ -57,25 +63,20 @@ class Key:
 
     @property
     def remaining(self) -> float | None:
-        """What the key may still spend."""
+        """What the key may still spend, USD."""
         return None if self.limit is None else max(0.0, self.limit - self.usage)
 
     def info(self) -> dict[str, Any]:
-        """Return what `GET /key` says."""
+        """Return the body of `GET /key`."""
+        usage = {f"usage{period}": self.usage for period in ("", "_daily", "_weekly", "_monthly")}
         data = {
             "label": self.label,
             "limit": self.limit,
             "limit_remaining": self.remaining,
             "limit_reset": self.limit_reset,
             "include_byok_in_limit": False,
-            "usage": self.usage,
-            "usage_daily": self.usage,
-            "usage_weekly": self.usage,
-            "usage_monthly": self.usage,
-            "byok_usage": 0,
-            "byok_usage_daily": 0,
-            "byok_usage_weekly": 0,
-            "byok_usage_monthly": 0,
+            **usage,
+            **{f"byok_{name}": 0 for name in usage},
             "is_free_tier": False,
             "is_management_key": False,
             "is_provisioning_key": False,
@@ -83,6 +84,7 @@ class Key:
             "expires_at": self.expires_at,
             "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
         }
+
         return {"data": data}
 
 
@@ -92,20 +94,21 @@ class _Code:
     challenge: str | None
     method: str | None
     issued: float
-    wanted: Mapping[str, str]
+    parameters: Mapping[str, str]
     used: bool = False
 
 
 class Accounts:
-    """Users' codes and keys; any thread may ask.
+    """Users' codes and keys; safe to use from any thread.
 
     Args:
-        any_key: Whether a key that nobody made here works too, as one with plenty of credit.
+        any_key: Whether a key that was not made here works too, as one without a limit.
         clock: Returns the time in seconds; a test may move it.
     """
 
     def __init__(self, *, any_key: bool = True, clock: Callable[[], float] = time.time) -> None:
         self.keys: dict[str, Key] = {}
+        """By secret."""
         self.any_key = any_key
         self.clock = clock
         self._codes: dict[str, _Code] = {}
@@ -114,103 +117,123 @@ class Accounts:
     def add_key(
         self, secret: str | None = None, user_id: str = "user_emulated", **fields: Any
     ) -> Key:
-        """Make a key, as a user would in the dashboard."""
+        """Make a key, as a user would in the dashboard.
+
+        Args:
+            secret: None makes a random one.
+            user_id: Whose key it is.
+            **fields: Fields of `Key`.
+        """
         secret = secret or "sk-or-v1-" + secrets.token_hex(32)
         key = self.keys[secret] = Key(secret, user_id, **fields)
         return key
 
-    def issue_code(self, user_id: str, wanted: Mapping[str, str]) -> str:
-        """Return a code for what a sign-in page was asked for.
+    def issue_code(self, user_id: str, parameters: Mapping[str, str]) -> str:
+        """Return an authorization code, as if the user had approved.
+
+        Args:
+            user_id: Who approves.
+            parameters: The query of the sign-in URL.
 
         Raises:
-            Refused: The page would not have been shown.
+            ApiRefusal: The service would refuse these parameters.
         """
-        challenge, method = wanted.get("code_challenge"), wanted.get("code_challenge_method")
-        if method not in {None, "S256", "plain"}:
-            raise Refused(400, "Invalid code_challenge_method")
-        if not wanted.get("callback_url") and not challenge:
-            raise Refused(400, "code_challenge is required without a callback_url")
-        if len(wanted.get("key_label", "")) > _LABEL:
-            raise Refused(400, "key_label must have at most 100 characters")
+        challenge = parameters.get("code_challenge")
+        method = parameters.get("code_challenge_method")
+        if method not in _METHODS:
+            raise ApiRefusal(400, "Invalid code_challenge_method")
+        if not parameters.get("callback_url") and not challenge:
+            raise ApiRefusal(400, "code_challenge is required without a callback_url")
+        if len(parameters.get("key_label", "")) > _MAX_LABEL_LENGTH:
+            raise ApiRefusal(400, "key_label must have at most 100 characters")
+
         code = secrets.token_urlsafe(24)
         with self._lock:
-            self._codes[code] = _Code(user_id, challenge, method, self.clock(), wanted)
+            self._codes[code] = _Code(user_id, challenge, method, self.clock(), parameters)
         return code
 
     def redeem(self, body: Any) -> Key:
         """Exchange a code for a new key.
 
+        Args:
+            body: The JSON of `POST /auth/keys`.
+
         Raises:
-            Refused: The code is wrong, used, expired, or of another verifier.
+            ApiRefusal: The code is wrong, used, expired, or of another verifier.
         """
         values = body if isinstance(body, dict) else {}
-        code, verifier = values.get("code"), values.get("code_verifier")
-        method = values.get("code_challenge_method")
+        code, method = values.get("code"), values.get("code_challenge_method")
         if not isinstance(code, str) or not code:
-            raise Refused(400, "code: Invalid input: expected string, received undefined")
-        if method not in {None, "S256", "plain"}:
-            raise Refused(400, "Invalid code_challenge_method")
-        with self._lock:
-            known = self._codes.get(code)
-            fresh = known is not None and not known.used
-            if known is not None:
-                known.used = True
-        if known is None or not fresh:
-            raise Refused(403, "Invalid code or code_verifier")
-        if self.clock() - known.issued > CODE_LIFE:
-            raise Refused(403, "Authorization code expired")
-        if known.challenge is not None:
-            if method is not None and method != (known.method or "plain"):
-                raise Refused(400, "Invalid code_challenge_method")
-            if _challenge(verifier, known.method) != known.challenge:
-                raise Refused(403, "Invalid code or code_verifier")
-        limit = known.wanted.get("limit")
+            raise ApiRefusal(400, "code: Invalid input: expected string, received undefined")
+        if method not in _METHODS:
+            raise ApiRefusal(400, "Invalid code_challenge_method")
+
+        issued = self._use_code(code)
+        if issued.challenge is not None:
+            if method is not None and method != (issued.method or "plain"):
+                raise ApiRefusal(400, "Invalid code_challenge_method")
+            if _challenge(values.get("code_verifier"), issued.method) != issued.challenge:
+                raise ApiRefusal(403, "Invalid code or code_verifier")
+
+        limit = issued.parameters.get("limit")
         return self.add_key(
-            user_id=known.user_id,
-            label=known.wanted.get("key_label") or "localhost",
+            user_id=issued.user_id,
+            label=issued.parameters.get("key_label") or "localhost",
             limit=float(limit) if limit else None,
-            limit_reset=known.wanted.get("usage_limit_type"),
-            expires_at=known.wanted.get("expires_at"),
+            limit_reset=issued.parameters.get("usage_limit_type"),
+            expires_at=issued.parameters.get("expires_at"),
         )
 
-    def key_of(self, secret: str) -> Key:
-        """Return the key of a request, before it may cost anything.
+    def _use_code(self, code: str) -> _Code:
+        """Return what is known of a code; it cannot be used again, whatever follows."""
+        with self._lock:
+            issued = self._codes.get(code)
+            if issued is None or issued.used:
+                raise ApiRefusal(403, "Invalid code or code_verifier")
+            issued.used = True
+
+        if self.clock() - issued.issued > CODE_LIFETIME:
+            raise ApiRefusal(403, "Authorization code expired")
+        return issued
+
+    def require_key(self, secret: str) -> Key:
+        """Return the key of a request.
 
         Raises:
-            Refused: There is none, or it may not be used.
+            ApiRefusal: There is none, or it is unknown, disabled or expired.
         """
         if not secret:
-            raise Refused(401, "No auth credentials found")
+            raise ApiRefusal(401, "No auth credentials found")
         key = self.keys.get(secret)
         if key is None and self.any_key:
             with self._lock:
                 key = self.keys.setdefault(secret, Key(secret, "user_emulated"))
         if key is None:
-            raise Refused(401, "User not found.")
+            raise ApiRefusal(401, "User not found.")
         if key.disabled:
-            raise Refused(401, "This API key is disabled")
-        if key.expires_at and datetime.fromisoformat(key.expires_at) < datetime.fromtimestamp(
-            self.clock(), UTC
-        ):
-            raise Refused(401, "This API key has expired")
+            raise ApiRefusal(401, "This API key is disabled")
+
+        now = datetime.fromtimestamp(self.clock(), UTC)
+        if key.expires_at and datetime.fromisoformat(key.expires_at) < now:
+            raise ApiRefusal(401, "This API key has expired")
         return key
 
     @staticmethod
-    def affordable(key: Key) -> None:
-        """See that there is money for a paid request.
+    def require_credit(key: Key) -> None:
+        """Check that a key can pay for a request.
 
         Raises:
-            Refused: There is none.
+            ApiRefusal: The account has no credits left, or the key has reached its limit.
         """
         if key.credits is not None and key.credits <= 0:
-            raise Refused(
+            raise ApiRefusal(
                 402, "Insufficient credits. Add more using https://openrouter.ai/settings/credits"
             )
         if key.limit is not None and key.usage >= key.limit:
-            raise Refused(403, "Key limit exceeded (total limit). Manage it in your settings")
+            raise ApiRefusal(403, "Key limit exceeded (total limit). Manage it in your settings")
 
     def charge(self, key: Key, cost: float) -> None:
-        """Take the cost of an answer."""
+        """Take the cost of a response, USD, from a key and its account."""
         with self._lock:
             key.usage = round(key.usage + cost, 10)
             if key.credits is not None:

@@ -1,4 +1,4 @@
-"""The emulator's sign-in page: what a person, or a browser in a test, clicks through; pure."""
+"""The emulator's sign-in pages, which a person, or a browser in a test, clicks through."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ max-width:34rem;padding:0 1rem}}button{{font:inherit;padding:.4rem 1rem;margin-r
 code{{font-size:1.1em;overflow-wrap:anywhere}}</style><h1>{title}</h1>"""
 
 
-def consent(wanted: Mapping[str, str]) -> str:
-    """Return the page that asks: an approval, a denial, or a moment to think."""
-    label = escape(wanted.get("key_label") or "an app on this machine")
-    limit = escape(wanted.get("limit") or "none")
+def consent(parameters: Mapping[str, str]) -> str:
+    """Return the page with a form to approve, to deny, or to wait.
+
+    Args:
+        parameters: The query of the sign-in URL; the form sends it back.
+    """
+    label = escape(parameters.get("key_label") or "an app on this machine")
+    limit = escape(parameters.get("limit") or "none")
     hidden = "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
-        for name, value in wanted.items()
+        for name, value in parameters.items()
     )
+
     return _HEAD.format(title="OpenRouter, emulated") + (
         f"<p><b>{label}</b> asks for a key of yours. Limit: {limit}.</p>"
         f'<form method="post" action="/auth">{hidden}'
@@ -33,7 +38,7 @@ def consent(wanted: Mapping[str, str]) -> str:
     )
 
 
-def shown_code(code: str) -> str:
+def code_page(code: str) -> str:
     """Return the page that shows a code to paste."""
     return _HEAD.format(title="Your code") + (
         f"<p>Paste it where you came from; it works once, for ten minutes:</p>"
@@ -42,5 +47,5 @@ def shown_code(code: str) -> str:
 
 
 def note(title: str, text: str) -> str:
-    """Return a page that says something."""
+    """Return a page with a heading and a sentence."""
     return _HEAD.format(title=escape(title)) + f"<p>{escape(text)}</p>"

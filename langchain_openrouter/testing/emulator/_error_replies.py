@@ -9,55 +9,72 @@ from typing import Any, get_args
 
 from langchain_openrouter.testing.emulator._replies import Form, Reply
 
-_ERRORS: dict[str, tuple[int, str, dict[str, Any]]] = {
-    "bad_request": (400, 'Input required: specify "prompt" or "messages"', {}),
-    "unknown_model": (400, "nobody/nothing is not a valid model ID", {}),
+__all__ = ["ERRORS", "error", "error_reply"]
+
+_MESSAGES: dict[str, tuple[int, str]] = {
+    "bad_request": (400, 'Input required: specify "prompt" or "messages"'),
+    "unknown_model": (400, "nobody/nothing is not a valid model ID"),
     "context_length": (
         400,
         "This endpoint's maximum context length is 4096 tokens. However, you requested about 9000",
-        {"error_type": "context_length_exceeded"},
     ),
-    "authentication": (401, "User not found.", {"error_type": "authentication"}),
-    "payment_required": (402, "Insufficient credits. Add more using https://openrouter.ai/credits",
-                         {"error_type": "payment_required"}),
-    "key_limit": (403, "Key limit exceeded (total limit)", {}),
-    "permission": (403, "Only management keys can perform this operation",
-                   {"error_type": "permission_denied"}),
-    "moderation": (
-        403,
-        "Your chosen model requires moderation and your input was flagged",
-        {"reasons": ["violence"], "flagged_input": "...", "provider_name": "OpenAI",
-         "model_slug": "openai/gpt-4o"},
+    "authentication": (401, "User not found."),
+    "payment_required": (
+        402,
+        "Insufficient credits. Add more using https://openrouter.ai/credits",
     ),
-    "no_endpoints": (404, "No endpoints found that support tool use", {"error_type": "not_found"}),
-    "timeout": (408, "Request timed out", {}),
-    "conflict": (409, "Conflict", {}),
-    "precondition": (412, "Precondition failed", {"error_type": "precondition_failed"}),
-    "too_large": (413, "Payload too large", {"error_type": "payload_too_large"}),
-    "unprocessable": (422, "Unprocessable", {"error_type": "unprocessable"}),
-    "rate_limit": (429, "Rate limit exceeded: free-models-per-min",
-                   {"error_type": "rate_limit_exceeded"}),
-    "server": (500, "Internal Server Error", {"error_type": "server"}),
-    "provider": (
-        502,
-        "Provider returned error",
-        {"error_type": "provider_unavailable", "provider_name": "DeepInfra",
-         "raw": "upstream died"},
-    ),
-    "overloaded": (503, "No provider is available", {"error_type": "provider_overloaded"}),
-    "gateway_timeout": (504, "The provider did not answer in time", {"error_type": "timeout"}),
-    "edge_timeout": (524, "A timeout occurred", {}),
-}  # fmt: skip
-ERRORS = tuple(_ERRORS)
+    "key_limit": (403, "Key limit exceeded (total limit)"),
+    "permission": (403, "Only management keys can perform this operation"),
+    "moderation": (403, "Your chosen model requires moderation and your input was flagged"),
+    "no_endpoints": (404, "No endpoints found that support tool use"),
+    "timeout": (408, "Request timed out"),
+    "conflict": (409, "Conflict"),
+    "precondition": (412, "Precondition failed"),
+    "too_large": (413, "Payload too large"),
+    "unprocessable": (422, "Unprocessable"),
+    "rate_limit": (429, "Rate limit exceeded: free-models-per-min"),
+    "server": (500, "Internal Server Error"),
+    "provider": (502, "Provider returned error"),
+    "overloaded": (503, "No provider is available"),
+    "gateway_timeout": (504, "The provider did not answer in time"),
+    "edge_timeout": (524, "A timeout occurred"),
+}
+_METADATA: dict[str, dict[str, Any]] = {
+    "context_length": {"error_type": "context_length_exceeded"},
+    "authentication": {"error_type": "authentication"},
+    "payment_required": {"error_type": "payment_required"},
+    "permission": {"error_type": "permission_denied"},
+    "moderation": {
+        "reasons": ["violence"],
+        "flagged_input": "...",
+        "provider_name": "OpenAI",
+        "model_slug": "openai/gpt-4o",
+    },
+    "no_endpoints": {"error_type": "not_found"},
+    "precondition": {"error_type": "precondition_failed"},
+    "too_large": {"error_type": "payload_too_large"},
+    "unprocessable": {"error_type": "unprocessable"},
+    "rate_limit": {"error_type": "rate_limit_exceeded"},
+    "server": {"error_type": "server"},
+    "provider": {
+        "error_type": "provider_unavailable",
+        "provider_name": "DeepInfra",
+        "raw": "upstream died",
+    },
+    "overloaded": {"error_type": "provider_overloaded"},
+    "gateway_timeout": {"error_type": "timeout"},
+}
+ERRORS = tuple(_MESSAGES)
 """The names."""
-_RATE = {
+
+_RATE_LIMIT_HEADERS = {
     "x-ratelimit-limit": "20",
     "x-ratelimit-remaining": "0",
     "x-ratelimit-reset": "1767225600000",
 }
 
 
-def error(
+def error_reply(
     name: str, form: Form = "status", *, text: str = "", retry_after: float | None = None
 ) -> Reply:
     """Return a documented error as a reply.
@@ -66,20 +83,25 @@ def error(
         name: One of `ERRORS`.
         form: "status"; "body", a 200 that is the error; "choice", in the choice after `text`;
             "event", in mid-stream after `text`.
-        text: What came of the answer before it.
+        text: The part of the message that comes before the error.
         retry_after: Seconds, sent as Retry-After.
 
     Raises:
         ValueError: The name or the form is not known.
     """
-    if name not in _ERRORS or form not in get_args(Form):
+    if name not in _MESSAGES or form not in get_args(Form):
         msg = f"unknown error {name!r} or form {form!r}: names are {', '.join(ERRORS)}"
         raise ValueError(msg)
-    code, message, metadata = _ERRORS[name]
-    told: dict[str, Any] = {"code": code, "message": message}
-    if metadata:
-        told["metadata"] = metadata
-    headers = dict(_RATE) if name == "rate_limit" and form == "status" else {}
+
+    code, message = _MESSAGES[name]
+    error: dict[str, Any] = {"code": code, "message": message}
+    if name in _METADATA:
+        error["metadata"] = dict(_METADATA[name])
+
+    headers = dict(_RATE_LIMIT_HEADERS) if name == "rate_limit" and form == "status" else {}
     if retry_after is not None:
         headers["retry-after"] = f"{retry_after:g}"
-    return Reply(text=text or None, error=told, form=form, headers=headers)
+    return Reply(text=text or None, error=error, form=form, headers=headers)
+
+
+error = error_reply  # the name in the first release

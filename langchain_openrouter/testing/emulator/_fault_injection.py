@@ -1,4 +1,4 @@
-"""How an answer goes out: its bytes one by one, with the waits, cuts and resets among them."""
+"""Sends a rendered response: its bytes item by item, with the waits, cuts and resets among them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from langchain_openrouter.testing.emulator._replies import CUT, RESET, Sent
+from langchain_openrouter.testing.emulator._rendering import CUT, RESET, RenderedResponse
 
 if TYPE_CHECKING:
     import threading
@@ -20,43 +20,51 @@ if TYPE_CHECKING:
 COOKIE = "__cf_bm=emulated-{}; path=/; HttpOnly; Secure"
 
 
-class Wire(Response):
-    """Sends the items of an answer one by one, and does what they say."""
+class ScriptedResponse(Response):
+    """Sends the items of a response one by one: bytes, waits, and the end of the connection.
 
-    def __init__(self, answer: Sent, gone: threading.Event) -> None:
-        super().__init__(status_code=answer.status)
-        self._answer = answer
+    Args:
+        rendered: What is sent.
+        gone: Set when the client disconnects before the response has ended.
+    """
+
+    def __init__(self, rendered: RenderedResponse, gone: threading.Event) -> None:
+        super().__init__(status_code=rendered.status)
+        self._rendered = rendered
         self._gone = gone
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [
-            (name.lower().encode(), value.encode("latin-1"))
-            for name, value in {
-                "set-cookie": COOKIE.format(id(self)),
-                **self._answer.headers,
-            }.items()
-        ]
         transport = scope.get("openrouter.transport")
-        if not self._answer.items[:1] or self._answer.items[0] not in {CUT, RESET}:
-            start = {"type": "http.response.start", "status": self.status_code, "headers": headers}
-            await send(start)
-        for item in self._answer.items:
+        items = self._rendered.items
+        if not items[:1] or items[0] not in {CUT, RESET}:
+            await self._send_head(send)
+
+        for item in items:
             if item in {CUT, RESET}:
-                await _hang_up(transport, reset=item == RESET)
+                await _close_connection(transport, reset=item == RESET)
                 return
             if isinstance(item, bytes):
                 await send({"type": "http.response.body", "body": item, "more_body": True})
-            elif await _left(receive, float(item)):
+            elif await _disconnects_within(receive, float(item)):
                 self._gone.set()
                 return
             if transport is not None and transport.is_closing():
                 self._gone.set()
                 return
+
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _send_head(self, send: Send) -> None:
+        headers = {"set-cookie": COOKIE.format(id(self)), **self._rendered.headers}
+        encoded = [
+            (name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        status = self.status_code
+        await send({"type": "http.response.start", "status": status, "headers": encoded})
 
-async def _left(receive: Receive, seconds: float) -> bool:
-    """Wait; tell whether the client went away meanwhile."""
+
+async def _disconnects_within(receive: Receive, seconds: float) -> bool:
+    """Wait; return at once, and true, if the client disconnects meanwhile."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while True:
@@ -65,15 +73,17 @@ async def _left(receive: Receive, seconds: float) -> bool:
     return False
 
 
-async def _hang_up(transport: Any, *, reset: bool) -> None:
+async def _close_connection(transport: Any, *, reset: bool) -> None:
     """Close the connection, after what was sent is out."""
     if transport is None:
         msg = "cuts and resets need uvicorn"
         raise RuntimeError(msg)
-    if reset:
-        await asyncio.sleep(0.05)  # what was sent before arrives before the reset
-        sock = transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-    else:
+    if not reset:
         transport.close()
+        return
+
+    await asyncio.sleep(0.05)  # what was sent before arrives before the reset
+    sock = transport.get_extra_info("socket")
+    # To linger for no time makes the system send a reset when the socket is closed.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
