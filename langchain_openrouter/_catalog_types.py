@@ -5,12 +5,14 @@ Fields of the wrong type read as absent; `data` of each value holds all fields a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self, overload
 
 from langchain_openrouter import _html, _model_profiles
 from langchain_openrouter._json import get_dict, get_int, get_list, get_number, get_str
+from langchain_openrouter._redaction import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ class Models(Sequence[Model]):
 
     def __repr__(self) -> str:
         """Show the first five slugs."""
-        shown = ", ".join(model.id for model in self._models[:5])
+        shown = ", ".join(printable(model.id) for model in self._models[:5])
         return f"<{len(self)} models: {shown}{', …' if len(self) > 5 else ''}>"  # noqa: PLR2004 - a few
 
     def _repr_html_(self) -> str:
@@ -219,9 +221,9 @@ def _price(source: Any, key: str) -> float | None:
     value: Any = (source or {}).get(key)
     try:
         price = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return price if price >= 0 else None
+    return price if 0 <= price < math.inf else None
 
 
 def _median(row: Any, key: str) -> float | None:

@@ -53,7 +53,10 @@ def redact(
     """
     if key is not None:  # before the text is cut, which could leave a part of the key
         text = mask_key(text[: _READ + len(key)], key)
-    text = _without_secrets(text[:_READ], prompt)
+    text = _ESCAPED.sub(_unescape, text[:_READ])  # JSON inside a text, as services quote it
+    if key is not None:
+        text = mask_key(text, key)
+    text = _without_secrets(text, prompt)
 
     plain = printable(text)
     if plain != text:  # an escape or a line end may have divided a secret

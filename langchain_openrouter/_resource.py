@@ -163,7 +163,7 @@ class APIResource(BaseModel):
             needs_key=needs_key,
         )
 
-    def _send(self, request: transport.Request, *, sensitive: str = "") -> dict[str, Any]:
+    def _send(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
         """Send a request and return the JSON object of the response.
 
         Args:
@@ -177,7 +177,7 @@ class APIResource(BaseModel):
         with error_context(response, prompt=sensitive):
             return _parse_response(response)
 
-    async def _asend(self, request: transport.Request, *, sensitive: str = "") -> dict[str, Any]:
+    async def _asend(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
         """Send like `_send`."""
         response = await transport.asend(request._replace(client=self.http_async_client))
         with error_context(response, prompt=sensitive):

@@ -23,6 +23,7 @@ from langchain_openrouter._catalog_types import (
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import cache_fingerprint
 from langchain_openrouter._json import get_dict, get_dicts, get_str
+from langchain_openrouter._redaction import printable
 from langchain_openrouter._resource import APIResource
 from langchain_openrouter.settings import environment_api_key
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.chat_models import ChatOpenRouter
 
 _HOUR = 3600.0
+_MAX_CACHED = 64  # responses of one catalog
 _GENERATION_BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between requests for one generation
 # Fields of a request that no endpoint lists as a parameter: OpenRouter handles them itself.
 _ROUTING_FIELDS = frozenset(
@@ -238,7 +240,7 @@ class Catalog(APIResource):
         response = self._cached(cache_key)
         if response is None:
             response = self._send(request)
-            self._cache[cache_key] = (time.monotonic(), response)
+            self._store(cache_key, response)
         return response
 
     async def _aget(
@@ -252,13 +254,21 @@ class Catalog(APIResource):
         response = self._cached(cache_key)
         if response is None:
             response = await self._asend(request)
-            self._cache[cache_key] = (time.monotonic(), response)
+            self._store(cache_key, response)
         return response
 
     def _cached(self, cache_key: Any) -> Any:
         stored = self._cache.get(cache_key)
         fresh = stored is not None and time.monotonic() - stored[0] <= self.ttl
         return stored[1] if stored is not None and fresh else None
+
+    def _store(self, cache_key: Any, response: Any) -> None:
+        """Cache a response; the oldest is dropped, so that many users do not add up."""
+        self._cache.pop(cache_key, None)
+        while len(self._cache) >= _MAX_CACHED:
+            self._cache.pop(next(iter(self._cache)), None)
+        if self.ttl > 0:
+            self._cache[cache_key] = (time.monotonic(), response)
 
     def _catalog_request(
         self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
@@ -313,7 +323,8 @@ def _unsupported(
 
 def _estimate(row: Model, model: ChatOpenRouter, messages: LanguageModelInput) -> Estimate:
     if row.prompt_price is None or row.completion_price is None:
-        msg = f"{row.id or model.model_name} has no price of its own: it depends on what is chosen"
+        slug = printable(row.id or model.model_name)
+        msg = f"{slug} has no price of its own: it depends on what is chosen"
         raise ValueError(msg)
 
     inputs: Any = messages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import sys
 from array import array
 from collections.abc import Mapping, Sequence
@@ -110,7 +111,7 @@ class OpenRouterEmbeddings(APIResource, Embeddings):
         results = []
         for part in self._parts(inputs):
             request = self._build_request("/embeddings", self._body(part))
-            results.append(_to_result(self._send(request, sensitive=_texts(part)), len(part)))
+            results.append(_to_result(self._send(request, sensitive=part), len(part)))
         return _merge(results)
 
     async def aembed(self, inputs: Sequence[Any]) -> EmbeddingsResult:
@@ -118,9 +119,7 @@ class OpenRouterEmbeddings(APIResource, Embeddings):
         results = []
         for part in self._parts(inputs):
             request = self._build_request("/embeddings", self._body(part))
-            results.append(
-                _to_result(await self._asend(request, sensitive=_texts(part)), len(part))
-            )
+            results.append(_to_result(await self._asend(request, sensitive=part), len(part)))
         return _merge(results)
 
     def _parts(self, inputs: Sequence[Any]) -> list[list[Any]]:
@@ -160,10 +159,6 @@ def _to_wire_input(value: Any) -> Any:
     raise TypeError(msg)
 
 
-def _texts(inputs: list[Any]) -> str:
-    return "\n".join(text for text in inputs if isinstance(text, str))
-
-
 def _to_result(response: dict[str, Any], count: int) -> EmbeddingsResult:
     """Convert a response.
 
@@ -193,6 +188,12 @@ def _to_result(response: dict[str, Any], count: int) -> EmbeddingsResult:
 
 
 def _parse_vector(value: Any) -> list[float] | None:
+    """Parse a vector; None if it is none, or holds what is no finite number."""
+    vector = _parse_numbers(value)
+    return vector if vector is not None and all(map(math.isfinite, vector)) else None
+
+
+def _parse_numbers(value: Any) -> list[float] | None:
     """Parse a list of numbers, or base64 of little-endian 32-bit floats; None if it is neither."""
     if isinstance(value, str):
         try:
@@ -211,7 +212,10 @@ def _parse_vector(value: Any) -> list[float] | None:
         isinstance(number, int | float) and not isinstance(number, bool) for number in value
     ):
         return None
-    return [float(number) for number in value]
+    try:
+        return [float(number) for number in value]
+    except OverflowError:
+        return None
 
 
 def _merge(results: list[EmbeddingsResult]) -> EmbeddingsResult:

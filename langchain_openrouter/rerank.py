@@ -98,7 +98,7 @@ class OpenRouterRerank(APIResource, BaseDocumentCompressor):
         if not texts:
             return RerankResult([])
         request = self._build_request("/rerank", self._body(query, texts, top_n))
-        return _to_result(self._send(request, sensitive=_texts(query, texts)), len(texts))
+        return _to_result(self._send(request, sensitive=[query, texts]), len(texts))
 
     async def arerank(
         self, query: str, documents: Sequence[Any], *, top_n: int | None = None
@@ -108,7 +108,7 @@ class OpenRouterRerank(APIResource, BaseDocumentCompressor):
         if not texts:
             return RerankResult([])
         request = self._build_request("/rerank", self._body(query, texts, top_n))
-        return _to_result(await self._asend(request, sensitive=_texts(query, texts)), len(texts))
+        return _to_result(await self._asend(request, sensitive=[query, texts]), len(texts))
 
     def compress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
@@ -152,10 +152,6 @@ def _to_wire_document(document: Any) -> Any:
 
     msg = f"a document is a text, a Document or a mapping, not {type(document).__name__}"
     raise TypeError(msg)
-
-
-def _texts(query: str, documents: list[Any]) -> str:
-    return "\n".join([query, *(text for text in documents if isinstance(text, str))])
 
 
 def _to_result(response: dict[str, Any], count: int) -> RerankResult:

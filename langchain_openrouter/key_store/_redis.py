@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
 _PREFIX = "langchain-openrouter:"
+_RECONNECTS = 3  # a Redis hangs up on idle connections, and is restarted
 _PATIENCE = 20.0  # seconds for a connection of the pool
 
 
@@ -30,13 +31,17 @@ class RedisStore(BaseStore[str, bytes]):
 
     def __init__(self, url: str, *, ttl: int | None = None, max_connections: int = 20) -> None:
         import redis  # noqa: PLC0415 - an extra
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+        from redis.retry import Retry  # noqa: PLC0415 - an extra
 
         self._url = url
         self._ttl = ttl
         # Blocking: who finds all connections busy waits for one, and is not refused.
         self._options: dict[str, Any] = {"max_connections": max_connections, "timeout": _PATIENCE}
         self._sync: Any = redis.Redis.from_pool(
-            redis.BlockingConnectionPool.from_url(url, **self._options)
+            redis.BlockingConnectionPool.from_url(
+                url, retry=Retry(NoBackoff(), _RECONNECTS), **self._options
+            )
         )
         # Connections of one event loop are of no use to another.
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
@@ -44,10 +49,14 @@ class RedisStore(BaseStore[str, bytes]):
     @property
     def _async(self) -> Any:
         import redis.asyncio as redis  # noqa: PLC0415 - an extra
+        from redis.asyncio.retry import Retry  # noqa: PLC0415 - an extra
+        from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
 
         loop = asyncio.get_running_loop()
         if loop not in self._by_loop:
-            pool = redis.BlockingConnectionPool.from_url(self._url, **self._options)
+            pool = redis.BlockingConnectionPool.from_url(
+                self._url, retry=Retry(NoBackoff(), _RECONNECTS), **self._options
+            )
             self._by_loop[loop] = redis.Redis.from_pool(pool)
         return self._by_loop[loop]
 
