@@ -1,7 +1,8 @@
 """LangChain's messages -> the `messages` of a request, as pure functions.
 
-What the service once sent goes back verbatim: reasoning, its details, annotations, images, audio
-and the text of tool-call arguments. See https://openrouter.ai/docs/api-reference/overview.
+The fields of an earlier response are sent back verbatim: reasoning, its details, annotations,
+images, audio and the text of tool-call arguments.
+See https://openrouter.ai/docs/api-reference/overview.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _VERBATIM = ("reasoning_details", "annotations", "images", "audio", "refusal")
 def to_wire_messages(
     messages: Sequence[BaseMessage], *, with_model: bool = False
 ) -> list[dict[str, Any]]:
-    """Return the messages as the API takes them; the input is left as it was.
+    """Return the messages in the form of the API; the input is not changed.
 
     Args:
         messages: LangChain messages.
@@ -41,49 +42,56 @@ def to_wire_messages(
             auto-router's `pin_model` reads.
 
     Raises:
-        ValueError: A message or a block of one cannot be sent; names which.
+        ValueError: A message or a block of one cannot be sent; the error names which.
     """
-    wire = []
-    for position, message in enumerate(messages):
-        sent = _wire_message(message, f"message {position} ({message.type})")
-        if with_model and sent["role"] == "assistant":
+    wire_messages = []
+    for index, message in enumerate(messages):
+        wire_message = _to_wire_message(message, f"message {index} ({message.type})")
+        if with_model and wire_message["role"] == "assistant":
             model = message.response_metadata.get("model_name")
             if isinstance(model, str):
-                sent["model"] = model
-        wire.append(sent)
-    return wire
+                wire_message["model"] = model
+        wire_messages.append(wire_message)
+
+    return wire_messages
 
 
-def _wire_message(message: BaseMessage, where: str) -> dict[str, Any]:
-    role = _role_of(message, where)
+def _to_wire_message(message: BaseMessage, where: str) -> dict[str, Any]:
+    role = _to_wire_role(message, where)
     if isinstance(message, AIMessage):
-        sent = _assistant(message, where)
+        wire_message = _to_assistant_message(message, where)
     else:
         content = to_content_parts(
             message.content, where=where, text_only=role in {"system", "developer"}
         )
-        sent = {"role": role, "content": content}
+        wire_message = {"role": role, "content": content}
+
     mark = message.additional_kwargs.get("cache_control")
     if mark is not None:
-        sent["content"] = with_cache_control(sent["content"], mark)
+        wire_message["content"] = with_cache_control(wire_message["content"], mark)
     if message.name:
-        sent["name"] = message.name
+        wire_message["name"] = message.name
     if isinstance(message, ToolMessage):
-        sent["tool_call_id"] = message.tool_call_id
+        wire_message["tool_call_id"] = message.tool_call_id
     update = message.additional_kwargs.get("configuration_update")
     if update is not None and role in {"system", "developer"}:
-        sent["configuration_update"] = update
-    return sent
+        wire_message["configuration_update"] = update
+    return wire_message
 
 
-def _role_of(message: BaseMessage, where: str) -> str:
-    """Return the wire's role."""
+def _to_wire_role(message: BaseMessage, where: str) -> str:
+    """Return the role of a message on the wire.
+
+    Raises:
+        ValueError: The API has no such role.
+    """
     if isinstance(message, HumanMessage):
         return "user"
     if isinstance(message, AIMessage):
         return "assistant"
     if isinstance(message, ToolMessage):
         return "tool"
+
     if isinstance(message, SystemMessage):
         role = message.additional_kwargs.get("__openai_role__")
         return "developer" if role == "developer" else "system"
@@ -93,123 +101,140 @@ def _role_of(message: BaseMessage, where: str) -> str:
             return role
         msg = f"{where} has role {message.role!r}: use system, developer, user or assistant"
         raise ValueError(msg)
+
     msg = f"{where} cannot be sent: use system, human, AI or tool messages"
     raise ValueError(msg)
 
 
-def _assistant(  # noqa: C901 - one branch for each thing that goes back
-    message: AIMessage, where: str
-) -> dict[str, Any]:
-    """Return an assistant message with all it carried when it came."""
-    extras = message.additional_kwargs
-    calls = _tool_calls(message)
-    images: list[Any] = []
-    whole = message.content if isinstance(message.content, list) else []
-    blocks = [block for block in whole if isinstance(block, dict)]
-    sound = [block for block in blocks if _is_a(block, "audio")]
-    content: Any = message.content
-    if sound:
-        content = [block for block in whole if not _is_a(block, "audio")]
-    content = to_content_parts(content, where=where)
-    if isinstance(content, list):
-        images = [part for part in content if _is_a(part, "image_url")]
-        content = _assistant_content([part for part in content if not _is_a(part, "image_url")])
-    sent: dict[str, Any] = {
+def _to_assistant_message(message: AIMessage, where: str) -> dict[str, Any]:
+    """Return an assistant message with all fields of the response that it came in."""
+    content_blocks = message.content if isinstance(message.content, list) else []
+    blocks = [block for block in content_blocks if isinstance(block, dict)]
+    calls = _to_wire_calls(message)
+    content, images = _split_images(message, where)
+    wire_message: dict[str, Any] = {
         "role": "assistant",
         # Bedrock refuses blank text: a message of tool calls alone has none.
         "content": content or None if calls else content,
     }
     if calls:
-        sent["tool_calls"] = calls
-    details, text = _reasoning(blocks)
+        wire_message["tool_calls"] = calls
+
+    extras = message.additional_kwargs
+    details, text = _to_reasoning(blocks)
     reasoning = extras.get("reasoning_content") or extras.get("reasoning") or text
     if isinstance(reasoning, str):
-        sent["reasoning"] = reasoning
+        wire_message["reasoning"] = reasoning
+
     for name in _VERBATIM:
         if extras.get(name) is not None:
-            sent[name] = extras[name]
-    if details and "reasoning_details" not in sent:
-        sent["reasoning_details"] = details
-    if images and "images" not in sent:
-        sent["images"] = images
-    if sound and "audio" not in sent:
-        sent["audio"] = {**(get_dict(sound[0], "extras") or {}), "data": sound[0].get("base64")}
-    for block in blocks:
-        if block.get("type") == "refusal" and get_str(block, "refusal"):
-            sent.setdefault("refusal", block["refusal"])
-    return sent
+            wire_message[name] = extras[name]
+    for name, value in {"reasoning_details": details, "images": images}.items():
+        if value:
+            wire_message.setdefault(name, value)
+    for name, value in _to_audio_and_refusal(blocks).items():
+        wire_message.setdefault(name, value)
+    return wire_message
 
 
-def _is_a(block: Any, kind: str) -> bool:
+def _split_images(message: AIMessage, where: str) -> tuple[Any, list[dict[str, Any]]]:
+    """Return the wire content of an assistant's message, and the images of it.
+
+    The API has fields of the message for images and for audio.
+    """
+    content: Any = message.content
+    if isinstance(content, list):
+        content = [block for block in content if not _has_type(block, "audio")]
+
+    parts = to_content_parts(content, where=where)
+    if isinstance(parts, str):
+        return parts, []
+    images = [part for part in parts if _has_type(part, "image_url")]
+    rest = [part for part in parts if not _has_type(part, "image_url")]
+    # A response has its text as a string: send it back in the same form.
+    is_plain = all(set(part) == {"type", "text"} for part in rest)
+    return "".join(part["text"] for part in rest) if is_plain else rest, images
+
+
+def _has_type(block: Any, kind: str) -> bool:
     return isinstance(block, dict) and block.get("type") == kind
 
 
-def _assistant_content(parts: list[dict[str, Any]]) -> Any:
-    """Return plain text where the parts are that: what came as a string goes back as one."""
-    if all(set(part) == {"type", "text"} for part in parts):
-        return "".join(part["text"] for part in parts)
-    return parts
+def _to_audio_and_refusal(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the fields of the message that its first audio and its first refusal stand for."""
+    fields: dict[str, Any] = {}
+    audio = next((block for block in blocks if _has_type(block, "audio")), None)
+    if audio is not None:
+        fields["audio"] = {**(get_dict(audio, "extras") or {}), "data": audio.get("base64")}
+
+    refusals = (get_str(block, "refusal") for block in blocks if _has_type(block, "refusal"))
+    if refusal := next(filter(None, refusals), None):
+        fields["refusal"] = refusal
+    return fields
 
 
-def _reasoning(blocks: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
+def _to_reasoning(blocks: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
     """Return the reasoning details that content blocks stand for, and their text."""
     details: list[dict[str, Any]] = []
-    text = ""
+    texts: list[str] = []
     for block in blocks:
-        extras = get_dict(block, "extras") or {}
         match block.get("type"):
             case "reasoning":
-                words = get_str(block, "reasoning") or ""
-                text += words
-                if detail := _detail(extras, words):
+                text = get_str(block, "reasoning") or ""
+                texts.append(text)
+                if detail := _to_detail(get_dict(block, "extras") or {}, text):
                     details.append(detail)
             case "thinking":
-                words = get_str(block, "thinking") or ""
-                text += words
-                details.append(
-                    {"type": "reasoning.text", "text": words,
-                     "signature": block.get("signature"), "format": "anthropic-claude-v1"}
-                )  # fmt: skip
+                text = get_str(block, "thinking") or ""
+                texts.append(text)
+                details.append(_from_thinking("text", text=text, signature=block.get("signature")))
             case "redacted_thinking":
-                details.append(
-                    {"type": "reasoning.encrypted", "data": block.get("data"),
-                     "format": "anthropic-claude-v1"}
-                )  # fmt: skip
-    return details, text or None
+                details.append(_from_thinking("encrypted", data=block.get("data")))
+
+    return details, "".join(texts) or None
 
 
-def _detail(extras: dict[str, Any], words: str) -> dict[str, Any] | None:
-    """Return the detail that a reasoning block was made of, or a signed one made anew."""
+def _from_thinking(kind: str, **fields: Any) -> dict[str, Any]:
+    """Return the reasoning detail for one of Anthropic's thinking blocks."""
+    return {"type": f"reasoning.{kind}", **fields, "format": "anthropic-claude-v1"}
+
+
+def _to_detail(extras: dict[str, Any], text: str) -> dict[str, Any] | None:
+    """Return the detail that a reasoning block was made of, or a new one for a signed block."""
     detail = get_dict(extras, "reasoning_detail")
     if detail is not None:
         key = "summary" if detail.get("type") == "reasoning.summary" else "text"
-        return {**detail, key: words} if words and not detail.get(key) else dict(detail)
+        return {**detail, key: text} if text and not detail.get(key) else dict(detail)
     signature = get_str(extras, "signature")
-    return {"type": "reasoning.text", "text": words, "signature": signature} if signature else None
+    return {"type": "reasoning.text", "text": text, "signature": signature} if signature else None
 
 
-def _tool_calls(message: AIMessage) -> list[dict[str, Any]]:
+def _to_wire_calls(message: AIMessage) -> list[dict[str, Any]]:
     """Return the calls with their arguments as the model wrote them.
 
-    Key order and spacing are part of the prompt cache's prefix, so that the original text is
-    sent unless somebody has changed the arguments since.
+    Key order and spacing are part of the prefix that prompt caches compare, so the original text
+    is sent unless the arguments have been changed since.
+
+    Raises:
+        ValueError: The arguments of a call are not JSON.
     """
     originals: dict[Any, Any] = {}
-    for raw in get_dicts(message.additional_kwargs, "tool_calls"):  # as ChatOpenAI keeps them
+    for raw in get_dicts(message.additional_kwargs, "tool_calls"):  # ChatOpenAI has them there
         originals[raw.get("id")] = (get_dict(raw, "function") or {}).get("arguments")
     originals.update(get_dict(message.additional_kwargs, ARGUMENTS) or {})
-    calls = [
-        _wire_call(call["id"], call["name"], _arguments(call["args"], originals.get(call["id"])))
-        for call in message.tool_calls
-    ]
+
+    calls = []
+    for call in message.tool_calls:
+        arguments = _to_arguments_text(call["args"], originals.get(call["id"]))
+        calls.append(_to_wire_call(call["id"], call["name"], arguments))
     calls += [
-        _wire_call(call.get("id"), call.get("name"), call.get("args") or "")
+        _to_wire_call(call.get("id"), call.get("name"), call.get("args") or "")
         for call in message.invalid_tool_calls
     ]
     return calls
 
 
-def _wire_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
+def _to_wire_call(call_id: str | None, name: str | None, arguments: str) -> dict[str, Any]:
     return {
         "id": call_id or "",
         "type": "function",
@@ -217,14 +242,19 @@ def _wire_call(call_id: str | None, name: str | None, arguments: str) -> dict[st
     }
 
 
-def _arguments(args: dict[str, Any], original: Any) -> str:
-    """Return the original text if it still says the same, or the arguments as JSON."""
+def _to_arguments_text(args: dict[str, Any], original: Any) -> str:
+    """Return the original text if it still stands for the arguments; else dump them as JSON.
+
+    Raises:
+        ValueError: The arguments are not JSON.
+    """
     if isinstance(original, str):
         try:
             if (parse_model_json(original) if original else {}) == args:
                 return original or "{}"
         except (ValueError, RecursionError):  # of text that is not JSON; of deep `args`
             pass
+
     try:
         return dump_json(args, separators=(",", ":"))
     except (TypeError, ValueError) as error:

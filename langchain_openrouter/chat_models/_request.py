@@ -1,4 +1,4 @@
-"""The body of a request: the model's fields, a call's, the messages; a pure function."""
+"""The body of a request: the fields of the model, those of the call, and the messages."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ WIRE_NAMES = {
     "request_metadata": "metadata",
     "stop_sequences": "stop",
 }
-"""Our words for fields of the wire, where they differ."""
+"""Names of arguments -> names on the wire, where they differ."""
 FIELD_NAMES = {
     "model": "model_name",
     "provider": "openrouter_provider",
     "metadata": "request_metadata",
 }
-"""The model's fields for fields of the wire, where they differ."""
+"""Names on the wire -> names of the model's fields, where they differ."""
 
-# Arguments of a call that do not travel in the body.
-_CALL_ONLY = {
+# Arguments of a call that are not fields of the body.
+_NOT_IN_BODY = {
     "extra_headers",
     "extra_query",
     "extra_body",
@@ -39,7 +39,8 @@ _CALL_ONLY = {
     "stream_usage",
     "ls_structured_output_format",
 }
-_NEVER = {"messages", "prompt"}
+_MESSAGE_FIELDS = {"messages", "prompt"}  # the messages are an argument of their own
+# Preferences, each with the value that keeps the user's data most private.
 _PRIVACY = {"zdr": True, "enforce_distillable_text": True, "data_collection": "deny"}
 
 
@@ -51,63 +52,72 @@ def build_payload(
     extras: Sequence[Mapping[str, Any] | None] = (),
     extra_fields: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the body: absent means absent, never null; the order is always the same.
+    """Return the body, with no null fields and with the fields in a fixed order.
 
     Args:
         params: The model's own fields, by wire name.
-        call: The call's arguments; None takes a field away, `provider` is merged key by key.
+        call: The call's arguments; None removes a field, `provider` is merged key by key.
         messages: The conversation.
         extras: Merged in last, unchecked.
-        extra_fields: Names beyond those of the wire that the user vouches for.
+        extra_fields: Names that are accepted although the API does not document them.
 
     Raises:
         ValueError: An argument is not known, or a message cannot be sent.
     """
     body = dict(params)
-    for given, value in call.items():
-        if given in _CALL_ONLY:
+    for argument, value in call.items():
+        if argument in _NOT_IN_BODY:
             continue
-        name = WIRE_NAMES.get(given, given)
-        if (name not in wire.REQUEST_FIELDS or name in _NEVER) and name not in (extra_fields or {}):
+        name = WIRE_NAMES.get(argument, argument)
+        is_documented = name in wire.REQUEST_FIELDS and name not in _MESSAGE_FIELDS
+        if not is_documented and name not in (extra_fields or {}):
             raise ValueError(unknown_argument_message(name, [*wire.REQUEST_FIELDS, *WIRE_NAMES]))
-        body[name] = _merged(name, body.get(name), value)
+        body[name] = _merge_field(name, body.get(name), value)
+
     for extra in extras:
-        body.update({n: _merged(n, body.get(n), v) for n, v in (extra or {}).items()})
+        body.update({n: _merge_field(n, body.get(n), v) for n, v in (extra or {}).items()})
     for name in PRIVATE_KWARGS:
         if name in body:
             msg = f"`{name}` is no field of the body: pass it to the call, or bind it"
             raise ValueError(msg)
-    pinned = any(plugin.get("pin_model") for plugin in get_dicts(body, "plugins"))
-    body["messages"] = to_wire_messages(messages, with_model=pinned)
+
+    is_pinned = any(plugin.get("pin_model") for plugin in get_dicts(body, "plugins"))
+    body["messages"] = to_wire_messages(messages, with_model=is_pinned)
     ordered = {name: body.pop(name) for name in wire.REQUEST_FIELDS if name in body}
     return {name: value for name, value in {**ordered, **body}.items() if value is not None}
 
 
 def merge_provider(base: Any, update: Any) -> Any:
-    """Return provider preferences merged key by key; privacy only ever tightens.
+    """Return provider preferences merged key by key; privacy is never weakened.
 
     `zdr` and `enforce_distillable_text` stay true and `data_collection` stays "deny" once any of
-    the places that set preferences has asked for it; providers to ignore add up. All else: the
-    later value wins, as `only`, `order` and `sort` choose within what may serve.
+    the places that set preferences has set them so, and `ignore` is the union of all. For every
+    other key the later value wins, as `only`, `order` and `sort` choose among the endpoints that
+    privacy permits.
 
     See https://openrouter.ai/docs/features/provider-routing.
+
+    Args:
+        base: The earlier preferences, or None.
+        update: The later ones; None removes all but those of privacy.
     """
     base = base if isinstance(base, Mapping) else {}
-    kept = {name: base[name] for name, strict in _PRIVACY.items() if base.get(name) == strict}
+    privacy = {name: base[name] for name, strict in _PRIVACY.items() if base.get(name) == strict}
     if update is None:
-        return kept or None
+        return privacy or None
     if not isinstance(update, Mapping):
         return update
-    merged = {**base, **update, **kept}
+
+    merged = {**base, **update, **privacy}
     if base.get("ignore") and "ignore" in update:
         merged["ignore"] = list(dict.fromkeys([*base["ignore"], *(update["ignore"] or ())]))
     return merged
 
 
-def _merged(name: str, ours: Any, value: Any) -> Any:
-    """Return what a call's value makes of the model's."""
+def _merge_field(name: str, base: Any, value: Any) -> Any:
+    """Return the value of a field that the call, or an extra body, sets over an earlier value."""
     if name == "provider":
-        return merge_provider(ours, value)
+        return merge_provider(base, value)
     if name == "tools" and value is not None:
-        return [to_wire_tool(tool) for tool in value] or None  # an empty list is refused
+        return [to_wire_tool(tool) for tool in value] or None  # the API refuses an empty list
     return value

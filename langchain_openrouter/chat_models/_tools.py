@@ -1,4 +1,4 @@
-"""Tools, tool choice and response format -> the wire, as pure functions.
+"""Tools, tool choice and response format -> fields of a request, as pure functions.
 
 See https://openrouter.ai/docs/features/tool-calling, https://openrouter.ai/docs/features/server-tools
 and https://openrouter.ai/docs/features/structured-outputs.
@@ -12,27 +12,40 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
+from langchain_openrouter._json import get_dict
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     ToolLike = dict[str, Any] | type | Callable[..., Any] | BaseTool
 
-# SPEC:ChatWebSearchShorthand: the service turns these into openrouter:web_search.
+# The service turns these into openrouter:web_search: ChatWebSearchShorthand in
+# https://openrouter.ai/openapi.json.
 SHORTHANDS = {
     "web_search",
     "web_search_preview",
     "web_search_preview_2025_03_11",
     "web_search_2025_08_26",
 }
+# Types of a tool that its caller runs.
+_CLIENT_TYPES = {"function", "object", "custom"}
+# Choices that name no tool: LangChain's and Anthropic's names, then the wire's.
+_CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
+# Fields of a tool on the wire that are in the `extras` of a LangChain tool.
 _EXTRAS = ("cache_control", "defer_loading")
 
 
 def to_wire_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return one tool for the wire; server tools and OpenAI-format functions as they are.
+    """Return one tool in the form of the API.
+
+    Args:
+        tool: A function, a pydantic class, a LangChain tool, a schema, a function in OpenAI's
+            form, or a server tool; the last two are returned unchanged but for `strict`.
+        strict: Set on the function unless None.
 
     Raises:
-        ValueError: A dict with the type of another vendor's built-in tool, which would
-            otherwise become a function that nobody runs.
+        ValueError: A dict has the type of another vendor's built-in tool, which would otherwise
+            become a function that nobody runs.
     """
     if isinstance(tool, dict) and "type" in tool:
         kind = tool["type"]
@@ -41,76 +54,109 @@ def to_wire_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any
             if strict is not None:
                 function["strict"] = strict
             return {**tool, "function": function}
+
         if _is_server_tool(tool):
             return dict(tool)
-        if isinstance(kind, str) and kind not in {"function", "object", "custom"}:
+        if isinstance(kind, str) and kind not in _CLIENT_TYPES:
             msg = (
                 f"tool type {kind!r} is not OpenRouter's: use openrouter:web_search and the like "
                 "(https://openrouter.ai/docs/features/server-tools), or a function"
             )
             raise ValueError(msg)
-    wire = convert_to_openai_tool(tool, strict=strict)
+
+    wire_tool = convert_to_openai_tool(tool, strict=strict)
     extras = tool.extras if isinstance(tool, BaseTool) else tool
     for name in _EXTRAS:
         if isinstance(extras, dict) and name in extras:
-            wire[name] = extras[name]
-    return wire
+            wire_tool[name] = extras[name]
+    return wire_tool
+
+
+def build_tool_kwargs(
+    tools: Sequence[ToolLike],
+    *,
+    tool_choice: Any = None,
+    strict: bool | None = None,
+    response_format: Any | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a request that the arguments of `bind_tools` stand for.
+
+    Raises:
+        ValueError: A tool or the choice cannot be sent.
+    """
+    kwargs: dict[str, Any] = {}
+    if response_format:
+        # `create_agent` passes strict=True with every response format for an OpenAI model. Its
+        # user's own choice is in the format.
+        json_schema = get_dict(response_format, "json_schema")
+        strict = json_schema.get("strict") if strict and json_schema else strict
+        kwargs["response_format"] = to_wire_response_format(response_format)
+
+    kwargs["tools"] = [to_wire_tool(tool, strict=strict) for tool in tools]
+    choice = to_wire_tool_choice(tool_choice, kwargs["tools"])
+    if choice is not None:
+        kwargs["tool_choice"] = choice
+    return kwargs
 
 
 def _is_server_tool(tool: dict[str, Any]) -> bool:
-    """Tell whether OpenRouter runs it: by its type, or by the envelope of a new one."""
+    """Tell whether OpenRouter runs the tool: by its type, or by the keys of one not yet known."""
     kind = tool["type"]
     if not isinstance(kind, str):
         return False
+
     return (
         kind.startswith("openrouter:")
         or kind in SHORTHANDS
-        or (kind not in {"function", "object", "custom"} and set(tool) == {"type", "parameters"})
+        or (kind not in _CLIENT_TYPES and set(tool) == {"type", "parameters"})
     )
 
 
-def to_wire_tool_choice(  # noqa: C901, PLR0911 - one return for each form of a choice
-    choice: Any, tools: Sequence[dict[str, Any]]
-) -> Any:
-    """Return `tool_choice` for the wire, or None where nothing is asked.
+def to_wire_tool_choice(choice: Any, tools: Sequence[dict[str, Any]]) -> Any:
+    """Return `tool_choice` in the form of the API, or None if there is nothing to send.
 
-    Takes a tool's name, "auto", "none", "any", "required", True, a server tool's type, and the
-    dict forms of OpenAI and Anthropic.
+    Args:
+        choice: A tool's name, "auto", "none", "any", "required", True, a server tool's type, or a
+            dict in the form of OpenAI or Anthropic.
+        tools: The tools of the request, in the form of the API.
 
     Raises:
-        ValueError: The name is that of no tool given.
+        ValueError: None of the tools has that name.
     """
     if choice is None or choice is False:
         return None
     if choice is True:
         return "required"
+    if isinstance(choice, dict):
+        return _from_choice_dict(choice)
+
     names = [tool["function"]["name"] for tool in tools if "function" in tool]
     types = [tool["type"] for tool in tools if "function" not in tool]
-    if isinstance(choice, dict):
-        kind, name = choice.get("type"), choice.get("name")
-        if kind == "any":
-            return "required"
-        if kind in {"auto", "none", "required"}:
-            return kind
-        if kind in {"function", "tool"} and isinstance(name, str):
-            return {"type": "function", "function": {"name": name}}
-        return dict(choice)
     if choice in names:
         return {"type": "function", "function": {"name": choice}}
-    if choice in {"auto", "none", "required"}:
-        return choice
-    if choice == "any":
-        return "required"
+    if choice in _CHOICES:
+        return _CHOICES[choice]
     if choice in types or (isinstance(choice, str) and choice.startswith("openrouter:")):
         return {"type": choice}
     msg = f"tool_choice {choice!r} names no tool: {', '.join(map(repr, [*names, *types]))}"
     raise ValueError(msg)
 
 
-def to_wire_response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
-    """Return `response_format` for a pydantic class, a TypedDict, a JSON schema or a wire dict.
+def _from_choice_dict(choice: dict[str, Any]) -> Any:
+    kind, name = choice.get("type"), choice.get("name")
+    if kind in _CHOICES:
+        return _CHOICES[kind]
+    if kind in {"function", "tool"} and isinstance(name, str):
+        return {"type": "function", "function": {"name": name}}
+    return dict(choice)
 
-    `strict` is sent only when it was asked for: it can leave no endpoint that serves.
+
+def to_wire_response_format(schema: Any, *, strict: bool | None = None) -> dict[str, Any]:
+    """Return `response_format` in the form of the API.
+
+    Args:
+        schema: A pydantic class, a TypedDict, a JSON schema, or a `response_format` already.
+        strict: Sent unless None; with some models no endpoint serves strict schemas.
     """
     if isinstance(schema, dict):
         if schema.get("type") == "json_schema" and isinstance(schema.get("json_schema"), dict):
@@ -123,20 +169,23 @@ def to_wire_response_format(schema: Any, *, strict: bool | None = None) -> dict[
             inner = _named_schema(schema)
     else:
         inner = _named_schema(schema)
+
     if strict is not None:
         inner["strict"] = strict
     return {"type": "json_schema", "json_schema": inner}
 
 
 def _named_schema(schema: Any) -> dict[str, Any]:
+    """Return the `json_schema` of a response format."""
     function = dict(convert_to_openai_tool(schema)["function"])
-    asked = function.pop("strict", None)
+    strict = function.pop("strict", None)
     named = {
         "name": function.pop("name"),
         **({"description": function["description"]} if function.get("description") else {}),
         "schema": function.get("parameters") or {"type": "object", "properties": {}},
     }
-    return named if asked is None else {**named, "strict": asked}
+
+    return named if strict is None else {**named, "strict": strict}
 
 
 def is_pydantic(schema: Any) -> bool:
