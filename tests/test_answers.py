@@ -16,7 +16,7 @@ from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 from loopback import Reply, event, events, sse, stream, whole
 
 from langchain_openrouter import errors
-from langchain_openrouter.chat_models._parsing import sum_usage, to_usage_metadata
+from langchain_openrouter.chat_models._usage import sum_usage, to_usage_metadata
 
 DETAILS = [
     {"type": "reasoning.text", "text": "Let me see.", "signature": "sig", "index": 0,

@@ -21,9 +21,9 @@ from langchain_openrouter.chat_models._message_chunk import (
     from_template,
     make_template,
 )
-from langchain_openrouter.chat_models._reasoning_details import Details
+from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._streaming import StreamState
-from langchain_openrouter.chat_models._tool_calls import Calls
+from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 from langchain_openrouter.testing import Reply
 
 FACTS = {"id": "gen-1", "response_metadata": {"model_provider": "openrouter"}}
@@ -150,7 +150,8 @@ def test_unknown_fields_and_media_of_a_long_stream_are_joined():
 
 def test_fragments_with_the_same_frame_are_one_detail():
     """Another signature, id, index or type is another one."""
-    details, same = Details(), {"type": "reasoning.text", "index": 0, "format": None}
+    details = ReasoningDetailsAccumulator()
+    same = {"type": "reasoning.text", "index": 0, "format": None}
     places = [
         details.add({**same, "text": "a"}),
         details.add({**same, "text": "b"}),
@@ -161,23 +162,24 @@ def test_fragments_with_the_same_frame_are_one_detail():
     ]
 
     assert places == [0, 0, 0, 1, 1, 2]
-    assert [detail["text"] for detail in details.whole()] == ["ab", "cd", "e"]
+    assert [detail["text"] for detail in details.result()] == ["ab", "cd", "e"]
 
 
 def test_calls_are_told_apart_by_index_or_id_or_order():
     """A thousand of them, in turn, without looking at each for each fragment."""
-    calls = Calls()
+    calls = ToolCallAccumulator()
     for n in range(1000):
         calls.add({"index": n, "id": f"c{n}", "function": {"name": "f", "arguments": ""}})
     for piece in ('{"a"', ": 1}"):
         for n in range(1000):
             assert calls.add({"index": n, "function": {"arguments": piece}})["index"] == n
-    unindexed = Calls()
+    unindexed = ToolCallAccumulator()
     for its_id, piece in (("a", "{"), ("b", "{"), ("a", "}"), ("b", "}"), (None, " ")):
         unindexed.add({"id": its_id, "function": {"name": "f" if piece == "{" else None, "arguments": piece}})  # fmt: skip
 
-    assert [json.loads(text) for text in calls.texts(cut=False).values()] == [{"a": 1}] * 1000
-    assert unindexed.texts(cut=False) == {"a": "{}", "b": "{} "}
+    texts = calls.argument_texts(cut=False)
+    assert [json.loads(text) for text in texts.values()] == [{"a": 1}] * 1000
+    assert unindexed.argument_texts(cut=False) == {"a": "{}", "b": "{} "}
 
 
 async def test_a_fast_stream_leaves_the_loop_to_others(emulate):

@@ -341,7 +341,7 @@ def test_a_megabyte_of_repetition_takes_no_time():
 
 def test_thousands_of_interleaved_calls_are_joined_in_one_pass():
     """Core compares each piece with each call: what it is given holds every call once."""
-    from langchain_openrouter.chat_models._message_chunk import _condensed
+    from langchain_openrouter.chat_models._message_chunk import _merge_runs
     from langchain_openrouter.chat_models._streaming import StreamState
 
     state, count = StreamState(), 2_000
@@ -358,7 +358,7 @@ def test_thousands_of_interleaved_calls_are_joined_in_one_pass():
     state.saw_done = True
     chunks.append(state.final_chunk())
 
-    condensed = _condensed([chunk.message for chunk in chunks])
+    condensed = _merge_runs([chunk.message for chunk in chunks])
     answer = merge_chat_generation_chunks(chunks).message
 
     assert sum(len(chunk.tool_call_chunks) for chunk in condensed) == count

@@ -1,4 +1,4 @@
-"""OpenRouter's answers -> LangChain's standard content blocks; registered for "openrouter".
+"""OpenRouter's responses -> LangChain's standard content blocks; registered for "openrouter".
 
 Each reasoning detail becomes one reasoning block that carries the detail in `extras`, so that a
 message made of its blocks alone can be sent back unchanged.
@@ -18,12 +18,25 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import AIMessage, AIMessageChunk
     from langchain_core.messages.content import ContentBlock
+    from langchain_core.messages.tool import ToolCallChunk
 
-REASONING, PLAIN, TEXT = "lc_rs_", "lc_rs_plain", "lc_txt_0"  # indices by which core merges blocks
+# Core merges the blocks of a stream that have equal indices.
+REASONING = "lc_rs_"  # followed by the index of the reasoning detail
+UNINDEXED_REASONING = "lc_rs_plain"
+TEXT = "lc_txt_0"
+
+# Fields of a citation: OpenRouter's name, then LangChain's.
+_CITATION_FIELDS = {
+    "url": "url",
+    "title": "title",
+    "content": "cited_text",
+    "start_index": "start_index",
+    "end_index": "end_index",
+}
 
 
 def translate_content(message: AIMessage) -> list[ContentBlock]:
-    """Return the blocks of a whole message: reasoning, text, tool calls, media, refusal."""
+    """Return the blocks of a complete message: reasoning, text, tool calls, media, refusal."""
     blocks = [*_reasoning_blocks(message.additional_kwargs), *_content_blocks(message)]
     blocks += [{**call, "type": "tool_call"} for call in message.tool_calls]
     return cast("list[ContentBlock]", blocks + _media_blocks(message.additional_kwargs))
@@ -31,37 +44,48 @@ def translate_content(message: AIMessage) -> list[ContentBlock]:
 
 def translate_content_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
     """Return the blocks of one streamed chunk, or of the sum of several."""
-    tail = getattr(chunk, "tail", False)
-    if chunk.chunk_position == "last" and not tail:
-        return translate_content(chunk)
-    extras = chunk.additional_kwargs
-    position = getattr(chunk, "detail", None)
-    if tail:
-        # What was not shown as a detail's own text stays in the detail, to be sent back.
-        complete = position or ()
-        blocks = [
-            {**block, "reasoning": "", "index": f"{REASONING}{place}"}
-            for place, block in enumerate(_detail_blocks(extras, complete))
-        ]
-    elif position is not None:
-        text = get_str(extras, "reasoning_content") or ""
-        blocks = [{"type": "reasoning", "reasoning": text, "index": f"{REASONING}{position}"}]
-    else:
-        blocks = [{**block, "index": PLAIN} for block in _reasoning_blocks(extras)]
+    if chunk.chunk_position == "last" and getattr(chunk, "shown_details", None) is None:
+        return translate_content(chunk)  # the sum of a stream's chunks is a complete message
+
+    blocks = _reasoning_chunk_blocks(chunk)
     blocks += [
         {**block, "index": TEXT} if block["type"] == "text" else block
         for block in _content_blocks(chunk)
     ]
-    blocks += [
-        {"type": "tool_call_chunk", "id": call["id"], "name": call["name"],
-         "args": call["args"], "index": call["index"]}
-        for call in chunk.tool_call_chunks
-    ]  # fmt: skip
-    return cast("list[ContentBlock]", blocks + _media_blocks(extras))
+    blocks += [_tool_call_chunk_block(call) for call in chunk.tool_call_chunks]
+    return cast("list[ContentBlock]", blocks + _media_blocks(chunk.additional_kwargs))
+
+
+def _reasoning_chunk_blocks(chunk: AIMessageChunk) -> list[dict[str, Any]]:
+    """Return the reasoning blocks of a chunk, with the indices by which core merges them."""
+    extras = chunk.additional_kwargs
+    shown_details = getattr(chunk, "shown_details", None)
+    if shown_details is not None:  # the final chunk of a stream
+        # Text that earlier chunks did not show as this detail's stays in it, to be sent back.
+        return [
+            {**block, "reasoning": "", "index": f"{REASONING}{index}"}
+            for index, block in enumerate(_detail_blocks(extras, shown_details))
+        ]
+
+    detail_index = getattr(chunk, "detail_index", None)
+    if detail_index is None:
+        return [{**block, "index": UNINDEXED_REASONING} for block in _reasoning_blocks(extras)]
+    text = get_str(extras, "reasoning_content") or ""
+    return [{"type": "reasoning", "reasoning": text, "index": f"{REASONING}{detail_index}"}]
+
+
+def _tool_call_chunk_block(call: ToolCallChunk) -> dict[str, Any]:
+    return {
+        "type": "tool_call_chunk",
+        "id": call["id"],
+        "name": call["name"],
+        "args": call["args"],
+        "index": call["index"],
+    }
 
 
 def _reasoning_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return a block for each detail; one for the text where no detail carries any."""
+    """Return a block for each detail, and one for the text if no detail carries any."""
     blocks = _detail_blocks(extras)
     text = get_str(extras, "reasoning_content")
     if text and not any(block["reasoning"] for block in blocks):
@@ -70,25 +94,31 @@ def _reasoning_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _detail_blocks(
-    extras: dict[str, Any], complete: Collection[int] | None = None
+    extras: dict[str, Any], shown: Collection[int] | None = None
 ) -> list[dict[str, Any]]:
-    """Return a block for each detail; its text is in the block, or stays where not complete."""
+    """Return a block for each reasoning detail, with the detail in its `extras`.
+
+    Args:
+        extras: The `additional_kwargs` of the message.
+        shown: Indices of the details whose text is in the block alone; any other detail holds
+            its text too. None stands for all.
+    """
     blocks = []
-    for place, detail in enumerate(get_dicts(extras, "reasoning_details")):
-        moved = {"text", "summary"} if complete is None or place in complete else set()
-        kept = {key: value for key, value in detail.items() if key not in moved}
-        about: dict[str, Any] = {"reasoning_detail": kept}
+    for index, detail in enumerate(get_dicts(extras, "reasoning_details")):
+        shown_fields = {"text", "summary"} if shown is None or index in shown else set()
+        rest = {key: value for key, value in detail.items() if key not in shown_fields}
+        block_extras: dict[str, Any] = {"reasoning_detail": rest}
         if signature := get_str(detail, "signature"):
-            about["signature"] = signature
+            block_extras["signature"] = signature
+
         text = get_str(detail, "text") or get_str(detail, "summary") or ""
-        blocks.append({"type": "reasoning", "reasoning": text, "extras": about})
+        blocks.append({"type": "reasoning", "reasoning": text, "extras": block_extras})
     return blocks
 
 
 def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
-    """Return the text with its citations, and parts of other kinds as they came."""
+    """Return the text with its citations, and parts of other kinds unchanged."""
     content = message.content if isinstance(message.content, list) else [message.content]
-    citations = [_citation(note) for note in get_dicts(message.additional_kwargs, "annotations")]
     blocks: list[dict[str, Any]] = []
     for item in content:
         if isinstance(item, str):
@@ -98,47 +128,51 @@ def _content_blocks(message: AIMessage) -> list[dict[str, Any]]:
             blocks.append(item)
         else:
             blocks.append({"type": "non_standard", "value": item})
+
+    citations = [_to_citation(note) for note in get_dicts(message.additional_kwargs, "annotations")]
     if citations:
-        place = next((i for i, block in enumerate(blocks) if block["type"] == "text"), None)
-        if place is None:
+        index = next((i for i, block in enumerate(blocks) if block["type"] == "text"), None)
+        if index is None:
             blocks.insert(0, {"type": "text", "text": "", "annotations": citations})
         else:
-            blocks[place] = {**blocks[place], "annotations": citations}
+            blocks[index] = {**blocks[index], "annotations": citations}
     return blocks
 
 
-def _citation(note: dict[str, Any]) -> dict[str, Any]:
-    """Return a standard citation, or the note as it came (a parsed file, for one)."""
-    inner = get_dict(note, "url_citation")
-    if note.get("type") != "url_citation" or inner is None:
+def _to_citation(note: dict[str, Any]) -> dict[str, Any]:
+    """Return a standard citation; an annotation of another kind, as a parsed file, unchanged."""
+    source = get_dict(note, "url_citation")
+    if note.get("type") != "url_citation" or source is None:
         return {"type": "non_standard_annotation", "value": note}
-    names = {"url": "url", "title": "title", "content": "cited_text",
-             "start_index": "start_index", "end_index": "end_index"}  # fmt: skip
+
     citation: dict[str, Any] = {"type": "citation"}
-    for theirs, ours in names.items():
-        if inner.get(theirs) is not None:
-            citation[ours] = inner[theirs]
+    for wire_name, name in _CITATION_FIELDS.items():
+        if source.get(wire_name) is not None:
+            citation[name] = source[wire_name]
     return citation
 
 
 def _media_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
     """Return images, audio and a refusal."""
-    blocks: list[dict[str, Any]] = []
-    for image in get_dicts(extras, "images"):
-        url = get_str(get_dict(image, "image_url"), "url") or get_str(image, "image_url") or ""
-        head, comma, data = url.partition(";base64,")
-        if comma and head.startswith("data:"):
-            mime = head.removeprefix("data:")
-            blocks.append({"type": "image", "base64": data, "mime_type": mime})
-        else:
-            blocks.append({"type": "image", "url": url})
+    blocks = [_image_block(image) for image in get_dicts(extras, "images")]
+
     audio = get_dict(extras, "audio")
     if audio and get_str(audio, "data"):
         rest = {key: value for key, value in audio.items() if key != "data"}
         blocks.append({"type": "audio", "base64": audio["data"], "extras": rest})
+
     if refusal := get_str(extras, "refusal"):
         blocks.append({"type": "refusal", "refusal": refusal})
     return blocks
+
+
+def _image_block(image: dict[str, Any]) -> dict[str, Any]:
+    url = get_str(get_dict(image, "image_url"), "url") or get_str(image, "image_url") or ""
+    head, separator, data = url.partition(";base64,")
+    if separator and head.startswith("data:"):
+        mime_type = head.removeprefix("data:")
+        return {"type": "image", "base64": data, "mime_type": mime_type}
+    return {"type": "image", "url": url}
 
 
 register_translator(PROVIDER, translate_content, translate_content_chunk)

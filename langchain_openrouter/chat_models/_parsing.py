@@ -1,6 +1,7 @@
-"""The wire's answers -> LangChain's, as pure functions shared by whole and streamed answers.
+"""The JSON of a response -> parts of an `AIMessage`; shared by complete and streamed responses.
 
-Every reading is lenient: what is missing or of the wrong type is left out, nothing raises.
+Pure functions. Parsing is lenient: a field that is missing or of the wrong type is left out, and
+nothing raises.
 See https://openrouter.ai/docs/api-reference/overview#completionsresponse-format.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_openrouter._json import (
@@ -23,43 +23,66 @@ from langchain_openrouter._json import (
     parse_model_json,
 )
 from langchain_openrouter.chat_models._messages import ARGUMENTS
+from langchain_openrouter.chat_models._usage import to_usage_metadata
 
 if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall, ToolCall
 
 PROVIDER = "openrouter"
-# OpenRouter's own word, then each provider's, for "the token limit cut it".
-_CUT = {"length", "max_output_tokens", "max_tokens", "model_length", "token_limit"}
+# OpenRouter's finish reason for a response that the token limit cut, then each provider's.
+_TRUNCATED = {"length", "max_output_tokens", "max_tokens", "model_length", "token_limit"}
 TRUNCATED_CALL_ERROR = (
     "the token limit cut this call, or its arguments are not a JSON object of at most 200 levels"
 )
 
-
-# What is read by name; anything else that a newer service sends is kept under its own name.
+# Fields that are parsed by name; any other, of a newer service, is passed on under its own name.
 _KNOWN_BODY = {
-    "id", "object", "created", "model", "provider", "system_fingerprint", "service_tier",
-    "choices", "usage", "error", "user_id",
-}  # fmt: skip
+    "id",
+    "object",
+    "created",
+    "model",
+    "provider",
+    "system_fingerprint",
+    "service_tier",
+    "choices",
+    "usage",
+    "error",
+    "user_id",
+}
 _KNOWN_MESSAGE = {
-    "role", "content", "refusal", "reasoning", "reasoning_content", "reasoning_details",
-    "tool_calls", "images", "annotations", "audio",
-}  # fmt: skip
+    "role",
+    "content",
+    "refusal",
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "tool_calls",
+    "images",
+    "annotations",
+    "audio",
+}
 
 
 def unwrap_nested_body(body: Any) -> Any:
-    """Return the answer itself: now and then it comes inside `provider`, all else null.
+    """Return the response itself: sometimes it comes inside `provider`, beside null fields.
 
     See https://github.com/pydantic/pydantic-ai/issues/3994.
     """
     inner = get_dict(body, "provider")
     if inner is None or not isinstance(inner.get("choices"), list) or body.get("choices"):
         return body
+
     rest = {key: value for key, value in body.items() if value is not None and key != "provider"}
     return {**rest, **inner}
 
 
 def unknown_fields(source: dict[str, Any] | None, *, message: bool = False) -> dict[str, Any]:
-    """Return what a body or a message holds beyond the fields that are read by name."""
+    """Return the fields of a body, or of a message, that are not parsed by name.
+
+    Args:
+        source: A body, an event, a message or a delta.
+        message: Whether it is a message or a delta.
+    """
     known = _KNOWN_MESSAGE if message else _KNOWN_BODY
     return {
         name: value
@@ -69,19 +92,28 @@ def unknown_fields(source: dict[str, Any] | None, *, message: bool = False) -> d
 
 
 def was_truncated(finish_reason: Any, native: Any) -> bool:
-    """Tell whether the token limit ended the answer; for tool calls only `native` says so."""
+    """Tell whether the token limit ended the response.
+
+    Args:
+        finish_reason: OpenRouter's; "tool_calls" for a response with tool calls, cut or not.
+        native: The provider's own, in `native_finish_reason`.
+    """
     return any(
-        isinstance(reason, str) and reason.lower() in _CUT for reason in (finish_reason, native)
+        isinstance(reason, str) and reason.lower() in _TRUNCATED
+        for reason in (finish_reason, native)
     )
 
 
 def parse_arguments(text: str | None, *, cut: bool) -> dict[str, Any] | None:
-    """Return a call's arguments, or None where they are not all there.
+    """Return a call's arguments, or None if they are not a complete JSON object.
 
-    No text means no arguments, unless the token limit may have cut them off before they began.
+    Args:
+        text: The arguments as they came. No text means no arguments, unless `cut`.
+        cut: Whether the token limit may have cut the call, even before its arguments began.
     """
     if text is None or not text.strip():
         return None if cut else {}
+
     try:
         value = parse_model_json(text)
     except ValueError:
@@ -89,98 +121,87 @@ def parse_arguments(text: str | None, *, cut: bool) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def call_id(given: str | None, taken: set[str], generation_id: str | None, position: int) -> str:
-    """Return an id no other call of the message has: the given one, or one made of it.
+def unique_call_id(
+    wire_id: str | None, taken: set[str], generation_id: str | None, position: int
+) -> str:
+    """Return an id that no other call of the message has.
 
-    A made id depends on nothing but the answer, so that whole and streamed ones agree.
+    It depends on the response alone, so that complete and streamed responses have equal ids.
+
+    Args:
+        wire_id: The id that came; used if it is not taken.
+        taken: The ids of the other calls.
+        generation_id: The response's id.
+        position: The call's position in the message.
     """
-    if given and given not in taken:
-        return given
-    made = f"{given or f'call_{generation_id or PROVIDER}'}_{position}"
-    while made in taken:
-        made += "_"
-    return made
+    if wire_id and wire_id not in taken:
+        return wire_id
+
+    new_id = f"{wire_id or f'call_{generation_id or PROVIDER}'}_{position}"
+    while new_id in taken:
+        new_id += "_"
+    return new_id
 
 
 def parse_tool_calls(
     message: dict[str, Any], *, cut: bool, generation_id: str | None
 ) -> tuple[list[ToolCall], list[InvalidToolCall], dict[str, str]]:
-    """Return the valid calls, the invalid ones, and the arguments' text by call id."""
+    """Return the valid calls, the invalid ones, and the text of the valid ones' arguments by id.
+
+    Args:
+        message: The JSON of a message.
+        cut: Whether the token limit ended the response, and so its last call.
+        generation_id: The response's id, from which missing ids are made.
+    """
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     texts: dict[str, str] = {}
     taken: set[str] = set()
     raw_calls = get_list(message, "tool_calls") or []
+
     for position, raw in enumerate(raw_calls):
         function = get_dict(raw, "function")
         name = get_str(function, "name")
         text = arguments_text((function or {}).get("arguments"))
-        made = call_id(get_str(raw, "id"), taken, generation_id, position)
-        taken.add(made)
-        last = position == len(raw_calls) - 1
-        args = parse_arguments(text, cut=cut and last) if name else None
+        call_id = unique_call_id(get_str(raw, "id"), taken, generation_id, position)
+        taken.add(call_id)
+
+        is_last = position == len(raw_calls) - 1
+        args = parse_arguments(text, cut=cut and is_last) if name else None
         if args is None:
             invalid.append(
-                invalid_tool_call(name=name, args=text, id=made, error=TRUNCATED_CALL_ERROR)
+                invalid_tool_call(name=name, args=text, id=call_id, error=TRUNCATED_CALL_ERROR)
             )
         else:
-            valid.append(tool_call(name=name or "", args=args, id=made))
-            texts[made] = text
+            valid.append(tool_call(name=name or "", args=args, id=call_id))
+            texts[call_id] = text
     return valid, invalid, texts
 
 
 def arguments_text(arguments: Any) -> str:
-    """Return arguments as the text they should have been: some providers send an object."""
+    """Return the arguments of a call as text; some providers send an object instead."""
     if arguments is None:
         return ""
     return arguments if isinstance(arguments, str) else dump_json(arguments)
 
 
-def to_usage_metadata(usage: Any) -> UsageMetadata | None:
-    """Return LangChain's standard counts. The rest of `usage` is in the metadata."""
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = get_int(usage, "prompt_tokens"), get_int(usage, "completion_tokens")
-    total = get_int(usage, "total_tokens")
-    if prompt is None and completion is None and total is None:
-        return None
-    details = get_dict(usage, "prompt_tokens_details")
-    produced = get_dict(usage, "completion_tokens_details")
-    standard = UsageMetadata(
-        input_tokens=prompt or 0,
-        output_tokens=completion or 0,
-        total_tokens=total if total is not None else (prompt or 0) + (completion or 0),
-    )
-    inputs = _counts(
-        details,
-        audio="audio_tokens",
-        cache_read="cached_tokens",
-        cache_creation="cache_write_tokens",
-    )
-    outputs = _counts(produced, audio="audio_tokens", reasoning="reasoning_tokens")
-    if inputs:
-        standard["input_token_details"] = InputTokenDetails(**inputs)  # type: ignore[typeddict-item]
-    if outputs:
-        standard["output_token_details"] = OutputTokenDetails(**outputs)  # type: ignore[typeddict-item]
-    return standard
-
-
-def _counts(source: Any, **names: str) -> dict[str, int]:
-    counts = {ours: get_int(source, theirs) for ours, theirs in names.items()}
-    return {name: count for name, count in counts.items() if count is not None}
-
-
 def to_response_metadata(
     body: dict[str, Any], choice: dict[str, Any], usage: Any
 ) -> dict[str, Any]:
-    """Return `response_metadata`: only what is there."""
+    """Return `response_metadata`, with only the fields that are present.
+
+    Args:
+        body: The JSON of a body, or the fields of all events of a stream.
+        choice: The choice of the message.
+        usage: The `usage` of the response.
+    """
     usage = usage if isinstance(usage, dict) else {}
     metadata: dict[str, Any] = {
         "id": get_str(body, "id"),
         "model_name": get_str(body, "model"),
         "model_provider": PROVIDER,
         "provider": get_str(body, "provider"),
-        "finish_reason": finish_reason_of(choice),
+        "finish_reason": to_finish_reason(choice),
         "native_finish_reason": get_str(choice, "native_finish_reason"),
         "created": get_int(body, "created"),
         "system_fingerprint": get_str(body, "system_fingerprint"),
@@ -193,45 +214,64 @@ def to_response_metadata(
         "token_usage": usage or None,
         "logprobs": get_dict(choice, "logprobs"),
     }
-    found = {name: value for name, value in metadata.items() if value is not None}
-    return {**unknown_fields(body), **found}
+
+    present = {name: value for name, value in metadata.items() if value is not None}
+    return {**unknown_fields(body), **present}
 
 
-def finish_reason_of(choice: dict[str, Any]) -> str | None:
+def to_finish_reason(choice: dict[str, Any]) -> str | None:
     """Return the finish reason; a missing one beside tool calls means `tool_calls`."""
     reason = get_str(choice, "finish_reason")
     return reason or ("tool_calls" if get_dicts(message_or_delta(choice), "tool_calls") else None)
 
 
+def first_choice(event: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the choice with index 0, or with an index that is not a number."""
+    for choice in get_dicts(event, "choices"):
+        index = choice.get("index")
+        if not isinstance(index, int) or index == 0:
+            return choice
+    return None
+
+
 def message_or_delta(choice: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a choice's message or delta, whichever it has."""
+    """Return the message of a choice, or else its delta."""
     message = get_dict(choice, "message")
     return message if message is not None else get_dict(choice, "delta")
 
 
 def split_content(raw: Any) -> tuple[str | list[str | dict[str, Any]], list[dict[str, Any]]]:
-    """Return the text and the images of a content; parts of an unknown kind beside the text.
+    """Return the text and the images of a message's content.
 
     Some providers send a list of parts where a string is documented.
+
+    Args:
+        raw: The `content` of a message or a delta.
+
+    Returns:
+        The content without its images (a string, or strings and parts of an unknown type), and
+        the images.
     """
     if isinstance(raw, str):
         return raw, []
-    found: list[str | dict[str, Any]] = []
+
+    items: list[str | dict[str, Any]] = []
     images: list[dict[str, Any]] = []
     for part in raw if isinstance(raw, list) else []:
         text = part if isinstance(part, str) else get_str(part, "text")
         if isinstance(part, dict) and part.get("type") == "image_url":
             images.append(part)
         elif text is not None and (isinstance(part, str) or part.get("type", "text") == "text"):
-            if found and isinstance(found[-1], str):
-                found[-1] += text
+            if items and isinstance(items[-1], str):
+                items[-1] += text
             else:
-                found.append(text)
+                items.append(text)
         elif isinstance(part, dict) and part.get("type", "text") != "text":
-            found.append({"type": "non_standard", "value": part})
-    if all(isinstance(item, str) for item in found):
-        return "".join(item for item in found if isinstance(item, str)), images
-    return found, images
+            items.append({"type": "non_standard", "value": part})
+
+    if all(isinstance(item, str) for item in items):
+        return "".join(item for item in items if isinstance(item, str)), images
+    return items, images
 
 
 def reasoning_text(details: list[Any] | None) -> str:
@@ -245,9 +285,13 @@ def detail_text(detail: Any) -> str:
 
 
 def to_additional_kwargs(message: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return `additional_kwargs` of a whole message: only what is there.
+    """Return the `additional_kwargs` of a complete message, with only the fields present.
 
-    An empty `reasoning_details` is kept: DeepSeek wants it back.
+    An empty `reasoning_details` counts as present, since DeepSeek requires it in the next request.
+
+    Args:
+        message: The JSON of the message.
+        images: Images of its content.
     """
     details = get_list(message, "reasoning_details")
     text = (
@@ -255,6 +299,7 @@ def to_additional_kwargs(message: dict[str, Any], images: list[dict[str, Any]]) 
         or get_str(message, "reasoning_content")
         or reasoning_text(details)
     )
+
     extras: dict[str, Any] = {
         "reasoning_content": text or None,
         "reasoning_details": details,
@@ -263,48 +308,32 @@ def to_additional_kwargs(message: dict[str, Any], images: list[dict[str, Any]]) 
         "audio": get_dict(message, "audio") or None,
         "refusal": get_str(message, "refusal"),
     }
-    found = {name: value for name, value in extras.items() if value is not None}
-    return {**unknown_fields(message, message=True), **found}
+    present = {name: value for name, value in extras.items() if value is not None}
+    return {**unknown_fields(message, message=True), **present}
 
 
 def to_ai_message(body: dict[str, Any], choice: dict[str, Any]) -> AIMessage:
-    """Return the message of one choice of a whole answer."""
+    """Return the message of one choice of a complete response.
+
+    Args:
+        body: The JSON of the body.
+        choice: One of its `choices`.
+    """
     raw = message_or_delta(choice) or {}
     usage = body.get("usage")
     content, images = split_content(raw.get("content"))
-    metadata = to_response_metadata(body, choice, usage)
     cut = was_truncated(choice.get("finish_reason"), choice.get("native_finish_reason"))
     valid, invalid, texts = parse_tool_calls(raw, cut=cut, generation_id=get_str(body, "id"))
     extras = to_additional_kwargs(raw, images)
     if texts:
         extras[ARGUMENTS] = texts
+
     return AIMessage(
         content=content,
         additional_kwargs=extras,
-        response_metadata=metadata,
+        response_metadata=to_response_metadata(body, choice, usage),
         tool_calls=valid,
         invalid_tool_calls=invalid,
         usage_metadata=to_usage_metadata(usage),
         id=get_str(body, "id"),
     )
-
-
-def sum_usage(outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-    """Return the sum of usages: counts and costs alike, at any depth."""
-    total: dict[str, Any] = {}
-    for output in outputs:
-        _add(total, get_dict(output, "token_usage") or {})
-    return total
-
-
-def _add(total: dict[str, Any], usage: dict[str, Any]) -> None:
-    for name, value in usage.items():
-        if isinstance(value, dict):
-            inner = total.setdefault(name, {})
-            if isinstance(inner, dict):
-                _add(inner, value)
-        elif isinstance(value, bool):
-            total[name] = bool(total.get(name)) or value
-        elif isinstance(value, int | float):
-            before = total.get(name)
-            total[name] = value + before if isinstance(before, int | float) else value

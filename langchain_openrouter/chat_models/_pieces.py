@@ -1,4 +1,4 @@
-"""The pieces of one field of a stream -> what they come to; pure, and O(n)."""
+"""The pieces of one field of a stream -> its complete value; pure functions, O(n)."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from langchain_openrouter._json import is_empty
 
 
 def digest(item: dict[str, Any]) -> bytes:
-    """Return what only an equal item has."""
+    """Return a hash that equal items have in common, whatever the order of their keys."""
     text = json.dumps(item, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def join_pieces(values: list[Any]) -> Any:
-    """Return what a field came to: texts and lists are pieces of one, of others the last counts.
+    """Return the complete value of a field: texts and lists concatenated, of others the last.
 
-    Empty values count only where there are no others.
+    Empty values count only if there are no others.
+
+    Args:
+        values: The value of the field in each delta, at least one.
     """
     values = [value for value in values if not is_empty(value)] or values[-1:]
     kind = type(values[-1])
     if kind not in {str, list}:
         return values[-1]
+
     pieces = list(itertools.takewhile(lambda value: type(value) is kind, reversed(values)))[::-1]
     return "".join(pieces) if kind is str else list(itertools.chain.from_iterable(pieces))
 
 
 class TwiceSentText:
-    """One text that comes in two fields, in either first: each character is new once.
+    """Deduplicates one text that comes in two fields, in either of them first.
 
     Services send reasoning as plain text and as details, in one event or in different ones. Each
     character is compared once, however far one field is ahead of the other.
@@ -41,10 +45,10 @@ class TwiceSentText:
     __slots__ = ("_ahead", "_compared", "_lead", "differs")
 
     def __init__(self) -> None:
-        self._lead: list[str] = []  # what one field has brought and the other has not yet
-        self._compared = 0  # characters of the first piece of it that the other has brought since
-        self._ahead: int | None = None
-        self.differs = False  # the fields hold different texts
+        self._ahead: int | None = None  # which field is ahead of the other
+        self._lead: list[str] = []  # the text by which it is ahead
+        self._compared = 0  # characters of the first item of it that the other has repeated since
+        self.differs = False  # the fields have different texts
 
     @property
     def pending(self) -> bool:
@@ -52,7 +56,16 @@ class TwiceSentText:
         return self._ahead is not None
 
     def add(self, field: int, text: str) -> str:
-        """Take what one of the two fields brings; return what of it is new."""
+        """Add the next text of one field.
+
+        Args:
+            field: 0 or 1.
+            text: What the field has in one event.
+
+        Returns:
+            The part of the text that the other field has not brought before; the complete text
+            once the fields differ.
+        """
         if self.differs or not text:
             return text
         if self._ahead in {None, field}:
@@ -81,10 +94,11 @@ class TwiceSentText:
         return ""
 
 
-def joined_base64(pieces: list[str]) -> str:
-    """Join base64 that was cut into pieces, each of which may have been padded by itself."""
+def join_base64(pieces: list[str]) -> str:
+    """Concatenate base64 that came in pieces, each of which may have padding."""
     if not any("=" in piece for piece in pieces[:-1]):
         return "".join(pieces)
+
     try:
         return base64.b64encode(b"".join(map(base64.b64decode, pieces))).decode()
     except binascii.Error:

@@ -1,4 +1,4 @@
-"""Fragments of reasoning details -> the details that a whole answer would have carried."""
+"""Fragments of reasoning details -> the details that a complete response would have carried."""
 
 from __future__ import annotations
 
@@ -6,116 +6,137 @@ from typing import Any
 
 from langchain_openrouter._json import get_str, is_empty
 
-_GROWING = ("text", "summary", "data", "arguments", "result")
+# Fields that come in parts, one in each fragment.
+_TEXT_FIELDS = ("text", "summary", "data", "arguments", "result")
 
 
-class Details:
+class ReasoningDetailsAccumulator:
     """Collects fragments in the order of their first appearance; n fragments cost O(n)."""
 
     def __init__(self) -> None:
-        self.seen = False
+        self.was_sent = False  # the response has the field, be it empty
         self._entries: list[dict[str, Any]] = []
-        self._growing: list[dict[str, list[str]]] = []
+        self._parts: list[dict[str, list[str]]] = []  # of the text fields of each entry
+
         # The latest detail of each type and index, of each type, and of each index.
         self._latest: dict[tuple[str, int], int] = {}
-        self._of_type: dict[str, int] = {}
-        self._of_index: dict[int, int] = {}
-        self._frame: dict[str, Any] | None = None
-        self._current = 0
+        self._by_type: dict[str, int] = {}
+        self._by_index: dict[int, int] = {}
+
+        self._last_envelope: dict[str, Any] | None = None
+        self._last_position = 0
 
     def add(self, fragment: dict[str, Any]) -> int:
-        """Take one fragment; return the position of the detail that it belongs to."""
-        frame, text = {**fragment, "text": None}, fragment.get("text")
-        if frame == self._frame and isinstance(text, str):  # more of the one before
-            self._growing[self._current]["text"].append(text)
-            return self._current
-        self._current = self._take(fragment)
-        growing = [key for key in _GROWING if isinstance(fragment.get(key), str)]
-        self._frame = frame if growing == ["text"] else None
-        return self._current
+        """Add one fragment.
 
-    def _take(self, fragment: dict[str, Any]) -> int:
+        Args:
+            fragment: An item of a delta's `reasoning_details`.
+
+        Returns:
+            The position of the detail that it belongs to.
+        """
+        envelope, text = {**fragment, "text": None}, fragment.get("text")
+        if envelope == self._last_envelope and isinstance(text, str):  # only the text is new
+            self._parts[self._last_position]["text"].append(text)
+            return self._last_position
+
+        self._last_position = self._merge(fragment)
+        text_fields = [key for key in _TEXT_FIELDS if isinstance(fragment.get(key), str)]
+        self._last_envelope = envelope if text_fields == ["text"] else None
+        return self._last_position
+
+    def result(self) -> list[dict[str, Any]] | None:
+        """Return the details: None if the field was not sent, an empty list if it was empty."""
+        if not self.was_sent and not self._entries:
+            return None
+
+        return [
+            {**entry, **{key: "".join(texts) for key, texts in parts.items()}}
+            for entry, parts in zip(self._entries, self._parts, strict=True)
+        ]
+
+    def _merge(self, fragment: dict[str, Any]) -> int:
+        """Merge a fragment into the detail that it continues, or a new one; return which."""
         kind, index = get_str(fragment, "type"), _index_of(fragment)
-        place = self._place(kind, index, fragment)
-        if place is None:
-            place = len(self._entries)
+        position = self._find_continued(kind, index, fragment)
+        if position is None:
+            position = len(self._entries)
             self._entries.append({})
-            self._growing.append({})
+            self._parts.append({})
 
-        entry, growing = self._entries[place], self._growing[place]
+        entry, parts = self._entries[position], self._parts[position]
         for key, value in fragment.items():
-            if key in _GROWING and isinstance(value, str):
+            if key in _TEXT_FIELDS and isinstance(value, str):
                 entry[key] = ""
-                growing.setdefault(key, []).append(value)
+                parts.setdefault(key, []).append(value)
             elif key not in entry or (is_empty(entry[key]) and not is_empty(value)):
                 entry[key] = value
 
-        self._remember(place, get_str(entry, "type"), _index_of(entry))
-        return place
+        self._record_latest(position, get_str(entry, "type"), _index_of(entry))
+        return position
 
-    def _remember(self, place: int, kind: str | None, index: int | None) -> None:
+    def _record_latest(self, position: int, kind: str | None, index: int | None) -> None:
         if kind is not None:
-            self._of_type[kind] = place
+            self._by_type[kind] = position
         if index is not None:
-            self._of_index[index] = place
+            self._by_index[index] = position
         if kind is not None and index is not None:
-            self._latest[kind, index] = place
+            self._latest[kind, index] = position
 
-    def whole(self) -> list[dict[str, Any]] | None:
-        """Return the details; None where none came, an empty list where that is what came."""
-        if not self.seen and not self._entries:
-            return None
-        return [
-            {**entry, **{key: "".join(pieces) for key, pieces in growing.items()}}
-            for entry, growing in zip(self._entries, self._growing, strict=True)
-        ]
+    def _find_continued(
+        self, kind: str | None, index: int | None, fragment: dict[str, Any]
+    ) -> int | None:
+        """Return the position of the detail that the fragment continues, if any.
 
-    def _place(self, kind: str | None, index: int | None, fragment: dict[str, Any]) -> int | None:
-        """Return the detail that the fragment continues, if any.
-
-        Type and index name it. Without an index it continues the last detail of its type, if
-        nothing of another type came between, or, as a signature alone, the last unsigned text;
-        without a type, the detail of its index. A detail that came empty is filled by the next.
+        Type and index identify it. Without an index the fragment continues the last detail of its
+        type, if no detail of another type came between, or, as a signature alone, the last unsigned
+        text; without a type, the detail of its index. A detail that came empty is filled by the
+        next fragment.
         """
         last = len(self._entries) - 1
         if kind is None:
-            place = last if index is None else self._of_index.get(index, -1)
+            position = last if index is None else self._by_index.get(index, -1)
         elif index is None:
-            place = self._of_type.get(kind, -1)
-            if place != last and not self._takes_signature(place, fragment):
-                place = -1
+            position = self._by_type.get(kind, -1)
+            if position != last and not self._takes_signature(position, fragment):
+                position = -1
         else:
-            place = self._latest.get((kind, index), -1)
-        if place < 0 and last >= 0 and self._is_blank(last, kind, index):
-            place = last
-        return None if place < 0 or self._differs(place, kind, fragment) else place
+            position = self._latest.get((kind, index), -1)
 
-    def _takes_signature(self, place: int, fragment: dict[str, Any]) -> bool:
-        late = fragment.get("signature") and not fragment.get("text")
-        return bool(late) and place >= 0 and not self._entries[place].get("signature")
+        if position < 0 and last >= 0 and self._is_blank(last, kind, index):
+            position = last
+        return None if position < 0 or self._conflicts(position, kind, fragment) else position
 
-    def _is_blank(self, place: int, kind: str | None, index: int | None) -> bool:
-        """Tell whether a detail has no type or no text yet, and may be the one of these."""
-        entry = self._entries[place]
-        before = get_str(entry, "type")
-        came = any(any(pieces) for pieces in self._growing[place].values())
+    def _takes_signature(self, position: int, fragment: dict[str, Any]) -> bool:
+        """Tell whether the fragment is a signature alone and the detail is unsigned."""
+        is_signature = fragment.get("signature") and not fragment.get("text")
+        return bool(is_signature) and position >= 0 and not self._entries[position].get("signature")
+
+    def _is_blank(self, position: int, kind: str | None, index: int | None) -> bool:
+        """Tell whether a detail has no type or no text yet, and may have these."""
+        entry = self._entries[position]
+        entry_kind = get_str(entry, "type")
+        has_text = any(any(texts) for texts in self._parts[position].values())
+
         return (
-            (before is None or not (came or entry.get("signature")))
-            and (kind is None or before in {None, kind})
+            (entry_kind is None or not (has_text or entry.get("signature")))
+            and (kind is None or entry_kind in {None, kind})
             and (index is None or _index_of(entry) in {None, index})
         )
 
-    def _differs(self, place: int, kind: str | None, fragment: dict[str, Any]) -> bool:
-        """Tell whether what the fragment says of itself is not so of the detail."""
-        entry = self._entries[place]
+    def _conflicts(self, position: int, kind: str | None, fragment: dict[str, Any]) -> bool:
+        """Tell whether the fragment has an id, a signature or data that is not the detail's."""
+        entry = self._entries[position]
         for key in ("id", "signature", "tool_call_id"):
             before, now = entry.get(key), fragment.get(key)
             if before and now and before != now:
                 return True
-        # Encrypted blocks come whole: a second one is another block, unless its id says not.
+
+        # Encrypted data comes in one fragment: another fragment with data is another detail,
+        # unless an equal id (compared above) identifies the two.
         return (
             kind == "reasoning.encrypted"
-            and any(self._growing[place].get("data", ()))
+            and any(self._parts[position].get("data", ()))
             and bool(fragment.get("data"))
             and not fragment.get("id")
         )

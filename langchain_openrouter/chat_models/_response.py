@@ -1,4 +1,4 @@
-"""An HTTP response -> LangChain's result, or chunks, or the error that it stands for."""
+"""An HTTP response -> LangChain's result or chunks; a response that is an error is raised."""
 
 from __future__ import annotations
 
@@ -36,14 +36,15 @@ if TYPE_CHECKING:
 
 
 def to_chat_result(response: ApiResponse, *, with_headers: bool = False) -> ChatResult:
-    """Return the result of a response whose body is in.
+    """Return the result of a complete response.
 
     Args:
-        response: Whole; a stream that came where none was asked for is read too.
+        response: With its body; an event stream is accepted too, although none was requested.
         with_headers: Whether each message's metadata has the response's headers.
 
     Raises:
-        OpenRouterError: The response is an error, in whatever form; has what came of an answer.
+        OpenRouterError: The response is an error in any of the API's forms, or cannot be parsed;
+            its `partial` is the part of the message that came.
     """
     if response.is_error:
         raise error_from_response(
@@ -66,7 +67,12 @@ def to_chat_result(response: ApiResponse, *, with_headers: bool = False) -> Chat
 
 
 def stream_state(response: ApiResponse, *, with_headers: bool = False) -> StreamState:
-    """Return the state of an answer of which nothing was read yet."""
+    """Return the state of a streamed response before its first event.
+
+    Args:
+        response: Its headers have come.
+        with_headers: Whether the final chunk's metadata has the response's headers.
+    """
     return StreamState(
         headers=response.headers if with_headers else None,
         generation_id=response.headers.get("x-generation-id"),
@@ -74,15 +80,20 @@ def stream_state(response: ApiResponse, *, with_headers: bool = False) -> Stream
 
 
 def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerationChunk]:
-    """Return the chunks of one event; the last one at `[DONE]`, before the body ends.
+    """Return the chunks of one event; the final chunk at `[DONE]`, before the body ends.
+
+    Args:
+        state: What has come so far; the event is added.
+        event: One of `transport.iter_events`.
 
     Raises:
-        OpenRouterError: The event is or tells an error; has what came so far.
+        OpenRouterError: The event is an error; its `partial` is the message so far.
     """
     if isinstance(event, bytes):
         chunks = state.handle_data(event)
         return [*chunks, state.final_chunk()] if state.saw_done else chunks
-    if state.saw_done:  # what follows the end of an answer is not of it
+
+    if state.saw_done:  # anything after `[DONE]` is not part of the response
         return []
     if event is None:
         return [state.final_chunk()]
@@ -91,16 +102,20 @@ def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerati
             raise state.error(failure=event)
         return [state.final_chunk()]  # after a finish reason nothing but usage can be missing
 
-    to_chat_result(event)  # a whole response: raises if it is an error
+    to_chat_result(event)  # a complete response instead of a stream: raises if it is an error
     state.saw_done = True
     return [*state.handle_event(parse_body(event.body, event.headers)), state.final_chunk()]
 
 
 def parse_body(data: bytes, headers: Mapping[str, str]) -> Any:
-    """Return the JSON of a 200 body, its id taken from the headers where it has none.
+    """Return the JSON of a 200 body, with the id of the headers if it has none.
+
+    Args:
+        data: The body.
+        headers: The response's headers.
 
     Raises:
-        UpstreamError: It is not JSON; has what can be read of an answer.
+        UpstreamError: The body is not JSON; its `partial` is what can be parsed of a message.
     """
     try:
         body = unwrap_nested_body(parse_json(data))
@@ -124,12 +139,14 @@ def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResul
         info: Put into each generation's `generation_info`.
 
     Raises:
-        OpenRouterError: The body tells an error, or holds no message; has what came.
+        OpenRouterError: The body has an error, or no message; its `partial` is the message that
+            came.
     """
     choices = [
         choice for choice in get_dicts(body, "choices") if message_or_delta(choice) is not None
     ]
     messages = [to_ai_message(body, choice) for choice in choices]
+
     error = _find_error(body, choices)
     if error is None and not choices:
         error = {"message": "the answer holds no message"}
@@ -141,7 +158,7 @@ def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResul
         )
 
     for message in messages[1:]:
-        message.usage_metadata = None  # usage is that of all choices: count it once
+        message.usage_metadata = None  # `usage` is the sum of all choices: count it once
     usage = get_dict(body, "usage")
     return ChatResult(
         generations=[
@@ -153,7 +170,7 @@ def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResul
 
 
 def _result_from_stream(data: bytes, headers: Mapping[str, str]) -> ChatResult:
-    """Return the result of a stream that came where a whole answer was asked for."""
+    """Return the result of an event stream that came where a complete response was requested."""
     decoder = SSEDecoder()
     state = StreamState(generation_id=headers.get("x-generation-id"))
     chunks: list[ChatGenerationChunk] = []
@@ -175,18 +192,19 @@ def _result_from_stream(data: bytes, headers: Mapping[str, str]) -> ChatResult:
 
 
 def _find_error(body: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return what tells of an error: the body, a choice, or a finish reason alone."""
+    """Return the JSON of an error: the body, a choice, or a new one for a finish reason alone."""
     for source in (body, *choices):
         if contains_error(source):
             error: dict[str, Any] = source
             return error
+
     if any(choice.get("finish_reason") == "error" for choice in choices):
         return {"message": "the provider stopped in mid-answer", "code": 502}
     return None
 
 
 def _generation_info(message: AIMessage, info: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return the generation's info: where callbacks look for the finish reason."""
+    """Return the `generation_info`, in which callbacks look for the finish reason."""
     names = ("finish_reason", "logprobs")
     metadata = message.response_metadata
     combined = {**(info or {}), **{name: metadata[name] for name in names if name in metadata}}
@@ -194,7 +212,7 @@ def _generation_info(message: AIMessage, info: dict[str, Any] | None) -> dict[st
 
 
 def _partial_message(data: bytes) -> AIMessage | None:
-    """Return what can be read of a whole answer that was cut."""
+    """Return the message of a body that was cut, as far as it can be parsed."""
     body = parse_cut_json(data)
     choices = get_dicts(body, "choices")
     if not choices:

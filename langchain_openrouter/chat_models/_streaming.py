@@ -1,8 +1,8 @@
-"""The state of one streamed answer, pure: an event goes in, chunks come out.
+"""The state of one streamed response: events in, chunks out, with no input or output of its own.
 
-A stream ends as the live service ends it: two chunks with a finish reason, the second with the
-usage (https://openrouter.ai/docs/api-reference/streaming says one). Every scalar of metadata is
-therefore held back and emitted once, in the last chunk.
+The live service ends a stream with two events that have a finish reason, the second with the usage
+(https://openrouter.ai/docs/api-reference/streaming documents one). All scalar metadata is therefore
+emitted once, in the final chunk.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from langchain_openrouter._http.error_mapping import contains_error, error_from_
 from langchain_openrouter._http.failures import cut_stream
 from langchain_openrouter._http.sse import DONE
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str, is_empty, parse_json
+from langchain_openrouter._pydantic import set_attribute
+from langchain_openrouter.chat_models._extra_fields import ExtraFieldsAccumulator, set_latest
 from langchain_openrouter.chat_models._message_chunk import (
+    REASONING_CONTENT,
     OpenRouterMessageChunk,
     from_template,
     is_argument_continuation,
@@ -26,22 +29,17 @@ from langchain_openrouter.chat_models._messages import ARGUMENTS
 from langchain_openrouter.chat_models._parsing import (
     PROVIDER,
     detail_text,
+    first_choice,
     message_or_delta,
     split_content,
     to_response_metadata,
-    to_usage_metadata,
-    unknown_fields,
     unwrap_nested_body,
     was_truncated,
 )
-from langchain_openrouter.chat_models._pieces import (
-    TwiceSentText,
-    digest,
-    join_pieces,
-    joined_base64,
-)
-from langchain_openrouter.chat_models._reasoning_details import Details
-from langchain_openrouter.chat_models._tool_calls import Calls
+from langchain_openrouter.chat_models._pieces import TwiceSentText
+from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
+from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
+from langchain_openrouter.chat_models._usage import to_usage_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,17 +50,17 @@ if TYPE_CHECKING:
     from langchain_openrouter.errors import OpenRouterError
 
 _PLAIN = {"role", "content"}  # every delta of the live service has both
-_THOUGHT = {"reasoning", "reasoning_content", "reasoning_details"}
-_USUAL = {*_PLAIN, *_THOUGHT, "tool_calls"}
-# Read by `_record_metadata` itself; every other field of an event is one of the answer's.
-_NOTED_ELSEWHERE = {"id", "object", "choices", "usage", "error", "debug", "user_id"}
+_REASONING = {"reasoning", "reasoning_content", "reasoning_details"}
+_USUAL = {*_PLAIN, *_REASONING, "tool_calls"}
+# Recorded by name, or not at all; every other field of an event is metadata of the response.
+_NOT_METADATA = {"id", "object", "choices", "usage", "error", "debug", "user_id"}
 
 
 class StreamState:
-    """Everything that has come of one streamed answer.
+    """Everything that has come of one streamed response.
 
     Args:
-        headers: Response headers; put into the metadata as `headers` where given.
+        headers: Response headers; put into the metadata as `headers` if given.
         generation_id: The id from the response's headers, until an event brings one.
     """
 
@@ -74,49 +72,57 @@ class StreamState:
     ) -> None:
         self._headers = dict(headers) if headers else None
         self._generation_id = generation_id
+        self.saw_done = False
+
+        # Metadata, for the final chunk.
         self._id: str | None = None
         self._body: dict[str, Any] = {}
         self._choice: dict[str, Any] = {}
+        self._has_choice = False
         self._usage: dict[str, Any] | None = None
         self._logprobs: dict[str, Any] = {}
         self._debug: list[Any] = []
+
+        # The message.
         self._text: list[str] = []
-        self._parts: list[dict[str, Any]] = []
+        self._parts: list[dict[str, Any]] = []  # of the content, of unknown types
         self._reasoning: list[str] = []
-        self._doubled = TwiceSentText()
-        self._refusal: list[str] = []
-        self._details = Details()
-        self._shown: dict[int, list[str]] = {}  # the text shown as that of each detail
-        self._calls = Calls()
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-        self._seen_media_digests: set[bytes] = set()
-        self._unknown: dict[str, list[Any]] = {}
-        self._audio: dict[str, list[str]] = {}
-        self._audio_facts: dict[str, Any] = {}
-        self._has_choice = False
+        self._details = ReasoningDetailsAccumulator()
+        self._deduplicated = TwiceSentText()
+        self._shown_texts: dict[int, list[str]] = {}  # what chunks have shown of each detail
+        self._calls = ToolCallAccumulator()
+        self._extra_fields = ExtraFieldsAccumulator()
+
+        # For speed: the latest event without its delta, and a validated chunk to copy.
         self._last_envelope: tuple[dict[str, Any], dict[str, Any]] | None = None
         self._chunk_template: ChatGenerationChunk | None = None
-        self.saw_done = False
 
     @property
     def finished(self) -> bool:
-        """Whether the answer has said why it ends, but for an error."""
+        """Whether a finish reason has come that is not an error."""
         return self._choice.get("finish_reason") not in {None, "error"}
 
     # --- events ---------------------------------------------------------------------------
 
     def handle_data(self, data: bytes) -> list[ChatGenerationChunk]:
-        """Take the data of one event; `[DONE]` completes the answer.
+        """Add the data of one event; `[DONE]` completes the response.
+
+        Args:
+            data: The `data` field of a server-sent event.
+
+        Returns:
+            The chunks to emit now, as from `handle_event`.
 
         Raises:
-            OpenRouterError: The event is not JSON, or tells an error; holds what came so far.
+            OpenRouterError: The event is not a JSON object, or is an error; its `partial` is the
+                message so far.
         """
         if data.strip() == DONE:
             self.saw_done = True
             return []
         if not data.strip():
             return []
+
         try:
             event = parse_json(data)
         except ValueError:
@@ -126,68 +132,72 @@ class StreamState:
         return self.handle_event(event)
 
     def handle_event(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
-        """Take one event; return the chunks to show now.
+        """Add one event.
+
+        Args:
+            event: Its JSON.
+
+        Returns:
+            The chunks to emit now: none, one, or one for each kind of content of the delta.
 
         Raises:
-            OpenRouterError: The event tells an error; holds what came so far.
+            OpenRouterError: The event is an error; its `partial` is the message so far.
         """
         envelope = _envelope(event)
-        if envelope is not None and envelope == self._last_envelope:  # nothing new but the delta
+        if envelope is not None and envelope == self._last_envelope:  # only the delta is new
             return self._handle_delta(event["choices"][0]["delta"])
+
         inner = unwrap_nested_body(event)
-        choice = _first_choice(inner)
+        choice = first_choice(inner)
         self._record_metadata(inner, choice)
         chunks = self._handle_delta(message_or_delta(choice) or {})
         if contains_error(inner):
             raise self.error(inner)
         if choice is not None and contains_error(choice):
             raise self.error(choice)
-        plain = inner is event and choice is not None
-        self._last_envelope = envelope if plain and not event.get("debug") else None
+
+        is_usual = inner is event and choice is not None and not event.get("debug")
+        self._last_envelope = envelope if is_usual else None
         return chunks
 
-    def _record_metadata(  # noqa: C901 - one branch for each thing held back
-        self, event: dict[str, Any], choice: dict[str, Any] | None
-    ) -> None:
-        """Remember what is not shown until the end."""
+    def _record_metadata(self, event: dict[str, Any], choice: dict[str, Any] | None) -> None:
+        """Record everything of an event but its delta, for the final chunk."""
         if event.get("debug"):
-            # One for each provider tried: its id and model may be another attempt's.
+            # One event for each provider that was tried, whose id and model may be of a failed one.
             self._debug.append(event["debug"])
             if choice is None:
                 return
+
         self._id = self._id or get_str(event, "id")
         for name, value in event.items():
-            if name not in _NOTED_ELSEWHERE:
-                _note_fact(self._body, name, value)
+            if name not in _NOT_METADATA:
+                set_latest(self._body, name, value)
         self._usage = get_dict(event, "usage") or self._usage
-        if choice is None:
-            return
-        self._has_choice = True
-        for name in ("finish_reason", "native_finish_reason"):
-            if get_str(choice, name):
-                self._choice[name] = choice[name]
-        for name, value in (get_dict(choice, "logprobs") or {}).items():
-            known = self._logprobs.get(name)
-            if isinstance(known, list) and isinstance(value, list):
-                known.extend(value)
-            elif is_empty(known):
+
+        if choice is not None:
+            self._has_choice = True
+            for name in ("finish_reason", "native_finish_reason"):
+                if get_str(choice, name):
+                    self._choice[name] = choice[name]
+            self._record_logprobs(get_dict(choice, "logprobs") or {})
+
+    def _record_logprobs(self, logprobs: dict[str, Any]) -> None:
+        for name, value in logprobs.items():
+            recorded = self._logprobs.get(name)
+            if isinstance(recorded, list) and isinstance(value, list):
+                recorded.extend(value)
+            elif is_empty(recorded):
                 self._logprobs[name] = list(value) if isinstance(value, list) else value
 
     def _handle_delta(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
-        """Take one delta; return the chunks to show."""
+        """Add one delta; return the chunks to emit."""
         text = delta.get("content")
-        if isinstance(text, str) and not delta.keys() - _PLAIN:  # nearly all of a long answer
+        if isinstance(text, str) and not delta.keys() - _PLAIN:  # most deltas of a long response
             self._text.append(text)
             return [self._chunk(text)] if text else []
+
         names = delta.keys()
-        chunks = []
-        if not names.isdisjoint(_THOUGHT):
-            for position, words in self._take_reasoning(delta):
-                self._reasoning.append(words)
-                if position is not None:
-                    self._shown.setdefault(position, []).append(words)
-                extras = {"reasoning_content": words} if words else {}
-                chunks.append(self._chunk("", extras, position=position))
+        chunks = [] if names.isdisjoint(_REASONING) else self._reasoning_chunks(delta)
         content, images = split_content(text)
         calls = [self._calls.add(raw) for raw in get_list(delta, "tool_calls") or ()]
         if content or calls:
@@ -197,63 +207,60 @@ class StreamState:
                 self._text += [part for part in content if isinstance(part, str)]
                 self._parts += [part for part in content if isinstance(part, dict)]
             chunks.append(self._chunk(content, calls=calls))
+
         if images or names - _USUAL:
-            self._take_media(delta, images)
-            for name, value in unknown_fields(delta, message=True).items():
-                self._unknown.setdefault(name, []).append(value)
+            self._extra_fields.add(delta, images)
+        return chunks
+
+    def _reasoning_chunks(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
+        chunks = []
+        for detail_index, text in self._take_reasoning(delta):
+            self._reasoning.append(text)
+            if detail_index is not None:
+                self._shown_texts.setdefault(detail_index, []).append(text)
+
+            extras = {REASONING_CONTENT: text} if text else {}
+            chunks.append(self._chunk("", extras, detail_index=detail_index))
         return chunks
 
     def _take_reasoning(self, delta: dict[str, Any]) -> list[tuple[int | None, str]]:
-        """Return (detail, text) pairs. `reasoning` and the details carry the same text: once."""
+        """Return pairs of the index of a reasoning detail, or None, and new text to show.
+
+        `reasoning` and the details have the same text, which is shown once.
+        """
         text = get_str(delta, "reasoning") or get_str(delta, "reasoning_content") or ""
         details = get_list(delta, "reasoning_details")
         if details is None:
-            text = self._doubled.add(0, text)
+            text = self._deduplicated.add(0, text)
             return [(None, text)] if text else []
-        self._details.seen = True
+
+        self._details.was_sent = True
         pieces: list[tuple[int | None, str]] = [
             (self._details.add(detail), detail_text(detail))
             for detail in get_dicts(delta, "reasoning_details")
         ]
-        joined = "".join(words for _, words in pieces)
-        if text == joined and not self._doubled.pending:
+        joined = "".join(piece for _, piece in pieces)
+        if text == joined and not self._deduplicated.pending:
             return pieces
-        shown = self._doubled.add(0, text)
-        more = self._doubled.add(1, joined)
-        shown = shown if text and self._doubled.differs else shown + more
-        if shown == joined:
-            return pieces
-        place = next((place for place, words in pieces if words), None)
-        blank = [(place, "") for place, words in pieces if not words]
-        return [(place, shown), *blank] if shown else blank
 
-    def _take_media(self, delta: dict[str, Any], images: list[dict[str, Any]]) -> None:
-        """Keep what comes whole; a repeated image or citation is the same one."""
-        for store, found in (
-            (self._images, [*get_dicts(delta, "images"), *images]),
-            (self._annotations, get_dicts(delta, "annotations")),
-        ):
-            for item in found:
-                media_digest = digest(item)
-                if media_digest not in self._seen_media_digests:
-                    self._seen_media_digests.add(media_digest)
-                    store.append(item)
-        if refusal := get_str(delta, "refusal"):
-            self._refusal.append(refusal)
-        for name, value in (get_dict(delta, "audio") or {}).items():
-            if name in {"data", "transcript"} and isinstance(value, str):
-                self._audio.setdefault(name, []).append(value)
-            else:
-                _note_fact(self._audio_facts, name, value)
+        new_text = self._deduplicated.add(0, text)
+        new_of_details = self._deduplicated.add(1, joined)
+        if not text or not self._deduplicated.differs:
+            new_text += new_of_details
+        if new_text == joined:
+            return pieces
+        first_with_text = next((index for index, piece in pieces if piece), None)
+        without_text = [(index, "") for index, piece in pieces if not piece]
+        return [(first_with_text, new_text), *without_text] if new_text else without_text
 
     # --- the end --------------------------------------------------------------------------
 
     def final_chunk(self) -> ChatGenerationChunk:
-        """Return the last chunk: metadata, usage and everything that was held back.
+        """Return the final chunk: metadata, usage and the fields that come complete.
 
         Raises:
             ConnectionFailedError: The stream ended without a finish reason and without `[DONE]`.
-            UpstreamError: It held no answer, or ended with finish reason "error".
+            UpstreamError: It had no choice, or ended with finish reason "error".
         """
         reason = self._choice.get("finish_reason")
         if reason == "error":
@@ -262,27 +269,30 @@ class StreamState:
             raise self.error(failure=cut_stream())
         if not self._has_choice:
             raise self.error({"message": "the stream ended without an answer"})
+
+        generation_id = self._id or self._generation_id
+        calls_with_ids = self._calls.assign_missing_ids(generation_id)
         cut = was_truncated(reason, self._choice.get("native_finish_reason"))
-        late = self._calls.name_late(self._id or self._generation_id)
-        texts = self._calls.texts(cut=cut)
-        extras = self._extras()
-        if texts:
+        extras = self._extra_fields.to_additional_kwargs(self._details.result())
+        if texts := self._calls.argument_texts(cut=cut):
             extras[ARGUMENTS] = texts
-        chunk = self._chunk("", extras, calls=late, last=True)
-        object.__setattr__(chunk.message, "detail", self._complete_details(extras))
+
+        chunk = self._validated_chunk("", extras, calls_with_ids, last=True)
         message = chunk.message
+        set_attribute(message, "detail_index", None)
+        set_attribute(message, "shown_details", self._shown_details(extras))
         message.response_metadata = self._metadata()
         message.usage_metadata = to_usage_metadata(self._usage)  # type: ignore[attr-defined]
         info = {name: message.response_metadata.get(name) for name in ("finish_reason", "logprobs")}
         chunk.generation_info = {name: value for name, value in info.items() if value} or None
         return chunk
 
-    def _complete_details(self, extras: dict[str, Any]) -> set[int]:
-        """Return the places of the details whose text the chunks before have shown as theirs."""
+    def _shown_details(self, extras: dict[str, Any]) -> set[int]:
+        """Return the indices of the details whose complete text earlier chunks have shown."""
         return {
-            place
-            for place, detail in enumerate(get_dicts(extras, "reasoning_details"))
-            if detail_text(detail) == "".join(self._shown.get(place, ()))
+            index
+            for index, detail in enumerate(get_dicts(extras, "reasoning_details"))
+            if detail_text(detail) == "".join(self._shown_texts.get(index, ()))
         }
 
     def _metadata(self) -> dict[str, Any]:
@@ -290,37 +300,21 @@ class StreamState:
         choice = {**self._choice, "logprobs": self._logprobs or None}
         if self._calls:
             choice.setdefault("finish_reason", "tool_calls")
+
         metadata = to_response_metadata(body, choice, self._usage)
         if self._headers:
             metadata["headers"] = self._headers
         return metadata
 
-    def _extras(self) -> dict[str, Any]:
-        """Return the `additional_kwargs` of a whole answer, but for the reasoning's text."""
-        extras: dict[str, Any] = {
-            **{name: join_pieces(values) for name, values in self._unknown.items()},
-            "reasoning_details": self._details.whole(),
-            "images": self._images or None,
-            "annotations": self._annotations or None,
-            "audio": self._whole_audio(),
-            "refusal": "".join(self._refusal) or None,
-        }
-        return {name: value for name, value in extras.items() if value is not None}
-
-    def _whole_audio(self) -> dict[str, Any] | None:
-        if not self._audio and not self._audio_facts:
-            return None
-        audio = dict(self._audio_facts)
-        if "data" in self._audio:
-            audio["data"] = joined_base64(self._audio["data"])
-        if "transcript" in self._audio:
-            audio["transcript"] = "".join(self._audio["transcript"])
-        return audio
-
     # --- failures -------------------------------------------------------------------------
 
     def error(self, body: Any = None, *, failure: Failure | None = None) -> OpenRouterError:
-        """Return the error with the answer so far."""
+        """Return the error of this response, with the message so far as its `partial`.
+
+        Args:
+            body: The JSON of the error, if one came.
+            failure: What interrupted the stream.
+        """
         return error_from_response(
             body,
             failure=failure,
@@ -329,21 +323,24 @@ class StreamState:
         )
 
     def partial(self) -> AIMessage | None:
-        """Return what has come so far; tool calls as invalid ones: nobody should run them."""
-        extras = self._extras()
+        """Return the message so far, or None; its tool calls are invalid, so that none is run."""
+        extras = self._extra_fields.to_additional_kwargs(self._details.result())
         if reasoning := "".join(self._reasoning):
-            extras["reasoning_content"] = reasoning
+            extras[REASONING_CONTENT] = reasoning
         text = "".join(self._text)
         if not (text or extras or self._calls or self._parts or self._usage):
             return None
+
         return AIMessage(
             content=[text, *self._parts] if self._parts else text,
             additional_kwargs=extras,
             response_metadata=self._metadata(),
-            invalid_tool_calls=self._calls.broken(),
+            invalid_tool_calls=self._calls.as_invalid(),
             usage_metadata=to_usage_metadata(self._usage),
             id=self._id or self._generation_id,
         )
+
+    # --- chunks ---------------------------------------------------------------------------
 
     def _chunk(
         self,
@@ -351,25 +348,22 @@ class StreamState:
         extras: dict[str, Any] | None = None,
         *,
         calls: list[ToolCallChunk] | None = None,
-        position: int | None = None,
-        last: bool = False,
+        detail_index: int | None = None,
     ) -> ChatGenerationChunk:
-        if (
-            last
-            or not isinstance(content, str)
-            or not all(map(is_argument_continuation, calls or ()))
-        ):
-            chunk = self._validated(content, extras, calls, last=last)
+        """Return a chunk that is not the final one, from the template if it can be."""
+        if not isinstance(content, str) or not all(map(is_argument_continuation, calls or ())):
+            chunk = self._validated_chunk(content, extras, calls)
         else:
-            pattern = self._chunk_template
-            if pattern is None or pattern.message.id != (self._id or self._generation_id):
-                pattern = self._chunk_template = make_template(self._validated(""))
-            chunk = from_template(pattern, content, extras, calls)
-        object.__setattr__(chunk.message, "detail", position)
-        object.__setattr__(chunk.message, "tail", last)
+            template = self._chunk_template
+            if template is None or template.message.id != (self._id or self._generation_id):
+                template = self._chunk_template = make_template(self._validated_chunk(""))
+            chunk = from_template(template, content, extras, calls)
+
+        set_attribute(chunk.message, "detail_index", detail_index)
+        set_attribute(chunk.message, "shown_details", None)
         return chunk
 
-    def _validated(
+    def _validated_chunk(
         self,
         content: Any,
         extras: dict[str, Any] | None = None,
@@ -384,37 +378,22 @@ class StreamState:
             fields["tool_call_chunks"] = calls
         if last:
             fields["chunk_position"] = "last"
+
         message = OpenRouterMessageChunk(
             content=content, response_metadata={"model_provider": PROVIDER}, **fields
         )
         return ChatGenerationChunk(message=message)
 
 
-def _note_fact(facts: dict[str, Any], name: str, value: Any) -> None:
-    """Keep the latest value that says something; an empty one only until another comes."""
-    if is_empty(value):
-        facts.setdefault(name, value)
-    else:
-        facts[name] = value
-
-
-def _first_choice(event: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the choice with index 0; an index that is no number counts as that."""
-    for choice in get_dicts(event, "choices"):
-        index = choice.get("index")
-        if not isinstance(index, int) or index == 0:
-            return choice
-    return None
-
-
 def _envelope(event: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """Return an event without its delta, where that is all that a next one could differ in.
+    """Return an event without its delta, or None if more than the delta may be new in it.
 
-    Nearly all events of an answer have the same envelope, which then need not be read again.
+    Nearly all events of a response have equal envelopes; what equals the last is not parsed again.
     """
     choices = event.get("choices")
     if type(choices) is not list or len(choices) != 1 or type(choices[0]) is not dict:
         return None
+
     choice = choices[0]
     if type(choice.get("delta")) is not dict or "message" in choice or choice.get("logprobs"):
         return None

@@ -1,4 +1,4 @@
-"""Tool-call fragments of a stream -> the calls; n fragments cost O(n)."""
+"""Tool-call fragments of a stream -> the tool calls; n fragments cost O(n)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages.tool import invalid_tool_call, tool_call_chunk
 
 from langchain_openrouter._json import Nesting, get_dict, get_str
-from langchain_openrouter.chat_models._parsing import arguments_text, call_id, parse_arguments
+from langchain_openrouter.chat_models._parsing import (
+    arguments_text,
+    parse_arguments,
+    unique_call_id,
+)
 
 if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall
@@ -15,149 +19,177 @@ if TYPE_CHECKING:
 
 
 class _Call:
-    """One tool call as far as it has come."""
+    """The fragments of one tool call that have come so far."""
 
-    __slots__ = ("_nesting", "_scanned", "_valid", "given_id", "id", "name", "pieces")
+    __slots__ = ("_is_valid", "_nesting", "_scanned", "argument_parts", "id", "name", "wire_id")
 
     def __init__(self) -> None:
-        self.given_id: str | None = None
-        self.id: str | None = None
+        self.wire_id: str | None = None
+        self.id: str | None = None  # the wire's, unless another call of the message has it
         self.name: str | None = None
-        self.pieces: list[str] = []
+        self.argument_parts: list[str] = []
+
         self._nesting = Nesting()
-        self._scanned = 0  # pieces
-        self._valid: bool | None = None
+        self._scanned = 0  # argument parts
+        self._is_valid: bool | None = None
 
     @property
-    def text(self) -> str:
-        return "".join(self.pieces)
+    def arguments(self) -> str:
+        return "".join(self.argument_parts)
 
-    def complete(self) -> bool:
-        """Tell whether the arguments are a whole JSON object.
+    def is_complete(self) -> bool:
+        """Tell whether the arguments are a complete JSON object.
 
-        Each piece is scanned once and the text parsed once, when its first bracket is closed:
+        Each part is scanned once and the text is parsed once, when its first bracket is closed:
         some services repeat the name in every fragment, and would make this O(n^2).
         """
-        while self._scanned < len(self.pieces):
-            self._nesting.feed(self.pieces[self._scanned])
+        while self._scanned < len(self.argument_parts):
+            self._nesting.feed(self.argument_parts[self._scanned])
             self._scanned += 1
+
         if not self._nesting.closed:
             return False
-        if self._valid is None:
-            self._valid = parse_arguments(self.text, cut=True) is not None
-        return self._valid
+        if self._is_valid is None:
+            self._is_valid = parse_arguments(self.arguments, cut=True) is not None
+        return self._is_valid
 
 
-class Calls:
-    """Collects the fragments of tool calls, whatever a provider leaves out of them."""
+class ToolCallAccumulator:
+    """Collects the fragments of tool calls; a provider may leave out the index or the id."""
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._ids: set[str] = set()
-        # The latest call of each index and each id; the calls without an id, latest last.
+
+        # Positions of the latest call of each index and each id; of the calls without an id.
         self._by_index: dict[int, int] = {}
-        self._by_both: dict[tuple[int, str], int] = {}
+        self._by_index_and_id: dict[tuple[int, str], int] = {}
         self._by_id: dict[str, int] = {}
-        self._nameless: list[int] = []  # those that have an id by now are dropped from the end
+        self._without_id: list[int] = []  # those that have an id by now are dropped from the end
 
     def __len__(self) -> int:
-        """Return how many calls there are."""
+        """Return the number of calls."""
         return len(self._calls)
 
     def add(self, raw: Any) -> ToolCallChunk:
-        """Take a fragment; return its chunk, with an index that core merges rightly."""
+        """Add one fragment.
+
+        Args:
+            raw: An item of a delta's `tool_calls`.
+
+        Returns:
+            Its chunk, with an index by which core merges it into the right call.
+        """
         raw = raw if isinstance(raw, dict) else {}
         function = get_dict(raw, "function") or {}
-        given, name = get_str(raw, "id"), get_str(function, "name")
+        wire_id, name = get_str(raw, "id"), get_str(function, "name")
         text = arguments_text(function.get("arguments"))
         index = raw.get("index")
         index = index if isinstance(index, int) else None
-        place = self._place_of(index, given, name, text)
-        if place is None:
-            place = len(self._calls)
+
+        position = self._find_continued(index, wire_id, name, text)
+        if position is None:
+            position = len(self._calls)
             self._calls.append(_Call())
-            self._nameless.append(place)
+            self._without_id.append(position)
             if index is not None:
-                self._by_index[index] = place
-        call = self._calls[place]
-        if index is not None and given:
-            self._by_both[index, given] = place
-        call.pieces.append(text)
-        shown_name = name if call.name is None else None
+                self._by_index[index] = position
+        if index is not None and wire_id:
+            self._by_index_and_id[index, wire_id] = position
+
+        call = self._calls[position]
+        call.argument_parts.append(text)
+        new_name = name if call.name is None else None
         call.name = call.name or name
         return tool_call_chunk(
-            name=shown_name, args=text, id=self._identify(call, place, given), index=place
+            name=new_name, args=text, id=self._record_id(call, position, wire_id), index=position
         )
 
-    def _identify(self, call: _Call, place: int, given: str | None) -> str | None:
-        """Note the id that a fragment brings; return what is to be shown of it: the first."""
-        if not given or call.given_id:
+    def _record_id(self, call: _Call, position: int, wire_id: str | None) -> str | None:
+        """Record the first id that a call has; return it if it is new."""
+        if not wire_id or call.wire_id:
             return None
-        call.given_id = given
-        self._by_id[given] = place
-        call.id = call_id(given, self._ids, None, place)
+
+        call.wire_id = wire_id
+        self._by_id[wire_id] = position
+        call.id = unique_call_id(wire_id, self._ids, None, position)
         self._ids.add(call.id)
         return call.id
 
-    def _place_of(
-        self, index: int | None, given: str | None, name: str | None, text: str
+    def _find_continued(
+        self, index: int | None, wire_id: str | None, name: str | None, text: str
     ) -> int | None:
-        """Return the call that a fragment continues; None where it starts one.
+        """Return the position of the call that a fragment continues; None if it begins one.
 
-        Providers leave out the index, or the id, or give several calls the same of either.
+        Providers leave out the index or the id, or send several calls with the same of either.
         """
         if index is not None:
-            place = self._by_index.get(index)
-            if given and place is not None and self._calls[place].given_id not in {None, given}:
-                place = self._by_both.get((index, given))  # an index that all calls share
-        elif given:
-            place = max(self._by_id.get(given, -1), self._last_without_id())
+            position = self._by_index.get(index)
+            if (
+                wire_id
+                and position is not None
+                and self._calls[position].wire_id not in {None, wire_id}
+            ):
+                # All calls have the same index here.
+                position = self._by_index_and_id.get((index, wire_id))
+        elif wire_id:
+            position = max(self._by_id.get(wire_id, -1), self._last_without_id())
         else:
-            place = len(self._calls) - 1
-        if place is None or place < 0:
+            position = len(self._calls) - 1
+        if position is None or position < 0:
             return None
-        call = self._calls[place]
-        if given and call.given_id and call.given_id != given:
+
+        call = self._calls[position]
+        if wire_id and call.wire_id and call.wire_id != wire_id:
             return None
-        if index is None and not given and name and call.name:
+        if index is None and not wire_id and name and call.name:
             return None
-        if name and call.name and text.strip() and call.complete():
+        if name and call.name and text.strip() and call.is_complete():
             return None
-        return place
+        return position
 
     def _last_without_id(self) -> int:
-        """Return the latest call that has brought no id; -1 where all have."""
-        while self._nameless and self._calls[self._nameless[-1]].given_id:
-            self._nameless.pop()
-        return self._nameless[-1] if self._nameless else -1
+        """Return the position of the latest call without an id; -1 if all have one."""
+        while self._without_id and self._calls[self._without_id[-1]].wire_id:
+            self._without_id.pop()
+        return self._without_id[-1] if self._without_id else -1
 
-    def name_late(self, generation_id: str | None) -> list[ToolCallChunk]:
-        """Give an id to the calls that came without one; return the chunks that say so."""
-        late = []
-        for place, call in enumerate(self._calls):
-            if call.id is None:
-                call.id = call_id(None, self._ids, generation_id, place)
-                self._ids.add(call.id)
-                late.append(tool_call_chunk(name=None, args="", id=call.id, index=place))
-        return late
-
-    def texts(self, *, cut: bool) -> dict[str, str]:
-        """Return the arguments, as they came, of each call that is whole, by its id.
+    def assign_missing_ids(self, generation_id: str | None) -> list[ToolCallChunk]:
+        """Assign an id to each call that came without one.
 
         Args:
-            cut: The token limit ended the answer, and so its last call.
+            generation_id: The response's, from which the ids are made.
+
+        Returns:
+            Chunks that add the ids.
+        """
+        chunks = []
+        for position, call in enumerate(self._calls):
+            if call.id is None:
+                call.id = unique_call_id(None, self._ids, generation_id, position)
+                self._ids.add(call.id)
+                chunks.append(tool_call_chunk(name=None, args="", id=call.id, index=position))
+        return chunks
+
+    def argument_texts(self, *, cut: bool) -> dict[str, str]:
+        """Return the arguments of each complete call as they came, by the call's id.
+
+        Args:
+            cut: Whether the token limit ended the response, and so its last call.
         """
         last = len(self._calls) - 1
-        return {
-            call.id: call.text
-            for place, call in enumerate(self._calls)
-            if call.name and call.id
-            and parse_arguments(call.text, cut=cut and place == last) is not None
-        }  # fmt: skip
 
-    def broken(self) -> list[InvalidToolCall]:
-        """Return the calls of an answer that was cut: nobody should run them."""
+        return {
+            call.id: call.arguments
+            for position, call in enumerate(self._calls)
+            if call.name
+            and call.id
+            and parse_arguments(call.arguments, cut=cut and position == last) is not None
+        }
+
+    def as_invalid(self) -> list[InvalidToolCall]:
+        """Return all calls as invalid ones, for a response that was interrupted."""
         return [
-            invalid_tool_call(name=call.name, args=call.text, id=call.id, error="cut short")
+            invalid_tool_call(name=call.name, args=call.arguments, id=call.id, error="cut short")
             for call in self._calls
         ]

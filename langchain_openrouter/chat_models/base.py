@@ -15,7 +15,7 @@ from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._json import get_dict
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
-from langchain_openrouter.chat_models._parsing import PROVIDER, sum_usage
+from langchain_openrouter.chat_models._parsing import PROVIDER
 from langchain_openrouter.chat_models._per_user import PerUser
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, REDACTED, reveal
 from langchain_openrouter.chat_models._request import build_payload
@@ -31,6 +31,7 @@ from langchain_openrouter.chat_models._tools import (
     to_wire_tool,
     to_wire_tool_choice,
 )
+from langchain_openrouter.chat_models._usage import sum_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
