@@ -1,7 +1,7 @@
-"""Structured output: what must be true of an answer before it is parsed.
+"""Structured output: the checks that a response must pass before it is parsed.
 
-LangChain's own parsers complete JSON that was cut, and give None for a call that was; here both
-are parsing errors, whole and streamed.
+LangChain's own parsers complete truncated JSON, and return None for a truncated call. Here both
+are parsing errors, in complete and in streamed responses.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from langchain_openai.chat_models.base import BaseChatOpenAI
 
 
-def structured(  # noqa: PLR0913 - the arguments of `with_structured_output`
+def build_structured_output(  # noqa: PLR0913 - the arguments of `with_structured_output`
     model: BaseChatOpenAI,
     schema: Any,
     *,
@@ -50,30 +50,38 @@ def structured(  # noqa: PLR0913 - the arguments of `with_structured_output`
     require_parameters: bool,
 ) -> Runnable[LanguageModelInput, Any]:
     """Return the runnable of `ChatOpenRouter.with_structured_output`, which documents it."""
-    _check_arguments(schema, method, include_raw=include_raw, strict=strict, tools=tools)
+    _validate_arguments(schema, method, include_raw=include_raw, strict=strict, tools=tools)
     if require_parameters:
         preferences = options.pop("provider", None) or options.pop("openrouter_provider", None)
         options["provider"] = {**(preferences or {}), "require_parameters": True}
-    shown = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-    options = {"ls_structured_output_format": shown, **options}
-    name: str | None = None
+    traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
+    options = {"ls_structured_output_format": traced, **options}
+
+    tool_name = None
     llm: Runnable[LanguageModelInput, Any]
     if method == "function_calling":
         tool = to_wire_tool(schema, strict=strict)
-        name = tool["function"]["name"]
+        tool_name = tool["function"]["name"]
         options = model._filter_disabled_params(  # noqa: SLF001 - the parent's own use of it
             parallel_tool_calls=False, **options
         )
-        llm = model.bind_tools([tool], tool_choice=name, **options)
-    elif method == "json_schema":
+        llm = model.bind_tools([tool], tool_choice=tool_name, **options)
+    else:
         if tools:
             options["tools"] = [to_wire_tool(tool, strict=strict) for tool in tools]
-        llm = model.bind(response_format=to_wire_response_format(schema, strict=strict), **options)
-    else:
-        llm = model.bind(response_format={"type": "json_object"}, **options)
-    parser = parser_of(schema, tool=name, with_tools=bool(tools))
-    if not include_raw:
-        return llm | parser
+        response_format = {"type": "json_object"}
+        if method == "json_schema":
+            response_format = to_wire_response_format(schema, strict=strict)
+        llm = model.bind(response_format=response_format, **options)
+
+    parser = build_parser(schema, tool=tool_name, with_tools=bool(tools))
+    return _with_raw(llm, parser) if include_raw else llm | parser
+
+
+def _with_raw(
+    llm: Runnable[LanguageModelInput, Any], parser: Runnable[Any, Any]
+) -> Runnable[LanguageModelInput, Any]:
+    """Return the runnable of `include_raw=True`: LangChain's, which catches parsing errors."""
     parsed = RunnablePassthrough.assign(
         parsed=itemgetter("raw") | parser, parsing_error=lambda _: None
     )
@@ -81,10 +89,14 @@ def structured(  # noqa: PLR0913 - the arguments of `with_structured_output`
     return RunnableMap(raw=llm) | parsed.with_fallbacks([unparsed], exception_key="parsing_error")
 
 
-def _check_arguments(
+def _validate_arguments(
     schema: Any, method: str, *, include_raw: bool, strict: bool | None, tools: list[Any] | None
 ) -> None:
-    """Raise ValueError where the arguments do not go together."""
+    """Check that the arguments can be combined.
+
+    Raises:
+        ValueError: They cannot.
+    """
     msg = None
     if method not in {"function_calling", "json_mode", "json_schema"}:
         msg = f"method {method!r}: use 'function_calling', 'json_schema' or 'json_mode'"
@@ -94,22 +106,26 @@ def _check_arguments(
         msg = "`strict` needs a schema: use method='json_schema'"
     elif tools and (method != "json_schema" or not include_raw):
         msg = "`tools` needs method='json_schema' and include_raw=True"
+
     if msg is not None:
         raise ValueError(msg)
 
 
-def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Runnable[Any, Any]:
-    """Return the parser of an answer.
+def build_parser(schema: Any, *, tool: str | None, with_tools: bool = False) -> Runnable[Any, Any]:
+    """Return the parser of a response.
 
     Args:
-        schema: A pydantic class gives its instances, anything else gives dicts.
-        tool: The tool whose call carries the answer; None where the text does.
-        with_tools: Whether the model may call other tools instead, which parses to None.
+        schema: A pydantic class is parsed to its instances, anything else to dicts.
+        tool: The tool whose arguments are the structured output; None if the text is.
+        with_tools: Whether the model may call other tools instead; such a response is parsed to
+            None.
     """
     if with_tools:
-        inner = parser_of(schema, tool=tool)
+        inner = build_parser(schema, tool=tool)
         return RunnableLambda(lambda message: None if message.tool_calls else inner)
-    checked = RunnableGenerator(_Check(tool).stream, _Check(tool).astream)
+
+    check = _CompletenessCheck(tool)
+    checked = RunnableGenerator(check.stream, check.astream)
     if tool is not None:
         if is_pydantic(schema):
             return checked | PydanticToolsParser(tools=[schema], first_tool_only=True)
@@ -119,8 +135,8 @@ def parser_of(schema: Any, *, tool: str | None, with_tools: bool = False) -> Run
     return checked | _JsonParser()
 
 
-class _Bounded:
-    """Refuses JSON that is nested too deeply, on which LangChain's parsers recurse."""
+class _BoundedDepth:
+    """Refuses JSON that is nested too deeply: LangChain's parsers recurse on it."""
 
     def parse_result(self, result: list[Generation], *, partial: bool = False) -> Any:
         text = result[0].text
@@ -130,45 +146,50 @@ class _Bounded:
         return super().parse_result(result, partial=partial)  # type: ignore[misc]
 
 
-class _JsonParser(_Bounded, JsonOutputParser):
+class _JsonParser(_BoundedDepth, JsonOutputParser):
     pass
 
 
-class _ObjectParser(_Bounded, PydanticOutputParser[Any]):
+class _ObjectParser(_BoundedDepth, PydanticOutputParser[Any]):
     pass
 
 
-class _Check:
-    """Lets messages through, up to the last, if they add up to a whole answer; else raises."""
+class _CompletenessCheck:
+    """Passes messages on, the last one only if their sum is a complete structured output."""
 
     def __init__(self, tool: str | None) -> None:
         self.tool = tool
 
     def stream(self, messages: Iterator[Any]) -> Iterator[Any]:
-        seen: list[Any] = []
+        received: list[Any] = []
         for message in messages:
-            self._check(seen, message)
+            self._add(received, message)
             yield message
 
     async def astream(self, messages: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        seen: list[Any] = []
+        received: list[Any] = []
         async for message in messages:
-            self._check(seen, message)
+            self._add(received, message)
             yield message
 
-    def _check(self, seen: list[Any], message: Any) -> None:
-        """Verify the sum of the messages when the last one, or a whole one, is in."""
-        seen.append(message)
+    def _add(self, received: list[Any], message: Any) -> None:
+        """Check the sum of the messages at the last chunk, or at a message that is not a chunk."""
+        received.append(message)
         if getattr(message, "chunk_position", "last") == "last":
-            verify(seen[0] + seen[1:] if len(seen) > 1 else message, tool=self.tool)
+            total = received[0] + received[1:] if len(received) > 1 else message
+            check_complete(total, tool=self.tool)
 
 
-def verify(message: AIMessage, *, tool: str | None) -> None:
-    """Raise unless the message holds the whole structured answer.
+def check_complete(message: AIMessage, *, tool: str | None) -> None:
+    """Check that the message has the complete structured output.
+
+    Args:
+        message: A complete message.
+        tool: The tool whose arguments are the structured output; None if the text is.
 
     Raises:
         RefusalError: The model refused, or a content filter stopped it.
-        OutputParserException: The answer was cut, is not JSON, or lacks the tool call.
+        OutputParserException: The output was truncated, is not JSON, or lacks the tool call.
     """
     metadata = message.response_metadata
     reason, native = metadata.get("finish_reason"), metadata.get("native_finish_reason")
@@ -176,23 +197,25 @@ def verify(message: AIMessage, *, tool: str | None) -> None:
     if refusal or reason == "content_filter":
         msg = "the model refused" if refusal else "a content filter stopped the answer"
         raise RefusalError(msg, partial=message, generation_id=message.id)
-    what = None
+
+    problem = None
+    truncated = was_truncated(reason, native)
     if tool is None:
-        text = _unfenced(message.text)
         try:
-            parse_model_json(text)
+            parse_model_json(_strip_code_fence(message.text))
         except ValueError:
-            what = "was cut by the token limit" if was_truncated(reason, native) else "is not JSON"
+            problem = "was cut by the token limit" if truncated else "is not JSON"
     elif not any(call["name"] == tool for call in message.tool_calls):
-        broken = bool(message.invalid_tool_calls) or was_truncated(reason, native)
-        what = "was cut or is malformed" if broken else f"does not call {tool!r}"
-    if what is not None:
-        msg = f"the structured answer {what}: raise max_tokens, or simplify the schema"
+        is_malformed = bool(message.invalid_tool_calls) or truncated
+        problem = "was cut or is malformed" if is_malformed else f"does not call {tool!r}"
+
+    if problem is not None:
+        msg = f"the structured answer {problem}: raise max_tokens, or simplify the schema"
         raise OutputParserException(msg, llm_output=message.text)
 
 
-def _unfenced(text: str) -> str:
-    """Return the JSON inside a Markdown fence, which some models put around it."""
+def _strip_code_fence(text: str) -> str:
+    """Return the text without the Markdown code fence that some models put around JSON."""
     text = text.strip()
     if text.startswith("```") and text.endswith("```"):
         return text.removesuffix("```").partition("\n")[2]

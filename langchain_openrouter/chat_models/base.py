@@ -1,23 +1,22 @@
-"""`ChatOpenRouter`: LangChain's OpenAI chat model, true to what OpenRouter sends and takes."""
+"""`ChatOpenRouter`: LangChain's OpenAI chat model, with all that OpenRouter sends and accepts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_openrouter._http import transport
-from langchain_openrouter._http.api_key import cache_fingerprint
 from langchain_openrouter._http.error_context import error_context
+from langchain_openrouter._http.run_key import user_id
 from langchain_openrouter._http.timeouts import to_httpx_timeout
-from langchain_openrouter._json import get_dict
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
+from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
 from langchain_openrouter.chat_models._parsing import PROVIDER
-from langchain_openrouter.chat_models._per_user import PerUser
-from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, REDACTED, reveal
+from langchain_openrouter.chat_models._per_user import PerUserMixin
+from langchain_openrouter.chat_models._private_arguments import REDACTED, redact_private, reveal
 from langchain_openrouter.chat_models._request import build_payload
 from langchain_openrouter.chat_models._response import (
     chunks_of_event,
@@ -25,16 +24,12 @@ from langchain_openrouter.chat_models._response import (
     stream_state,
     to_chat_result,
 )
-from langchain_openrouter.chat_models._structured_output import structured
-from langchain_openrouter.chat_models._tools import (
-    to_wire_response_format,
-    to_wire_tool,
-    to_wire_tool_choice,
-)
+from langchain_openrouter.chat_models._structured_output import build_structured_output
+from langchain_openrouter.chat_models._tools import build_tool_kwargs, to_wire_tool
 from langchain_openrouter.chat_models._usage import sum_usage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -44,14 +39,16 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
-    from pydantic import SecretStr
 
 
-class ChatOpenRouter(PerUser):
+__all__ = ["ChatOpenRouter"]
+
+
+class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
     """Chat with any model on OpenRouter.
 
-    The key is read when a request is sent, and no client is held: a model can be copied, pickled,
-    changed and made by the thousand, and all share one pool of connections.
+    The key is read when a request is sent, and a model holds no client: models can be copied,
+    pickled and changed, one can be made for each user, and all share one pool of connections.
 
     Setup:
         `pip install langchain-openrouter-oauth`, then pass `api_key=` or set
@@ -64,41 +61,46 @@ class ChatOpenRouter(PerUser):
         model = ChatOpenRouter(model="openai/gpt-4o-mini", temperature=0)
         ```
 
-    Invoke, stream, tools and structured output are LangChain's:
+    Fields, in `ChatOpenRouterFields`:
+        - model, key and address: `model`, `api_key`, `base_url`, `settings`;
+        - sending: `timeout`, `max_retries`, `default_headers`, `default_query`, `extra_body`,
+          `model_kwargs`, `http_client`, `http_async_client`, `include_response_headers`;
+        - attribution: `app_url`, `app_title`, `app_categories`;
+        - routing and account: `models`, `openrouter_provider` (or `provider`), `route`,
+          `plugins`, `session_id`, `trace`, `user`, `request_metadata`, ...;
+        - generation: `temperature`, `max_tokens`, `reasoning`, `stop`, `tools`, ...
+
+        Every field of the API is an argument here and of each call, by its wire name; a field
+        that this package does not know goes into `model_kwargs`. Two names differ, since
+        LangChain uses them otherwise: `openrouter_provider`, and `request_metadata` for the
+        wire's `metadata`.
+
+    Verbs:
+        - `invoke`, `stream`, `batch`, their async forms, and the others of a `Runnable`;
+        - `bind`, `bind_tools`, `with_structured_output`: a model with arguments for each call;
+        - `for_user`, `login`, `alogin` (in `PerUserMixin`): a model on a user's own key;
+        - `get_num_tokens`, `get_num_tokens_from_messages`: estimates, without the network;
+        - `close`, `aclose`: close the connections.
+
         ```python
-        answer = model.invoke("Why is the sky blue?")
-        print(answer.text, answer.response_metadata["cost"])
+        message = model.invoke("Why is the sky blue?")
+        print(message.text, message.response_metadata["cost"])
         ```
 
-    Every field of the API is an argument here and of each call, by its wire name. What the wire
-    knows and this package does not goes into `model_kwargs`. Two names differ, since LangChain
-    has others behind them: `openrouter_provider` (or `provider`), and `request_metadata` for the
-    wire's `metadata`.
-
     Raises:
-        pydantic.ValidationError: An argument is not known or does not fit. No value is shown.
+        pydantic.ValidationError: An argument is not known or not valid. The error has no values.
     """
 
     # --- identity -------------------------------------------------------------------------
 
-    @property
-    def openrouter_api_key(self) -> SecretStr | str | Callable[[], Any] | None:
-        """The key, by the name LangChain's own package gives it."""
-        return self.openai_api_key
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Where a loaded model finds its key again."""
-        return {self._SECRET: "OPENROUTER_API_KEY"}
-
     @classmethod
     def get_lc_namespace(cls) -> list[str]:
-        """Return the path under which LangChain loads the class."""
+        """Return the path from which LangChain's `loads` imports the class."""
         return ["langchain_openrouter", "chat_models"]
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """`dumps` and `loads` work; the key becomes a reference to OPENROUTER_API_KEY."""
+        """Return True: `dumps` writes the key as a reference to OPENROUTER_API_KEY."""
         return True
 
     @property
@@ -108,17 +110,15 @@ class ChatOpenRouter(PerUser):
     def _get_invocation_params(
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return what traces show: no value of a header, `extra_body` or `model_kwargs`."""
-        shown = {
-            name: dict.fromkeys(reveal(value), REDACTED)
-            if name in PRIVATE_KWARGS and isinstance(reveal(value), Mapping)
-            else value
-            for name, value in kwargs.items()
-        }
-        params = super()._get_invocation_params(stop=stop, **shown)
+        """Return the parameters for traces: no value of a header, `extra_body` or `model_kwargs`.
+
+        Replaces the parent's, which shows all of them.
+        """
+        params = super()._get_invocation_params(stop=stop, **redact_private(kwargs))
         return {**params, **dict.fromkeys(self.model_kwargs, REDACTED)}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """Return LangSmith's parameters; the parent's would name OpenAI as the provider."""
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = PROVIDER
         limit = kwargs.get("max_completion_tokens") or self.max_completion_tokens
@@ -126,67 +126,35 @@ class ChatOpenRouter(PerUser):
             params["ls_max_tokens"] = limit
         return params
 
-    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
-        """Give each key a cache of its own: an answer belongs to the user who paid for it.
-
-        Headers and extra bodies count too, but are not written into the cache.
-        """
-        private = [reveal(kwargs.pop(name, None)) for name in PRIVATE_KWARGS]
-        fingerprint = cache_fingerprint(
-            self._key_source(),
-            private,
-            self.default_headers,
-            self.extra_body,
-            self.default_query,
-            self.model_kwargs,
-        )
-        return f"{super()._get_llm_string(stop=stop, **kwargs)}---{fingerprint}"
-
-    def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
-        """Resolve a callable key first: the cache is told apart by the key itself."""
-        if callable(self._key_source()) and self.cache is not False:
-            key = transport.resolve_key(self._key_source(), self._base_url())
-            keyed = self.model_copy(update={self._SECRET: key})
-            return keyed._generate_with_cache(  # noqa: SLF001 - of the same class
-                messages, *args, **kwargs
-            )
-        return super()._generate_with_cache(messages, *args, **kwargs)
-
-    async def _agenerate_with_cache(
-        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
-    ) -> Any:
-        """Resolve a callable key first, like `_generate_with_cache`."""
-        if callable(self._key_source()) and self.cache is not False:
-            key = await transport.aresolve_key(self._key_source(), self._base_url())
-            keyed = self.model_copy(update={self._SECRET: key})
-            return await keyed._agenerate_with_cache(  # noqa: SLF001 - of the same class
-                messages, *args, **kwargs
-            )
-        return await super()._agenerate_with_cache(messages, *args, **kwargs)
-
     # --- the request ----------------------------------------------------------------------
 
     def _get_request_payload(
         self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return the body of a request: absent means absent, the order is always the same.
+        """Return the body of a request, as LangChain's tools expect it under this name.
 
         Raises:
             ValueError: An argument is not known, or a message cannot be sent.
         """
         if stop is not None:
             kwargs["stop"] = stop
+
+        # The id of the user whose run this is; not a default, which traces and caches would show.
+        user = user_id()
         return build_payload(
-            self._params_of_run(),
+            {"user": user, **self._default_params} if user else self._default_params,
             kwargs,
             self._convert_input(input_).to_messages(),
             extras=(self.extra_body, reveal(kwargs.get("extra_body"))),
             extra_fields=self.model_kwargs,
         )
 
-    def _request(self, payload: dict[str, Any], kwargs: dict[str, Any], own: Any) -> Any:
+    def _request(
+        self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any
+    ) -> transport.Request:
         retries = kwargs.get("max_retries")
         base_url = self._base_url()
+
         return transport.Request(
             url=f"{base_url}/chat/completions",
             base_url=base_url,
@@ -196,10 +164,10 @@ class ChatOpenRouter(PerUser):
             max_retries=self.max_retries if retries is None else retries,
             api_key=self._key_source(),
             query={**(self.default_query or {}), **(reveal(kwargs.get("extra_query")) or {})},
-            client=own,
+            client=client,
         )
 
-    # --- whole answers --------------------------------------------------------------------
+    # --- complete responses ---------------------------------------------------------------
 
     def _generate(
         self,
@@ -230,11 +198,11 @@ class ChatOpenRouter(PerUser):
     def _create_chat_result(
         self, response: Any, generation_info: dict[str, Any] | None = None
     ) -> ChatResult:
-        """Return the result of a body: where LangChain's own tools hand one in."""
+        """Return the result of a response body, for LangChain's tools that call this."""
         return result_from_body(response, generation_info)
 
     def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-        """Sum the usage of a batch, cost included."""
+        """Return the usage of a batch, in tokens and USD; the parent drops the cost."""
         return {"token_usage": sum_usage(llm_outputs), "model_name": self.model_name}
 
     # --- streams --------------------------------------------------------------------------
@@ -248,7 +216,7 @@ class ChatOpenRouter(PerUser):
         stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        del stream_usage  # usage always comes
+        del stream_usage  # OpenRouter always sends the usage
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         response = transport.send(self._request(payload, kwargs, self.http_client), stream=True)
@@ -272,7 +240,7 @@ class ChatOpenRouter(PerUser):
         stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        del stream_usage  # usage always comes
+        del stream_usage  # OpenRouter always sends the usage
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         request = self._request(payload, kwargs, self.http_async_client)
@@ -299,9 +267,12 @@ class ChatOpenRouter(PerUser):
     # --- tools and structured output ------------------------------------------------------
 
     def bind(self, **kwargs: Any) -> Any:
-        """Bind arguments of each call; headers and extra bodies show in no repr, trace or dump.
+        """Return this model with arguments for each call.
 
-        Provider preferences are merged into the model's.
+        Args:
+            **kwargs: Any field of the API, `stop`, `timeout`, `max_retries`, `extra_headers`,
+                `extra_query` or `extra_body`. The values of the last three are in no repr, trace
+                or dump. Provider preferences are merged into the model's.
         """
         model, prepared = prepare_bind(self, kwargs)
         return ChatOpenRouterBinding(bound=model, kwargs=prepared, config={})
@@ -316,13 +287,14 @@ class ChatOpenRouter(PerUser):
         response_format: Any | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind functions, pydantic classes, LangChain tools, dicts and server tools alike.
+        """Return this model with tools for each call.
 
         Args:
-            tools: Server tools are dicts such as `{"type": "openrouter:web_search"}`.
+            tools: Functions, pydantic classes, LangChain tools, dicts in OpenAI's form, and server
+                tools, which are dicts such as `{"type": "openrouter:web_search"}`.
             tool_choice: A tool's name, "auto", "none", "any", "required", True, a server tool's
-                type, or a dict in OpenAI's form.
-            strict: Sent with each function only when given.
+                type, or a dict in the form of OpenAI or Anthropic.
+            strict: Sent with each function unless None.
             parallel_tool_calls: False allows one call at a time.
             response_format: A schema for the final answer beside the tools.
             **kwargs: Any field of the API.
@@ -330,19 +302,12 @@ class ChatOpenRouter(PerUser):
         Raises:
             ValueError: A tool or an argument is not known.
         """
-        if response_format:
-            # create_agent asks every OpenAI model for strict tools; what counts is what its
-            # user asked for, which is in the format.
-            asked = get_dict(response_format, "json_schema")
-            strict = asked.get("strict") if strict and asked else strict
-            kwargs["response_format"] = to_wire_response_format(response_format)
-        wired = [to_wire_tool(tool, strict=strict) for tool in tools]
-        choice = to_wire_tool_choice(tool_choice, wired)
-        if choice is not None:
-            kwargs["tool_choice"] = choice
+        kwargs |= build_tool_kwargs(
+            tools, tool_choice=tool_choice, strict=strict, response_format=response_format
+        )
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
-        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(tools=wired, **kwargs)
+        bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
         return bound
 
     def with_structured_output(  # noqa: PLR0913 - the parent's arguments
@@ -356,27 +321,27 @@ class ChatOpenRouter(PerUser):
         require_parameters: bool = False,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """Return answers that fit a schema.
+        """Return a runnable whose outputs fit a schema.
 
         Args:
-            schema: A pydantic class gives its instances; a TypedDict or a JSON schema gives
-                dicts.
+            schema: A pydantic class, for outputs that are its instances; a TypedDict or a JSON
+                schema, for dicts.
             method: "function_calling" (any model with tools), "json_schema", or "json_mode"
-                (any JSON: the prompt must say which).
-            include_raw: Return `{"raw", "parsed", "parsing_error"}` and raise nothing for what
-                cannot be parsed.
-            strict: Sent only when given; with some models it leaves no endpoint that serves.
-            tools: Further tools the model may call; needs `method="json_schema"` and
+                (any JSON: the prompt has to describe it).
+            include_raw: Return `{"raw", "parsed", "parsing_error"}`, and do not raise for a
+                response that cannot be parsed.
+            strict: Sent unless None; with some models no endpoint serves strict schemas.
+            tools: Further tools that the model may call; needs `method="json_schema"` and
                 `include_raw=True`.
             require_parameters: Route only to endpoints that support every parameter sent.
             **kwargs: Any field of the API.
 
         Raises:
-            ValueError: The arguments do not go together. The runnable itself raises
-                `OutputParserException` for an answer that was cut or does not fit, and
+            ValueError: The arguments cannot be combined. The runnable itself raises
+                `OutputParserException` for a response that was truncated or does not fit, and
                 `RefusalError`.
         """
-        return structured(
+        return build_structured_output(
             self,
             schema,
             method=method,
@@ -390,14 +355,18 @@ class ChatOpenRouter(PerUser):
     # --- tokens and connections -----------------------------------------------------------
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the ids of your own `custom_get_token_ids`; a slug names no tokeniser."""
+        """Return the token ids of the `custom_get_token_ids` field.
+
+        Raises:
+            NotImplementedError: The field is not set. A slug does not identify a tokenizer.
+        """
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
-        msg = "OpenRouter models have tokenisers of their own: pass `custom_get_token_ids=`"
+        msg = "OpenRouter models have tokenizers of their own: pass `custom_get_token_ids=`"
         raise NotImplementedError(msg)
 
     def get_num_tokens(self, text: str) -> int:
-        """Return an estimate, four characters a token, unless `custom_get_token_ids` is given."""
+        """Return an estimate, four characters a token, unless `custom_get_token_ids` is set."""
         if self.custom_get_token_ids is not None:
             return len(self.custom_get_token_ids(text))
         return (len(text) + 3) // 4
@@ -409,17 +378,23 @@ class ChatOpenRouter(PerUser):
         *,
         allow_fetching_images: bool = True,
     ) -> int:
-        """Return an estimate, with no network and no tokeniser."""
+        """Return an estimate, without the network and without a tokenizer.
+
+        Args:
+            messages: The conversation.
+            tools: Counted too, in any form that `bind_tools` accepts.
+            allow_fetching_images: Ignored; no image is fetched.
+        """
         del allow_fetching_images
-        wired = [to_wire_tool(tool) for tool in tools] if tools else None
-        return count_tokens_approximately(messages, tools=wired)  # type: ignore[arg-type]
+        wire_tools = [to_wire_tool(tool) for tool in tools] if tools else None
+        return count_tokens_approximately(messages, tools=wire_tools)  # type: ignore[arg-type]
 
     @staticmethod
     def close() -> None:
-        """Close this process's connections, which all models share; the next call reopens."""
+        """Close this process's connections, which all models share; a later call opens new ones."""
         transport.close()
 
     @staticmethod
     async def aclose() -> None:
-        """Close the running event loop's connections."""
+        """Close the connections of the running event loop; a later call opens new ones."""
         await transport.aclose()
