@@ -465,7 +465,7 @@ def test_a_keyring_that_is_locked_says_so(monkeypatch):
     assert "sentinel" not in str(caught.value)
 
 
-# --- login(remember=...) and logout() ---------------------------------------------------------
+# --- login(key_store=...) and logout() --------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
@@ -490,7 +490,7 @@ def test_a_kept_key_is_used_again_while_it_is_alive(emulate, browse, tmp_path, h
             "open_browser": open_,
             "prompt": prompt,
             "base_url": emulator.url,
-            "remember": keys,
+            "key_store": keys,
         }
         return asyncio.run(alogin(**words)) if how == "async" else login(**words)
 
@@ -508,9 +508,9 @@ def test_a_key_is_kept_though_the_service_cannot_be_asked(tmp_path):
     away = UserKey("sk-or-away", "u", "http://127.0.0.1:9/api/v1")
     keys.set("me", away)
 
-    assert login(remember=keys, remember_as="me", base_url="http://127.0.0.1:9/api/v1") == away
+    assert login(key_store=keys, user_id="me", base_url="http://127.0.0.1:9/api/v1") == away
     with pytest.raises(errors.SignInError):
-        login(remember=keys, remember_as="me", base_url="http://127.0.0.1:10/api/v1", mode="headless",
+        login(key_store=keys, user_id="me", base_url="http://127.0.0.1:10/api/v1", mode="headless",
               open_browser=False, prompt=lambda _: "")  # fmt: skip
 
 
@@ -529,7 +529,7 @@ def test_a_key_that_cannot_be_kept_is_not_lost(emulate, browse):
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         opened = threading.Event()
-        key = login(mode="headless", base_url=emulator.url, remember=KeyStore(Full(), SECRET),
+        key = login(mode="headless", base_url=emulator.url, key_store=KeyStore(Full(), SECRET),
                     open_browser=lambda url: (browser(url), opened.set()),
                     prompt=lambda text: opened.wait(5) and prompt(text))  # fmt: skip
     assert key.user_id == "user_ann"

@@ -33,7 +33,7 @@ from langchain_openrouter import (
     login,
 )
 from langchain_openrouter._encryption import multi_fernet
-from langchain_openrouter.oauth._headless import headless_reason
+from langchain_openrouter.oauth._headless import detect
 
 # RFC 7636, appendix B
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
@@ -916,7 +916,7 @@ def test_headless_is_chosen_where_no_browser_could_come_back(
     environ, kernel, container, browser, why
 ):
     """SSH, containers, Codespaces, Colab, any kernel, no browser."""
-    found = headless_reason(environ, kernel=kernel, container=container, browser=browser)
+    found = detect(environ, kernel=kernel, container=container, browser=browser)
 
     assert (found is None) if why is None else (why in found)
 

@@ -31,7 +31,7 @@ def test_every_fence_runs(emulate, browse, monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("OPENROUTER_API_KEY", "the-operators")
     monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
     monkeypatch.setenv("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
-    monkeypatch.setattr("langchain_openrouter.oauth._headless.reason", lambda **_: None)
+    monkeypatch.setattr("langchain_openrouter.oauth._headless.why_headless", lambda **_: None)
     monkeypatch.setattr("langchain_openrouter.oauth._login.has_terminal", lambda: False)
     monkeypatch.setattr("webbrowser.open", browse())
     names = {}
@@ -66,7 +66,7 @@ def test_the_collision_is_on_the_first_screen():
 def test_every_error_is_in_the_table():
     """And every name in the table exists."""
     table = set(re.findall(r"`(\w+Error)`", README))
-    ours = {name for name, kind in vars(errors).items()
+    ours = {kind.__name__ for kind in vars(errors).values()
             if isinstance(kind, type) and issubclass(kind, errors.OpenRouterError)}  # fmt: skip
 
     assert ours - {"ResponseError", "OpenRouterError", "SignInError"} <= table

@@ -88,7 +88,7 @@ def test_the_exchange_shows_nothing(serve, caplog, capsys, name, how):
     ]
     try:
         if how == "settle":
-            told.append(repr(login_.settle(pasted)))
+            told.append(repr(login_._redeem(pasted)))
         else:
             key = asyncio.run(login_.aredeem(pasted)) if how == "aredeem" else login_.redeem(pasted)
             told += [
@@ -136,7 +136,7 @@ def test_the_whole_sign_in_shows_nothing(serve, caplog, capsys, monkeypatch, nam
             {"mode": "headless", "open_browser": False, "prompt": lambda _: CODE}]  # fmt: skip
     for way in ways:
         try:
-            words = {**way, "base_url": server.url, "remember": keys, "timeout": 10}
+            words = {**way, "base_url": server.url, "key_store": keys, "timeout": 10}
             key = asyncio.run(alogin(**words)) if how == "async" else login(**words)
             told += [repr(key), repr(keys), repr(key.info()), key.info()._repr_html_()]
             told.append(repr(keys._store.store) if hasattr(keys._store, "store") else "")

@@ -29,6 +29,8 @@ _LOGIN_KEYWORDS = (
     "mode",
     "open_browser",
     "prompt",
+    "key_store",
+    "user_id",
     "remember",
     "remember_as",
     "key_label",

@@ -1,4 +1,4 @@
-"""Where this process runs: whether a browser here could reach a listener here; pure."""
+"""Detect whether a browser could reach a listener of this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_REMOTE = {
+_REMOTE_ENVIRONMENTS = {
     "SSH_CONNECTION": "an SSH session",
     "SSH_CLIENT": "an SSH session",
     "SSH_TTY": "an SSH session",
@@ -29,7 +29,7 @@ _SHELL = "ZMQInteractiveShell"
 
 
 def in_jupyter() -> bool:
-    """Tell whether a Jupyter kernel runs this (JupyterLab, VS Code, Colab)."""
+    """Tell whether this process is a Jupyter kernel (JupyterLab, VS Code, Colab)."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and (
@@ -38,34 +38,36 @@ def in_jupyter() -> bool:
     )
 
 
-def headless_reason(
+def detect(
     environ: Mapping[str, str], *, kernel: bool, container: bool, browser: bool
 ) -> str | None:
-    """Return why a loopback listener would not be reached, None if it would.
+    """Return why a browser could not reach a listener, None if it could; reads nothing itself.
 
     Args:
         environ: The environment.
-        kernel: Whether a Jupyter kernel runs this; its browser may be on another machine.
-        container: Whether a container's own file is there.
-        browser: Whether a browser can be opened here.
+        kernel: Whether this is a Jupyter kernel, whose browser may be on another machine.
+        container: Whether there is a file that marks a container.
+        browser: Whether a browser can be opened.
     """
     if kernel:
         return "a Jupyter kernel"
-    for name, place in _REMOTE.items():
+
+    for name, description in _REMOTE_ENVIRONMENTS.items():
         if environ.get(name):
-            return place
+            return description
+
     if container:
         return "a container"
     return None if browser else "a machine without a browser"
 
 
-def reason(*, browser: bool | None = None) -> str | None:
-    """Return why a loopback listener would not be reached from here.
+def why_headless(*, browser: bool | None = None) -> str | None:
+    """Return why a browser could not reach a listener of this process, None if it could.
 
     Args:
-        browser: What is known of a browser; None looks for one.
+        browser: Whether there is a browser; None looks for one.
     """
-    return headless_reason(
+    return detect(
         os.environ,
         kernel=in_jupyter(),
         container=any(Path(path).exists() for path in _CONTAINER_FILES),
@@ -74,11 +76,12 @@ def reason(*, browser: bool | None = None) -> str | None:
 
 
 def _has_browser(environ: Mapping[str, str]) -> bool:
-    """Look for a browser with a window: a text browser would take the terminal away."""
+    """Tell whether there is a graphical browser: a text browser would occupy the terminal."""
     if sys.platform.startswith("linux") and not (
         environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY") or environ.get("BROWSER")
     ):
         return False
+
     try:
         webbrowser.get()
     except webbrowser.Error:

@@ -1,8 +1,4 @@
-"""Sign in with OpenRouter: `PKCELogin` -> `UserKey`, and `login()`, which adds the browser.
-
-Needs neither the model nor the OpenAI SDK. Keys are kept in memory only, unless `remember=` says
-where. See https://openrouter.ai/docs/use-cases/oauth-pkce.
-"""
+"""`login()`, `alogin()` and `logout()`: `PKCELogin` with a browser, a prompt and a key store."""
 
 from __future__ import annotations
 
@@ -12,170 +8,164 @@ import warnings
 import webbrowser
 from concurrent.futures import Future
 from html import escape
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_openrouter.errors import (
     AuthenticationError,
-    InvalidCodeError,
-    ListenerError,
     OpenRouterError,
+    SignInCodeError,
     SignInDeniedError,
     SignInError,
+    SignInListenerError,
     SignInRefusedError,
     SignInTimeoutError,
 )
 from langchain_openrouter.oauth import _headless
-from langchain_openrouter.oauth._loopback_server import Listener, Verdict
+from langchain_openrouter.oauth._loopback_server import CallbackResponse, LoopbackServer
+from langchain_openrouter.oauth._options import LoginOptions, rename_former_options
 from langchain_openrouter.oauth._pkce import PKCELogin
-from langchain_openrouter.oauth._prompt import Asking, has_terminal, prompt_in_notebook
-from langchain_openrouter.oauth._user_key import KeyInfo, UserKey
+from langchain_openrouter.oauth._prompt import CancellablePrompt, has_terminal, prompt_in_notebook
+from langchain_openrouter.oauth._user_key import UserKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
+    from langchain_openrouter.oauth._options import KeyStoreProtocol, Mode
 
-    from langchain_openrouter.settings import OpenRouterSettings
-
-__all__ = ["KeyInfo", "KeyStoreProtocol", "PKCELogin", "UserKey", "alogin", "login", "logout"]
-
-Mode: TypeAlias = Literal["auto", "loopback", "headless"]
-_TIMEOUT = 300.0
-_TRIES = 5
+_TIMEOUT = 300.0  # seconds
+_MAX_PASTES = 5
+_USER_ID = "default"
 
 
-class KeyStoreProtocol(Protocol):
-    """What `remember=` takes: `key_store.KeyStore` is one."""
-
-    def get(self, user_id: str) -> UserKey | None:
-        """Return the key kept under this name, None without one."""
-
-    def set(self, user_id: str, key: UserKey) -> None:
-        """Keep a key."""
-
-    def delete(self, user_id: str) -> None:
-        """Forget a key."""
-
-    async def aget(self, user_id: str) -> UserKey | None:
-        """Return like `get`."""
-
-    async def aset(self, user_id: str, key: UserKey) -> None:
-        """Keep like `set`."""
-
-    async def adelete(self, user_id: str) -> None:
-        """Forget like `delete`."""
-
-
-class LoginOptions(TypedDict, total=False):
-    """The keywords of `login` and `alogin`."""
-
-    mode: Mode
-    """"loopback" listens on 127.0.0.1 for the browser; "headless" shows a code to paste; "auto"
-    takes headless over SSH, in containers, Codespaces, Colab, any Jupyter kernel, and where no
-    browser is."""
-    open_browser: bool | Callable[[str], object]
-    """True opens the system's; False only shows the address; a callable is given it."""
-    prompt: Callable[[str], str] | None
-    """Asks for the code, given a text; None asks unseen at the terminal or in the notebook."""
-    timeout: float | None
-    """Seconds until nobody's answer is an error; 300 by default, None waits for ever."""
-    remember: KeyStoreProtocol | None
-    """Where the key is kept, and taken from while OpenRouter accepts it; None: in memory only."""
-    remember_as: str
-    """The name it is kept under; "default"."""
-    key_label: str | None
-    limit: float | None
-    usage_limit_type: str | None
-    expires_at: datetime | str | None
-    workspace_id: str | None
-    settings: OpenRouterSettings | None
-    base_url: str | None
-
-
-def login(**words: Unpack[LoginOptions]) -> UserKey:
+def login(**options: Unpack[LoginOptions]) -> UserKey:
     """Sign a user in and return the user's own key.
 
-    The address of the page is shown on a line of its own, and opened in a browser. With a
-    listener, a code or an address can be pasted at the terminal too; whichever is first wins.
+    The URL of the sign-in page is printed on a line of its own, and opened in a browser. While the
+    listener waits, a code or a URL can be pasted at the terminal too; the first result is used.
 
     Args:
-        **words: See `LoginOptions`, and `PKCELogin.start` for what the page may be told.
-
-    Raises:
-        SignInError: One of its kinds. The port is free again, however it ends.
-        ValueError: An argument does not fit.
-    """
-    keep = _Keep(words)
-    if keep.store is not None:
-        kept = keep.fit(keep.store.get(keep.name))
-        if kept is not None:
-            if not _refused(_told(kept)):
-                return kept
-            keep.store.delete(keep.name)
-    with _Attempt(words) as attempt:
-        attempt.begin()
-        attempt.browse()
-        key = _given(attempt.wait())
-    if keep.store is not None:
-        try:
-            keep.store.set(keep.name, key)
-        except Exception as error:  # noqa: BLE001 - the key must not be lost with it
-            keep.warn(error)
-    return key
-
-
-async def alogin(**words: Unpack[LoginOptions]) -> UserKey:
-    """Sign in like `login`; the event loop runs on. Cancelling frees the port."""
-    keep = _Keep(words)
-    if keep.store is not None:
-        kept = keep.fit(await keep.store.aget(keep.name))
-        if kept is not None:
-            if not _refused(await asyncio.to_thread(_told, kept)):
-                return kept
-            await keep.store.adelete(keep.name)
-    with _Attempt(words) as attempt:
-        attempt.begin()
-        await asyncio.to_thread(attempt.browse)
-        key = _given(await attempt.await_())
-    if keep.store is not None:
-        try:
-            await keep.store.aset(keep.name, key)
-        except Exception as error:  # noqa: BLE001 - the key must not be lost with it
-            keep.warn(error)
-    return key
-
-
-def logout(remember: KeyStoreProtocol, remember_as: str = "default") -> str | None:
-    """Forget a key that `login(remember=...)` kept, and say where it can be revoked.
-
-    The key itself still works: OpenRouter lets nobody but its owner delete it, on that page.
+        **options: See `LoginOptions`, and `PKCELogin.start` for the options of the page.
 
     Returns:
-        The address of the page; None where no key was kept.
+        The key, from the key store if it has one that OpenRouter accepts.
+
+    Raises:
+        SignInError: The sign-in ended without a key. The port is free again in every case.
+        ValueError: An option is not valid.
     """
+    options = rename_former_options(options)
+    remembered = _RememberedKey(options)
+    store, user_id = remembered.store, remembered.user_id
+
+    if store is not None:
+        key = remembered.matching(store.get(user_id))
+        if key is not None:
+            if not _is_rejected(_verify(key)):
+                return key
+            store.delete(user_id)
+
+    with _LoginFlow(options) as flow:
+        flow.begin()
+        flow.browse()
+        key = _unwrap(flow.wait())
+
+    if store is not None:
+        try:
+            store.set(user_id, key)
+        except Exception as error:  # noqa: BLE001 - the key must not be lost with it
+            remembered.warn(error)
+    return key
+
+
+async def alogin(**options: Unpack[LoginOptions]) -> UserKey:
+    """Sign in like `login` without blocking the event loop. Cancellation frees the port."""
+    options = rename_former_options(options)
+    remembered = _RememberedKey(options)
+    store, user_id = remembered.store, remembered.user_id
+
+    if store is not None:
+        key = remembered.matching(await store.aget(user_id))
+        if key is not None:
+            if not _is_rejected(await asyncio.to_thread(_verify, key)):
+                return key
+            await store.adelete(user_id)
+
+    with _LoginFlow(options) as flow:
+        flow.begin()
+        await asyncio.to_thread(flow.browse)
+        key = _unwrap(await flow.await_result())
+
+    if store is not None:
+        try:
+            await store.aset(user_id, key)
+        except Exception as error:  # noqa: BLE001 - the key must not be lost with it
+            remembered.warn(error)
+    return key
+
+
+def logout(
+    key_store: KeyStoreProtocol | None = None,
+    user_id: str | None = None,
+    *,
+    remember: KeyStoreProtocol | None = None,
+    remember_as: str | None = None,
+) -> str | None:
+    """Delete a key that `login(key_store=...)` stored, and print where it can be revoked.
+
+    The key itself still works: only its owner can delete it, on that page.
+
+    Args:
+        key_store: Where the key is stored.
+        user_id: The id in the key store; None is "default".
+        remember: The former name of `key_store`.
+        remember_as: The former name of `user_id`.
+
+    Returns:
+        The URL of the page; None if no key was stored.
+
+    Raises:
+        TypeError: No key store is passed.
+        ValueError: An argument is passed under both of its names.
+        KeyStoreError: The stored key cannot be read; it is deleted all the same.
+    """
+    arguments = {
+        "key_store": key_store,
+        "user_id": user_id,
+        "remember": remember,
+        "remember_as": remember_as,
+    }
+    options = rename_former_options({k: v for k, v in arguments.items() if v is not None})
+    store, stored_id = options.get("key_store"), options.get("user_id", _USER_ID)
+    if store is None:
+        msg = "pass the key store: `logout(key_store)`"
+        raise TypeError(msg)
+
     try:
-        key = remember.get(remember_as)
-    finally:  # one that cannot be read is forgotten all the same
-        remember.delete(remember_as)
+        key = store.get(stored_id)
+    finally:  # a key that cannot be read is deleted too
+        store.delete(stored_id)
+
     if key is None:
-        _say("Nobody was signed in here.")
+        _announce("Nobody was signed in here.")
         return None
-    _say("Forgotten here, but not revoked: the key works until you delete it at", key.settings_url)
+    _announce(
+        "Forgotten here, but not revoked: the key works until you delete it at", key.settings_url
+    )
     return key.settings_url
 
 
-class _Keep:
-    """Where the key is kept, and under which name."""
+class _RememberedKey:
+    """The key store of a sign-in, and the user's id in it."""
 
-    def __init__(self, words: LoginOptions) -> None:
-        self.store = words.get("remember")
-        self.name = words.get("remember_as", "default")
+    def __init__(self, options: LoginOptions) -> None:
+        self.store = options.get("key_store")
+        self.user_id = options.get("user_id", _USER_ID)
         self._base_url = None
-        if self.store is not None:  # a key of another service is not the one that is asked for
+        if self.store is not None:
             self._base_url = PKCELogin.start(
-                settings=words.get("settings"), base_url=words.get("base_url")
+                settings=options.get("settings"), base_url=options.get("base_url")
             ).base_url
 
-    def fit(self, key: UserKey | None) -> UserKey | None:
+    def matching(self, key: UserKey | None) -> UserKey | None:
+        """Return the key if it is for the API of this sign-in."""
         return key if key is not None and key.base_url == self._base_url else None
 
     @staticmethod
@@ -184,50 +174,54 @@ class _Keep:
         warnings.warn(msg, RuntimeWarning, stacklevel=3)
 
 
-class _Attempt:
-    """One sign-in under way: a listener, a prompt, and whichever comes first."""
+class _LoginFlow:
+    """A sign-in in progress: a listener and a prompt, of which the first result is used."""
 
-    def __init__(self, words: LoginOptions) -> None:
-        self._timeout = words.get("timeout", _TIMEOUT)
-        self._opener = words.get("open_browser", True)
-        self._prompt = words.get("prompt")
-        self._kernel = _headless.in_jupyter()
+    def __init__(self, options: LoginOptions) -> None:
+        self._timeout = options.get("timeout", _TIMEOUT)
+        self._open_browser = options.get("open_browser", True)
+        self._prompt = options.get("prompt")
+        self._in_jupyter = _headless.in_jupyter()
+
         self._outcome: Future[UserKey | SignInError] = Future()
-        self._turn = threading.Lock()
-        self._tries = _TRIES
-        self._asking: Asking | None = None
-        self._listener = self._listen(words.get("mode", "auto"))
-        callback = f"http://127.0.0.1:{self._listener.port}/callback" if self._listener else None
+        self._exchange_lock = threading.Lock()
+        self._pastes_left = _MAX_PASTES
+        self._terminal_prompt: CancellablePrompt | None = None
+        self._server = self._listen(options.get("mode", "auto"))
+
+        callback = f"http://127.0.0.1:{self._server.port}/callback" if self._server else None
         try:
             self._login = PKCELogin.start(
                 callback,
-                words.get("key_label"),
-                words.get("limit"),
-                usage_limit_type=words.get("usage_limit_type"),
-                expires_at=words.get("expires_at"),
-                workspace_id=words.get("workspace_id"),
-                settings=words.get("settings"),
-                base_url=words.get("base_url"),
+                options.get("key_label"),
+                options.get("limit"),
+                usage_limit_type=options.get("usage_limit_type"),
+                expires_at=options.get("expires_at"),
+                workspace_id=options.get("workspace_id"),
+                settings=options.get("settings"),
+                base_url=options.get("base_url"),
             )
         except ValueError:
             self.close()
             raise
 
-    def _listen(self, mode: Mode) -> Listener | None:
-        """Bind before the address is made; the system chooses the port."""
+    def _listen(self, mode: Mode) -> LoopbackServer | None:
+        """Bind a free port before the URL is built; None for a headless sign-in."""
         if mode not in {"auto", "loopback", "headless"}:
             msg = f'mode must be "auto", "loopback" or "headless", not {mode!r}'
             raise ValueError(msg)
-        browser = None if self._opener is True else True
-        if mode == "headless" or (mode == "auto" and _headless.reason(browser=browser)):
+
+        has_browser = None if self._open_browser is True else True
+        if mode == "headless" or (mode == "auto" and _headless.why_headless(browser=has_browser)):
             return None
+
         try:
-            return Listener(self._outcome)
+            return LoopbackServer(self._outcome)
         except OSError as error:
             if mode == "auto":
                 return None
             msg = f'no port of 127.0.0.1 can be bound ({error.strerror}) - use mode="headless"'
-            raise ListenerError(msg) from None
+            raise SignInListenerError(msg) from None
 
     def __enter__(self) -> Self:
         return self
@@ -236,137 +230,140 @@ class _Attempt:
         self.close()
 
     def close(self) -> None:
-        """Free the port and the terminal."""
-        if self._listener is not None:
-            self._listener.close()
-        if self._asking is not None:
-            self._asking.cancel()
+        """Free the port and restore the terminal."""
+        if self._server is not None:
+            self._server.close()
+        if self._terminal_prompt is not None:
+            self._terminal_prompt.cancel()
 
     def begin(self) -> None:
-        """Listen, show the address, and ask."""
-        if self._listener is not None:
-            path = f"/callback/{self._login.nonce}"
-            self._listener.start(path, self._called_back)
-        _say("Sign in with OpenRouter at", self._login.url, kernel=self._kernel)
-        if self._kernel and self._listener is None:
-            self._answered(prompt_in_notebook(self._prompt))
-        elif self._listener is None or self._prompt is not None or has_terminal():
-            self._asking = Asking(self._prompt, self._answered, self._failed)
+        """Listen, print the URL, and prompt for the code."""
+        if self._server is not None:
+            self._server.start(f"/callback/{self._login.nonce}", self._on_callback)
+
+        _announce("Sign in with OpenRouter at", self._login.url, in_jupyter=self._in_jupyter)
+        if self._in_jupyter and self._server is None:
+            self._on_paste(prompt_in_notebook(self._prompt))
+        elif self._server is None or self._prompt is not None or has_terminal():
+            self._terminal_prompt = CancellablePrompt(self._prompt, self._on_paste, self._on_error)
 
     def browse(self) -> None:
-        """Open the page; whoever cannot still has the address."""
-        if self._opener is False or self._outcome.done():
+        """Open the page in a browser if there is one; the URL is printed in any case."""
+        if self._open_browser is False or self._outcome.done():
             return
-        if self._opener is True:
-            if self._listener is not None or _headless.reason() is None:
+        if self._open_browser is True:
+            if self._server is not None or _headless.why_headless() is None:
                 webbrowser.open(self._login.url)
             return
-        self._opener(self._login.url)
+        self._open_browser(self._login.url)
 
     def wait(self) -> UserKey | SignInError:
-        """Wait until one side wins, or the time is over."""
+        """Wait for the first result, or until the timeout."""
         try:
             return self._outcome.result(self._timeout)
         except TimeoutError:
-            return self._too_late()
+            return self._timeout_error()
 
-    async def await_(self) -> UserKey | SignInError:
+    async def await_result(self) -> UserKey | SignInError:
         """Wait like `wait`."""
         try:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.wrap_future(self._outcome)
         except TimeoutError:
-            return self._too_late()
+            return self._timeout_error()
 
-    def _too_late(self) -> SignInTimeoutError:
+    def _timeout_error(self) -> SignInTimeoutError:
         return SignInTimeoutError(
             f"nobody signed in within {self._timeout:g} s - begin anew, or raise `timeout=`"
         )
 
-    # --- what comes back ------------------------------------------------------------------
+    # --- results --------------------------------------------------------------------------
 
-    def _settled(self, pasted: str) -> UserKey | SignInError:
-        """Exchange, and see that the key works: OpenRouter's no counts, a bad network does not."""
+    def _exchange(self, pasted: str) -> UserKey | SignInError:
+        """Exchange a code and verify the key: only a rejection by OpenRouter is an error."""
         try:
-            outcome = self._login.settle(pasted)
-        except Exception as error:  # noqa: BLE001 - nobody waits in vain, and no frame shows a code
+            outcome = self._login._redeem(pasted)  # noqa: SLF001 - private to this package
+        except Exception as error:  # noqa: BLE001 - ends the wait; no frame may hold a code
             return SignInError(
                 f"the exchange failed unexpectedly ({type(error).__name__}) - begin a new sign-in"
             )
-        if isinstance(outcome, UserKey) and _refused(_told(outcome)):
+
+        if isinstance(outcome, UserKey) and _is_rejected(_verify(outcome)):
             return SignInRefusedError(
                 "OpenRouter does not accept the key that it gave - begin a new sign-in", code=401
             )
         return outcome
 
-    def _called_back(self, target: str) -> Verdict:
-        """Return what the browser is told: the exchange is over by then."""
-        with self._turn:
-            outcome = self._settled(f"http://127.0.0.1{target}")
-        if _unspent(outcome):
-            return Verdict(400, "This is not the sign-in", escape(str(outcome)))
+    def _on_callback(self, target: str) -> CallbackResponse:
+        """Exchange the code of a callback, and return the page for the browser."""
+        with self._exchange_lock:
+            outcome = self._exchange(f"http://127.0.0.1{target}")
+
+        if _code_unused(outcome):
+            return CallbackResponse(400, "This is not the sign-in", escape(str(outcome)))
         if isinstance(outcome, UserKey):
             text = "You may close this tab and go back to your program."
-            return Verdict(200, "You are signed in", text, outcome)
+            return CallbackResponse(200, "You are signed in", text, outcome)
         if isinstance(outcome, SignInDeniedError):
-            return Verdict(
-                200, "You are not signed in", "You said no, and no key was made.", outcome
-            )
-        return Verdict(502, "The sign-in failed", escape(str(outcome)), outcome)
+            text = "You said no, and no key was made."
+            return CallbackResponse(200, "You are not signed in", text, outcome)
+        return CallbackResponse(502, "The sign-in failed", escape(str(outcome)), outcome)
 
-    def _answered(self, pasted: str | None) -> bool:
-        """Settle what was pasted; tell whether to ask again."""
+    def _on_paste(self, pasted: str | None) -> bool:
+        """Exchange what was pasted; return whether to prompt again."""
         if self._outcome.done():
             return False
-        with self._turn:
-            outcome = self._settled(pasted or "")
-        self._tries -= 1
-        if _unspent(outcome):
-            again = pasted is not None and self._prompt is None and not self._kernel
-            if again and self._tries and (has_terminal() or self._listener):
-                _say(str(outcome))
+
+        with self._exchange_lock:
+            outcome = self._exchange(pasted or "")
+        self._pastes_left -= 1
+        if _code_unused(outcome):
+            can_repeat = pasted is not None and self._prompt is None and not self._in_jupyter
+            if can_repeat and self._pastes_left and (has_terminal() or self._server):
+                _announce(str(outcome))
                 return True
-            if self._listener is not None and not (pasted or "").strip():
-                return False  # nothing was pasted: the browser may still come
+            if self._server is not None and not (pasted or "").strip():
+                return False  # nothing was pasted: the browser may still come back
+
         if not self._outcome.done():
             self._outcome.set_result(outcome)
         return False
 
-    def _failed(self, error: Exception) -> None:
+    def _on_error(self, error: Exception) -> None:
         if not self._outcome.done():
             self._outcome.set_exception(error)
 
 
-def _unspent(outcome: UserKey | SignInError) -> bool:
-    """Tell whether nothing was exchanged, so that the right code may still come."""
-    return isinstance(outcome, InvalidCodeError) and outcome.code is None
+def _code_unused(outcome: UserKey | SignInError) -> bool:
+    """Tell whether no code was sent to OpenRouter, so that the right one may still come."""
+    return isinstance(outcome, SignInCodeError) and outcome.code is None
 
 
-def _given(outcome: UserKey | SignInError) -> UserKey:
+def _unwrap(outcome: UserKey | SignInError) -> UserKey:
     if isinstance(outcome, SignInError):
         raise outcome
     return outcome
 
 
-def _told(key: UserKey) -> OpenRouterError | None:
-    """Ask OpenRouter about a key; return the error as a value."""
+def _verify(key: UserKey) -> OpenRouterError | None:
+    """Request the facts of a key; return the error as a value."""
     try:
         key.info()
     except OpenRouterError as error:
         return error
-    except Exception:  # noqa: BLE001 - an answer that cannot be read is no refusal
+    except Exception:  # noqa: BLE001 - a response that cannot be read does not reject the key
         return None
     return None
 
 
-def _refused(error: OpenRouterError | None) -> bool:
+def _is_rejected(error: OpenRouterError | None) -> bool:
     """Tell whether OpenRouter itself does not accept the key."""
     return isinstance(error, AuthenticationError)
 
 
-def _say(text: str, url: str | None = None, *, kernel: bool = False) -> None:
-    """Show a text, and an address on a line of its own; in a notebook as a link."""
-    if kernel and url:
+def _announce(text: str, url: str | None = None, *, in_jupyter: bool = False) -> None:
+    """Print a text, and a URL on a line of its own; in a notebook as a link."""
+    if in_jupyter and url:
         from IPython.display import display  # noqa: PLC0415 - a kernel has it
 
         link = f'<a href="{escape(url)}" target="_blank" rel="noreferrer">OpenRouter</a>'

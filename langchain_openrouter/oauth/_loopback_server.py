@@ -1,7 +1,7 @@
-"""The redirect listener on 127.0.0.1: waits for one browser, tells it the truth, frees its port.
+"""The redirect listener on 127.0.0.1: receives one callback, shows its result, frees its port.
 
-It knows the path that is expected and a function that settles what came; nothing of OpenRouter.
-See RFC 8252, 7.3 and 8.3.
+It knows the expected path and a function that handles the callback, and nothing of OpenRouter. See
+RFC 8252, 7.3 and 8.3.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-_IDLE = 5.0  # seconds; browsers open connections before they need them, and never use some
+_IDLE = 5.0  # seconds; browsers open connections in advance, some of which they never use
 _HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Cache-Control": "no-store",
@@ -35,22 +35,22 @@ body{{font:1.1rem/1.5 system-ui;margin:20vh auto;max-width:32rem;padding:0 1rem}
 <h1>{title}</h1><p>{text}</p></html>"""
 
 
-class Verdict(NamedTuple):
-    """What the browser is told, and whether the wait is over."""
+class CallbackResponse(NamedTuple):
+    """The page for the browser, and whether the sign-in is over."""
 
     status: int
     title: str
     text: str
-    """Our own words: nothing of the query, no markup."""
+    """Plain text, without anything of the query."""
     outcome: Any = None
-    """Ends the wait; None goes on."""
+    """Ends the sign-in; None waits for another callback."""
 
 
-class Listener:
-    """Listens from construction until `close`, on a port that the system chose.
+class LoopbackServer:
+    """Listens from construction until `close`, on a port that the system chooses.
 
     Args:
-        outcome: Completed once, after the browser has its page.
+        outcome: Completed once, after the page was sent to the browser.
 
     Raises:
         OSError: No port can be bound.
@@ -58,72 +58,83 @@ class Listener:
 
     def __init__(self, outcome: Future[Any]) -> None:
         self._outcome = outcome
-        self._settle: Callable[[str], Verdict] | None = None
+        self._on_callback: Callable[[str], CallbackResponse] | None = None
         self._path = ""
-        self._turn = threading.Lock()
-        self._spent = False
+        self._lock = threading.Lock()
+        self._redeemed = False
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.port: int = self._server.server_address[1]
 
-    def start(self, path: str, settle: Callable[[str], Verdict]) -> None:
-        """Answer from now on.
+    def start(self, path: str, on_callback: Callable[[str], CallbackResponse]) -> None:
+        """Start to respond to requests.
 
         Args:
-            path: The one that is settled; all others are not found.
-            settle: Called with the target (path and query) of a callback, in a thread, never twice
-                at once, and never again after it gave an outcome.
+            path: The path of the callback; all others get 404.
+            on_callback: Called with the target (path and query) of a callback, in a thread, never
+                twice at once, and never again after it returned an outcome.
         """
-        self._path, self._settle = path, settle
+        self._path, self._on_callback = path, on_callback
         threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True,
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            daemon=True,
             name="openrouter-sign-in",
-        ).start()  # fmt: skip
+        ).start()
 
     def close(self) -> None:
-        """Free the port and end idle connections. Can be called again."""
-        if self._settle is not None:
+        """Free the port and close idle connections. Can be called again."""
+        if self._on_callback is not None:
             self._server.shutdown()
-            self._settle = None
+            self._on_callback = None
         self._server.server_close()
-        self._server.hang_up()
+        self._server.close_idle()
 
-    def answer(self, target: str, reply: Callable[[Verdict], None], *, head: bool) -> None:
-        """Reply to one request, and end the wait once the page is out."""
-        verdict = self._verdict(target, head=head)
+    def handle(self, target: str, send: Callable[[CallbackResponse], None], *, head: bool) -> None:
+        """Respond to one request, and complete the outcome after the page was sent.
+
+        Args:
+            target: Path and query.
+            send: Sends the response.
+            head: Whether it is a HEAD request, which must not use the code.
+        """
+        response = self._respond(target, head=head)
         try:
-            reply(verdict)
+            send(response)
         finally:
-            if verdict.outcome is not None and not self._outcome.done():
-                self._outcome.set_result(verdict.outcome)
+            if response.outcome is not None and not self._outcome.done():
+                self._outcome.set_result(response.outcome)
 
-    def _verdict(self, target: str, *, head: bool) -> Verdict:
-        settle = self._settle
+    def _respond(self, target: str, *, head: bool) -> CallbackResponse:
+        on_callback = self._on_callback
         try:
             path = unquote(urlsplit(target).path)
-        except ValueError:  # a proxy's form of request, for an address that is none
+        except ValueError:  # an absolute URL, as proxies send it, that is not valid
             path = ""
-        if settle is None or not hmac.compare_digest(path.encode(), self._path.encode()):
-            return Verdict(404, "Not found", "There is nothing here.")
+
+        if on_callback is None or not hmac.compare_digest(path.encode(), self._path.encode()):
+            return CallbackResponse(404, "Not found", "There is nothing here.")
         if head:
-            return Verdict(200, "Sign-in", "Waiting.")
-        if not self._turn.acquire(blocking=False):
-            return Verdict(409, "Already used", "This sign-in is being finished.")
+            return CallbackResponse(200, "Sign-in", "Waiting.")
+        if not self._lock.acquire(blocking=False):
+            return CallbackResponse(409, "Already used", "This sign-in is being finished.")
+
         try:
-            if self._spent or self._outcome.done():
-                return Verdict(409, "Already used", "This sign-in is over: close this tab.")
-            verdict = settle(target)
-            self._spent = verdict.outcome is not None
-            return verdict
+            if self._redeemed or self._outcome.done():
+                text = "This sign-in is over: close this tab."
+                return CallbackResponse(409, "Already used", text)
+            response = on_callback(target)
+            self._redeemed = response.outcome is not None
+            return response
         finally:
-            self._turn.release()
+            self._lock.release()
 
 
 class _Server(ThreadingHTTPServer):
-    """One thread a connection: an idle one must not keep the callback waiting."""
+    """One thread per connection: an idle connection must not block the callback."""
 
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = False  # the port is new, and nobody may share it
+    allow_reuse_address = False  # no other process may bind the same port
     request_queue_size = 32
 
     def __init__(self, *args: Any) -> None:
@@ -138,31 +149,31 @@ class _Server(ThreadingHTTPServer):
         self._open.discard(request)
         super().shutdown_request(request)
 
-    def hang_up(self) -> None:
-        """End the connections that are idle; a page that is on its way arrives first."""
+    def close_idle(self) -> None:
+        """Close the connections for reading; a page that is being sent still arrives."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a browser that goes away is no event, and a traceback shows the code."""
+        """Print nothing: a browser may disconnect, and a traceback would show the code."""
 
 
-def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
+def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _IDLE
         protocol_version = "HTTP/1.1"
         server_version, sys_version = "langchain-openrouter", ""
 
         def do_GET(self) -> None:
-            listener.answer(self.path, self._reply, head=False)
+            server.handle(self.path, self._send, head=False)
 
         def do_HEAD(self) -> None:
-            listener.answer(self.path, self._reply, head=True)
+            server.handle(self.path, self._send, head=True)
 
-        def _reply(self, verdict: Verdict) -> None:
-            page = _PAGE.format(title=verdict.title, text=verdict.text).encode()
-            self.send_response(verdict.status)
+        def _send(self, response: CallbackResponse) -> None:
+            page = _PAGE.format(title=response.title, text=response.text).encode()
+            self.send_response(response.status)
             for name, value in {**_HEADERS, "Content-Length": str(len(page))}.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -170,13 +181,14 @@ def _handler(listener: Listener) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(page)
 
         def send_error(self, code: int, *_: Any) -> None:
-            """Say it in our words: the parent's would quote the request."""
+            """Send a page of our own: the parent's would quote the request."""
             self.close_connection = True
             self.requestline, self.command = "", getattr(self, "command", None) or ""
             self.request_version = self.protocol_version
-            self._reply(Verdict(code, "Not possible", "This address takes a browser's GET."))
+            text = "This address takes a browser's GET."
+            self._send(CallbackResponse(code, "Not possible", text))
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the parent's name
-            """Say nothing: the address of the request holds the code."""
+            """Log nothing: the URL of the request holds the code."""
 
     return Handler

@@ -1,6 +1,6 @@
-"""Asking for a code at the terminal, unseen, in a way that can be called off.
+"""Prompt for a code at the terminal, without echo, in a way that can be canceled.
 
-`getpass` cannot be: where the browser wins the race, it would leave the terminal without echo.
+`getpass` cannot be canceled: if the browser is first, it would leave the terminal without echo.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ _TEXT = "Paste the code, or the whole address, here: "
 
 
 def prompt_in_notebook(prompt: Callable[[str], str] | None) -> str:
-    """Ask in this thread: a notebook's kernel can ask in no other. Its answer is not shown."""
+    """Prompt in this thread, without echo: a kernel cannot prompt in another one."""
     return (prompt or getpass.getpass)(_TEXT)
 
 
-class Asking:
-    """Asks in a thread, so that a browser may win and a deadline may pass.
+class CancellablePrompt:
+    """Prompts in a thread, so that the caller can wait for a browser and a timeout as well.
 
     Args:
-        prompt: The user's own; None asks at the terminal.
-        answered: Called in the thread with what was typed, None where nothing can be; says
-            whether to ask again.
-        failed: Called with what the user's own prompt raised.
+        prompt: The user's own function; None prompts at the terminal.
+        on_paste: Called in the thread with what was typed, None if nothing can be; returns
+            whether to prompt again.
+        on_error: Called with the exception of the user's own function.
     """
 
     def __init__(
         self,
         prompt: Callable[[str], str] | None,
-        answered: Callable[[str | None], bool],
-        failed: Callable[[Exception], None],
+        on_paste: Callable[[str | None], bool],
+        on_error: Callable[[Exception], None],
     ) -> None:
         self._prompt = prompt
-        self._answered = answered
-        self._failed = failed
-        self._wake, self._waker = os.pipe()
+        self._on_paste = on_paste
+        self._on_error = on_error
+        self._cancel_r, self._cancel_w = os.pipe()
+
         run = contextvars.copy_context().run
         self._thread = threading.Thread(
             target=run, args=(self._run,), daemon=True, name="openrouter-sign-in-prompt"
@@ -52,35 +53,36 @@ class Asking:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Stop asking and leave the terminal as it was. A prompt of the user's own goes on."""
+        """Stop the prompt and restore the terminal. A function of the user's own continues."""
         with suppress(OSError):
-            os.close(self._waker)
+            os.close(self._cancel_w)
         if self._prompt is None:
             self._thread.join(timeout=2)
 
     def _run(self) -> None:
         try:
-            while self._answered(self._ask()):
+            while self._on_paste(self._read()):
                 pass
         except EOFError:
-            self._answered(None)
-        except Exception as error:  # noqa: BLE001 - handed to who waits
-            self._failed(error)
+            self._on_paste(None)
+        except Exception as error:  # noqa: BLE001 - raised where the result is awaited
+            self._on_error(error)
 
-    def _ask(self) -> str | None:
+    def _read(self) -> str | None:
         if self._prompt is not None:
             return self._prompt(_TEXT)
+
         terminal = _terminal()
         if terminal is None:
             return sys.stdin.readline() or None if sys.stdin else None
         if os.name != "posix":
             return getpass.getpass(_TEXT)
-        with open(terminal, "rb+", buffering=0) as opened:  # noqa: PTH123 - a terminal is no path
-            return _hidden_line(opened.fileno(), self._wake)
+        with open(terminal, "rb+", buffering=0) as opened:  # noqa: PTH123 - a device, not a path
+            return _hidden_line(opened.fileno(), self._cancel_r)
 
 
 def has_terminal() -> bool:
-    """Tell whether there is a terminal to ask at."""
+    """Tell whether there is a terminal to prompt at."""
     return _terminal() is not None
 
 
@@ -95,19 +97,20 @@ def _terminal() -> str | None:
     return "/dev/tty"
 
 
-def _hidden_line(terminal: int, wake: int) -> str | None:
-    """Read a line without showing it; None when `wake` is closed at its other end."""
+def _hidden_line(terminal: int, cancel: int) -> str | None:
+    """Read a line without echo; None when the other end of the pipe `cancel` is closed."""
     import termios  # noqa: PLC0415 - POSIX only
 
     before = termios.tcgetattr(terminal)
-    unseen = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    without_echo = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
     line = b""
+
     try:
-        termios.tcsetattr(terminal, termios.TCSAFLUSH, unseen)
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, without_echo)
         os.write(terminal, _TEXT.encode())
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([terminal, wake], [], [])
-            if wake in ready:
+            ready, _, _ = select.select([terminal, cancel], [], [])
+            if cancel in ready:
                 return None
             typed = os.read(terminal, 4096)
             if not typed:

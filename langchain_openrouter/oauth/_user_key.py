@@ -1,4 +1,4 @@
-"""A user's own key, as the sign-in gives it, and what OpenRouter tells of it."""
+"""A user's own key, as the sign-in returns it, and its limits at OpenRouter."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
     from langchain_openrouter.errors import OpenRouterError
 
-TIMEOUT = 30.0
+TIMEOUT = 30.0  # seconds without a byte
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What `GET /key` says of a key. Amounts are USD; None is "no limit", or "not said".
+    """The facts of a key from `GET /key`. Amounts are USD; None means no limit, or unknown.
 
     See https://openrouter.ai/docs/api-reference/limits.
     """
 
     label: str | None = None
-    """The key's name; where the user gave none, the service's own masked form of the key."""
+    """The key's name; if the user chose none, the service's masked form of the key."""
     limit: float | None = None
     remaining: float | None = None
     reset: str | None = None
-    """When the limit starts anew: daily, weekly, monthly; None is never."""
+    """When the limit resets: "daily", "weekly" or "monthly"; None means never."""
     usage: float = 0.0
     """Spent with this key so far."""
     is_free_tier: bool = False
@@ -46,9 +46,10 @@ class KeyInfo:
     """All fields, as sent."""
 
     @classmethod
-    def of(cls, body: Any) -> Self:
-        """Read an answer of `GET /key`; what is not there stays unsaid."""
+    def from_api(cls, body: Any) -> Self:
+        """Convert a response of `GET /key`; an absent field stays absent."""
         data = get_dict(body, "data") or {}
+
         return cls(
             label=get_str(data, "label"),
             limit=get_number(data, "limit"),
@@ -60,8 +61,10 @@ class KeyInfo:
             data=data,
         )
 
+    of = from_api  # former name
+
     def _repr_html_(self) -> str:
-        """Show a notebook the amounts, and a bar where there is a limit."""
+        """Return HTML for a notebook: the amounts, and a bar if there is a limit."""
         rows = {
             "key": self.label,
             "used": _usd(self.usage),
@@ -70,21 +73,24 @@ class KeyInfo:
             "resets": self.reset,
             "expires": self.expires_at,
         }
+
         bar = ""
         if self.limit and self.remaining is not None:
             left = min(1.0, max(0.0, self.remaining / self.limit))
             bar = f'<meter min="0" max="1" low="0.2" value="{left:.3f}"></meter>'
-        return _html.facts((n, str(v)) for n, v in rows.items() if v is not None) + bar
+
+        known = ((name, str(value)) for name, value in rows.items() if value is not None)
+        return _html.facts(known) + bar
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UserKey(KeyObject):
-    """A user's own API key: permanent, with no refresh and no scope, until its owner deletes it.
+    """A user's own API key: permanent, without refresh or scope, until its owner deletes it.
 
     Args:
-        secret: The key. A `SecretStr`; a plain string is made one.
-        user_id: OpenRouter's id of the user; the service may give none.
-        base_url: The API it is for.
+        secret: The key. A plain string is converted to a `SecretStr`.
+        user_id: OpenRouter's id of the user; the service may send none.
+        base_url: The API that the key is for.
     """
 
     secret: SecretStr
@@ -98,12 +104,12 @@ class UserKey(KeyObject):
 
     @property
     def fingerprint(self) -> str:
-        """The sha256 of the key: tells keys apart in logs and links, and gives none away."""
+        """The sha256 of the key: distinguishes keys in logs and links without revealing them."""
         return urls.key_hash(self.secret.get_secret_value())
 
     @property
     def settings_url(self) -> str:
-        """The page where the user raises the key's limit, and deletes the key."""
+        """The page where the user changes the key's limit or deletes the key."""
         return urls.settings_url(urls.site_url(self.base_url), self.fingerprint)
 
     @property
@@ -112,31 +118,31 @@ class UserKey(KeyObject):
         return urls.logs_url(urls.site_url(self.base_url), self.fingerprint)
 
     def info(self, *, timeout: float = TIMEOUT) -> KeyInfo:
-        """Ask what the key may still spend.
+        """Request the facts of the key, such as its limit and what remains of it.
 
         Args:
             timeout: Seconds without a byte.
 
         Raises:
             AuthenticationError: The key is wrong, deleted, disabled or expired.
-            OpenRouterError: Another answer, or none.
+            OpenRouterError: The request failed for another reason.
         """
-        return _info_of(oneshot.send(self._ask(timeout)))
+        return _to_key_info(oneshot.send(self._build_request(timeout)))
 
     async def ainfo(self, *, timeout: float = TIMEOUT) -> KeyInfo:  # noqa: ASYNC109 - as in `info`
-        """Ask like `info`, in the running event loop."""
-        return _info_of(await oneshot.asend(self._ask(timeout)))
+        """Request like `info`, in the running event loop."""
+        return _to_key_info(await oneshot.asend(self._build_request(timeout)))
 
-    def _ask(self, timeout: float) -> oneshot.Request:
+    def _build_request(self, timeout: float) -> oneshot.Request:
         return oneshot.Request("GET", f"{self.base_url}/key", timeout, key=self.secret)
 
     def __repr__(self) -> str:
-        """Show whose key it is, and nothing of the key."""
+        """Show the user and the fingerprint; the key is hidden."""
         mark = self.fingerprint[:8]
         return f"UserKey('**********', user_id={self.user_id!r}, fingerprint='{mark}…')"
 
     def _repr_html_(self) -> str:
-        """Show a notebook the links, and nothing of the key."""
+        """Return HTML for a notebook: the links; the key is hidden."""
         user = escape(self.user_id or "unnamed user")
         limits = _html.link(self.settings_url, "limit and deletion")
         links = f"{limits} · {_html.link(self.logs_url, 'logs')}"
@@ -146,14 +152,14 @@ class UserKey(KeyObject):
 def to_user_secret(
     key: UserKey | SecretStr | str | Callable[[], Any], base_url: str | None = None
 ) -> Any:
-    """Return what a user's object keeps: a `SecretStr`, or the callable that is asked.
+    """Convert a user's key to a `SecretStr`; a callable is returned as it is.
 
     Args:
-        key: The user's.
-        base_url: Where the object sends it.
+        key: The user's key.
+        base_url: The API that it is going to be sent to.
 
     Raises:
-        AuthenticationError: There is no key; nobody else's is taken instead.
+        AuthenticationError: There is no key; no other one is used instead.
         ValueError: A `UserKey` is for another service than `base_url`.
     """
     secret: Any = to_secret(key.secret if isinstance(key, UserKey) else key)
@@ -175,11 +181,11 @@ def to_user_secret(
     return secret
 
 
-def _info_of(answer: oneshot.Response) -> KeyInfo:
-    error: OpenRouterError | None = answer.error()
+def _to_key_info(response: oneshot.Response) -> KeyInfo:
+    error: OpenRouterError | None = response.error()
     if error is not None:
         raise error
-    return KeyInfo.of(answer.data)
+    return KeyInfo.from_api(response.data)
 
 
 def _usd(amount: float | None) -> str | None:

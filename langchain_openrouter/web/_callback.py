@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from starlette.responses import RedirectResponse, Response
 
 from langchain_openrouter import errors
-from langchain_openrouter.oauth._callback import callback_of, code_of
+from langchain_openrouter.oauth._callback import code_of, parse_callback
 from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.web import _pages
 from langchain_openrouter.web._cookies import PENDING_AGE
@@ -73,7 +73,7 @@ class CallbackRoute:
         if login.callback_url != self._site.callback_url(request):
             return errors.InvalidSealError("the sealed sign-in is of another site: begin a new one")
 
-        code = code_of(callback_of(_address(request)), login.nonce)
+        code = code_of(parse_callback(_address(request)), login.nonce)
         return code if isinstance(code, errors.SignInError) else login
 
     async def _redeemed(
