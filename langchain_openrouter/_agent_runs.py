@@ -1,8 +1,8 @@
-"""How a node of LangGraph finds the `PerUserModel` of its graph, wherever that stands.
+"""Look up the `PerUserModel` of a LangGraph graph from inside any of its nodes.
 
-Hooks of other middleware are nodes of their own, which `PerUserModel` cannot wrap. It leaves a
-channel in the graph's state instead: never written, never checkpointed, in no node's state. A
-request that is sent from a node reads that channel, and so finds whose key to use.
+Hooks of other middleware are nodes of their own, which `PerUserModel` cannot wrap. It adds a
+channel to the graph's state instead: never written, never checkpointed, and in no node's state. A
+request that is sent from a node reads that channel to find out whose key to use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from langchain_openrouter._http.run_key import GraphUser, User
 
 try:
-    # No public name reads a graph's state from inside a node: tools and edges do it with this.
+    # There is no public way to read a graph's state inside a node: tools and edges use this key.
     from langgraph._internal._constants import CONFIG_KEY_READ
 except ImportError:
     msg = (
@@ -41,7 +41,7 @@ _reading: ContextVar[bool] = ContextVar("openrouter_reads_graph", default=False)
 
 
 class Owner(Protocol):
-    """A `PerUserModel`."""
+    """The interface of `PerUserModel` that is used here."""
 
     def user_of(self, context: Any) -> User:
         """Return the user whom the context names."""
@@ -54,7 +54,10 @@ class Owner(Protocol):
 
 
 class _Channel(UntrackedValue[Any]):
-    """A channel that is always empty, except for `find_graph`; each run has one of its own."""
+    """A channel that is empty for all but `find_graph`; each run has its own instance.
+
+    Overrides the channel's methods so that it is never copied, written or checkpointed.
+    """
 
     __slots__ = ("owner",)
 
@@ -89,8 +92,8 @@ class _Channel(UntrackedValue[Any]):
         return False
 
 
-class _Found:
-    """The user of a node's run, whose key is looked up when a request needs it."""
+class _GraphUser:
+    """The user of a graph's run; the key is looked up when a request needs it."""
 
     __slots__ = ("_context", "_owner", "outer", "run", "scope")
 
@@ -113,14 +116,14 @@ class _Found:
 
 
 def state_with(owner: Owner, schema: type) -> type:
-    """Return a state schema that lets the graph's nodes find `owner`."""
+    """Return a state schema through which the graph's nodes find `owner`."""
     fields = get_type_hints(schema, include_extras=True)
     fields[_FIELD] = NotRequired[Annotated[Any, _Channel(owner), PrivateStateAttr]]
     return TypedDict("PerUserState", fields)  # type: ignore[operator, no-any-return]
 
 
 def find_graph() -> GraphUser | None:
-    """Return the user of the graph of which the caller is a node; None where there is none."""
+    """Return the user of the graph that the caller is a node of; None if there is none."""
     config = var_child_runnable_config.get()
     read = config.get("configurable", {}).get(CONFIG_KEY_READ) if config else None
     if read is None:
@@ -133,14 +136,14 @@ def find_graph() -> GraphUser | None:
         return None
     finally:
         _reading.reset(token)
-    return _Found(channel, get_runtime().context)
+    return _GraphUser(channel, get_runtime().context)
 
 
 def check_graph() -> None:
-    """Check that other nodes of this graph find its `PerUserModel`.
+    """Check that other nodes of this graph can find its `PerUserModel`.
 
     Raises:
-        RuntimeError: They do not: LangGraph has changed.
+        RuntimeError: They cannot, because LangGraph has changed.
     """
     if var_child_runnable_config.get() is not None and find_graph() is None:
         text = (
@@ -152,10 +155,10 @@ def check_graph() -> None:
 
 
 class _Remember:
-    """Stands in for a ContextVar of `register_configure_hook`: asked when any run begins.
+    """Replaces the ContextVar of `register_configure_hook`: `get` is called when a run starts.
 
-    A graph that a hook of other middleware starts has nodes whose configuration says nothing of
-    the graph outside: what is known where it starts is passed on in the context.
+    If a hook of other middleware starts another graph, the configuration of its nodes does not
+    refer to the outer graph: the user is passed on in the context.
     """
 
     def get(self) -> None:

@@ -1,4 +1,4 @@
-"""Agents for many users: `PerUserModel` runs a whole agent on the key of the user who asked.
+"""Agents for many users: `PerUserModel` runs an agent on the key of the current user.
 
 Needs the extra `agents` (LangChain's `create_agent`).
 """
@@ -33,25 +33,25 @@ __all__ = ["PerUserModel"]
 
 
 class PerUserModel(AgentMiddleware[Any, Any, Any]):
-    """Run an agent on the key of the user whom `context=` names.
+    """Run an agent on the key of the user that `context=` names.
 
-    The key comes from `Runtime.context`, which is neither checkpointed nor traced. There is no
-    way back to the operator's key: without one for the user, the call is an error.
+    The key comes from `Runtime.context`, which is neither checkpointed nor traced. The operator's
+    key is never used: without a key for the user, the call is an error.
 
-    It covers the whole run, wherever it stands in `middleware=`: the agent's model is replaced
-    by the user's; every other ChatOpenRouter, embeddings, rerank or catalog that other
-    middleware, tools and subagents call has to be on the user's key too. Make those with
-    `api_key=current_user`, which is that key in the run. One with a key of its own is an error,
-    unless `strict=False`. Models of other packages, and threads without a copy of the context
-    (`threading.Thread`), are not seen.
+    It covers the complete run, at any position in `middleware=`: the agent's model is replaced by
+    the user's; every other ChatOpenRouter, embeddings, rerank or catalog that other middleware,
+    tools and subagents call must use the user's key too. Create those with
+    `api_key=current_user`, which is that key during the run. One with a key of its own is an
+    error, unless `strict=False`. Models of other packages, and threads without a copy of the
+    context (`threading.Thread`), are not checked.
 
     Args:
-        keys: A `KeyStore`, or a callable, sync or async, that is given the context and returns
-            a `UserKey`, a key, or None.
-        user_id: Where the context has the user's id: the name of an attribute or key of it, or
-            a callable. For a `KeyStore`, and for `send_user`.
-        send_user: Send the user's id as the wire's `user`: OpenRouter keeps one user's abuse
-            apart from the others', and routes a user's prompts to a warm cache.
+        keys: A `KeyStore`, or a sync or async callable that is called with the context and
+            returns a `UserKey`, a key, or None.
+        user_id: The attribute or key of the context that holds the user's id, or a callable that
+            returns it. Used for a `KeyStore`, and for `send_user`.
+        send_user: Send the user's id as the field `user`: OpenRouter attributes abuse to that user
+            only, and routes the user's prompts to a warm cache.
         strict: Whether a call on any other key, which the operator would pay for, is an error.
 
     Raises:
@@ -82,7 +82,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
-        """Call with the user's model, as the user."""
+        """Call the user's model, on the user's key."""
         check_graph()
         warn_if_key_in_state(request.state)
         user = self.user_of(request.runtime.context)
@@ -94,7 +94,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         request: ModelRequest[Any],
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
-        """Call with the user's model, as the user."""
+        """Call the user's model, on the user's key."""
         check_graph()
         warn_if_key_in_state(request.state)
         user = await self.auser_of(request.runtime.context)
@@ -106,7 +106,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
-        """Run the tool as the user."""
+        """Run the tool on the user's key."""
         check_graph()
         with acting(self.user_of(request.runtime.context)):
             return handler(request)
@@ -116,20 +116,21 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
-        """Run the tool as the user."""
+        """Run the tool on the user's key."""
         check_graph()
         with acting(await self.auser_of(request.runtime.context)):
             return await handler(request)
 
     def user_of(self, context: Any) -> User:
-        """Return the user whom a run's context names.
+        """Return the user that a run's context names.
 
         Raises:
-            AuthenticationError: It names none, or there is no key for the user.
+            AuthenticationError: It names no user, or there is no key for the user.
         """
-        _warn_of_config()
+        _warn_if_key_in_config()
         if isinstance(self._keys, KeyStore):
             return self._user(self._keys.get(self._id(context)), context)
+
         key = to_secret(self._keys(context))
         if inspect.isawaitable(key):
             if inspect.iscoroutine(key):
@@ -139,11 +140,12 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
                 "hooks"
             )
             raise AuthenticationError(msg)
+
         return self._user(key, context)
 
     async def auser_of(self, context: Any) -> User:
         """Return like `user_of`."""
-        _warn_of_config()
+        _warn_if_key_in_config()
         if isinstance(self._keys, KeyStore):
             return self._user(await self._keys.aget(self._id(context)), context)
         key = to_secret(self._keys(context))
@@ -167,6 +169,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
             user_id = context.get(self._user_id)
         else:
             user_id = getattr(context, self._user_id, None)
+
         if not user_id or not isinstance(user_id, str):
             msg = "the agent's context names no user: pass `context=` with the user's id"
             raise AuthenticationError(msg)
@@ -181,14 +184,16 @@ def _model(request: ModelRequest[Any], user: User) -> ChatOpenRouter:
             f"PerUserModel cannot put a user's key into a {type(model).__name__}: give the "
             "agent a ChatOpenRouter, or put PerUserModel last in `middleware=`"
         )
-        raise ValueError(msg)  # noqa: TRY004 - what is wrong is how the agent was put together
+        raise ValueError(msg)  # noqa: TRY004 - the agent is misconfigured
+
     key: Any = user.key
     if user.base_url:
         key = UserKey(key, base_url=user.base_url)
     return model.for_user(key, user=user.user)
 
 
-def _warn_of_config() -> None:
+def _warn_if_key_in_config() -> None:
+    """Warn of a key in the configuration or the metadata of the current run."""
     config = var_child_runnable_config.get()
     if config is not None:
         warn_if_key_in(config.get("configurable"), "config['configurable']")

@@ -1,4 +1,4 @@
-"""Users' keys, encrypted, on any LangChain store of bytes: in memory, in files, in Redis, ..."""
+"""Store users' keys encrypted, on any LangChain store of bytes: memory, files, Redis, ..."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
 """Compare-and-set on LangChain's stores of bytes, whose interface has none.
 
-A store may bring methods of its own, as `RedisStore` and `FileStore` do:
+A store may have methods of its own, as `RedisStore` and `FileStore` do:
 
     compare_and_set(key, expected: bytes | None, value: bytes | None, *, ttl=None) -> bool
 
-and the same as a coroutine, `acompare_and_set`. None stands for "not there"; `ttl` is in seconds,
-and a store that cannot forget by itself may ignore it. Without them a store in memory is locked,
-and on any other the value is read again right before it is written: a writer in another process
-can still come in between.
+and the same as a coroutine, `acompare_and_set`. None means that there is no entry; `ttl` is in
+seconds, and a store without expiry may ignore it. Without these methods a store in memory is
+locked, and on any other the value is read again right before it is written: a writer in another
+process can still write in between.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _in_progress: set[tuple[int, str]] = set()
 
 
 def writer_lock(store: BaseStore[str, bytes]) -> AbstractContextManager[Any]:
-    """Return what each writer of a store in memory holds; nothing to hold for other stores."""
+    """Return the lock of a store in memory, which every writer holds; no lock for other stores."""
     if not isinstance(store, InMemoryBaseStore):
         return nullcontext()
     with _locks_guard:
@@ -68,11 +68,11 @@ def compare_and_set(
     """Write a value if the one there is the expected one; return whether it was.
 
     Args:
-        store: Where.
+        store: The store.
         key: The entry's name.
         expected: The value that must be there; None: there must be no entry.
         value: None deletes the entry.
-        ttl: Seconds after which a store that can do so forgets the entry.
+        ttl: Seconds until the entry expires, on a store that has expiry.
     """
     native = getattr(store, "compare_and_set", None)
     if native is not None:
@@ -103,7 +103,7 @@ async def acompare_and_set(
         return await asyncio.to_thread(compare_and_set, store, key, expected, value, ttl=ttl)
 
     mark = (id(store), key)
-    if mark in _in_progress:  # another task is about to write it
+    if mark in _in_progress:  # another task is writing it
         return False
     _in_progress.add(mark)
     try:
@@ -116,5 +116,5 @@ async def acompare_and_set(
 
 
 def _never_waits(store: BaseStore[str, bytes]) -> bool:
-    """Tell whether a store's methods are those of the dictionary, so that a lock can be held."""
+    """Tell whether the store is a plain dictionary, so that a lock can be held meanwhile."""
     return type(store) is InMemoryByteStore

@@ -1,4 +1,4 @@
-"""A store of bytes in files that only this user of the machine can read and write."""
+"""A store of bytes in files that only the current user can read and write."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _LOCK = ".lock"
-_TEMPORARY = (".openrouter-", ".tmp")  # how the name of an unfinished file begins and ends
-_ABANDONED = 3600  # seconds after which an unfinished file is nobody's any more
-# File systems without locks say so in one of these ways.
+_TEMPORARY = (".openrouter-", ".tmp")  # the prefix and suffix of an unfinished file's name
+_ABANDONED = 3600  # seconds after which an unfinished file is deleted
+# The errors of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -38,17 +38,17 @@ class FileStore(BaseStore[str, bytes]):
     Unfinished files of an earlier process, older than an hour, are removed.
 
     Args:
-        folder: Made if it is not there. None: `langchain-openrouter` where this system keeps
+        folder: Created if it does not exist. None: `langchain-openrouter` where this system keeps
             users' data.
 
     Raises:
-        KeyStoreError: The folder cannot be made, is a symbolic link, belongs to another user, or
+        KeyStoreError: The folder cannot be created, is a symbolic link, belongs to another user, or
             others can read it.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         if folder is None:
-            from platformdirs import user_data_path  # noqa: PLC0415 - only who asks pays
+            from platformdirs import user_data_path  # noqa: PLC0415 - needed for the default only
 
             folder = user_data_path("langchain-openrouter", appauthor=False)
         self._folder = Path(folder)
@@ -64,17 +64,17 @@ class FileStore(BaseStore[str, bytes]):
             raise KeyStoreError(problem)
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values, None for each that is not there."""
+        """Return the values, None for each missing key."""
         return [self._read(key) for key in keys]
 
     def mset(self, key_value_pairs: Sequence[tuple[str, bytes]]) -> None:
-        """Write the values, each whole or not at all."""
+        """Write the values, each atomically."""
         for key, value in key_value_pairs:
-            with self._written(value) as written, self._locked():
-                written.replace(self._path(key))
+            with self._temporary_file(value) as file, self._locked():
+                file.replace(self._path(key))
 
     def mdelete(self, keys: Sequence[str]) -> None:
-        """Delete those that are there."""
+        """Delete the entries; missing keys are ignored."""
         with self._locked():
             for key in keys:
                 self._path(key).unlink(missing_ok=True)
@@ -95,20 +95,21 @@ class FileStore(BaseStore[str, bytes]):
             key: The entry's name.
             expected: The value that must be there; None: there must be no entry.
             value: None deletes the entry.
-            ttl: Ignored: files stay.
+            ttl: Ignored: files do not expire.
         """
         del ttl
-        with self._written(value or b"") as written, self._locked():
+
+        with self._temporary_file(value or b"") as file, self._locked():
             if self._read(key) != expected:
                 return False
             if value is None:
                 self._path(key).unlink(missing_ok=True)
             else:
-                written.replace(self._path(key))
+                file.replace(self._path(key))
             return True
 
     def once(self, key: str, value: bytes) -> bytes:
-        """Write a value unless there is one; return the one that is there."""
+        """Write a value unless the entry exists; return the stored value."""
         self.compare_and_set(key, None, value)
         return self._read(key) or value
 
@@ -117,7 +118,7 @@ class FileStore(BaseStore[str, bytes]):
             msg = "the name of an entry must not be empty"
             raise ValueError(msg)
         name = quote(key, safe="")
-        # "." and ".." are folders, and names that begin with a dot are this store's own.
+        # "." and ".." are folders; names that begin with a dot belong to this store.
         return self._folder / (f"%2E{name[1:]}" if name.startswith(".") else name)
 
     def _read(self, key: str) -> bytes | None:
@@ -127,10 +128,11 @@ class FileStore(BaseStore[str, bytes]):
             return None
 
     @contextmanager
-    def _written(self, value: bytes) -> Iterator[Path]:
-        """Write a new file, readable by this user alone, to the disk; remove it if still there."""
+    def _temporary_file(self, value: bytes) -> Iterator[Path]:
+        """Write a file that only this user can read; delete it afterwards unless it was moved."""
         prefix, suffix = _TEMPORARY
         handle, name = tempfile.mkstemp(suffix, prefix, self._folder)
+
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(value)
@@ -142,17 +144,17 @@ class FileStore(BaseStore[str, bytes]):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Exclude the writers of this and of other processes."""
+        """Exclude other writers, in this and in other processes."""
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         handle = os.open(self._folder / _LOCK, flags, 0o600)
         try:
             _lock(handle)
             yield
         finally:
-            os.close(handle)  # frees the lock
+            os.close(handle)  # releases the lock
 
     def _sweep(self) -> None:
-        """Remove what processes that died while writing have left."""
+        """Delete unfinished files of processes that died while writing."""
         prefix, suffix = _TEMPORARY
         oldest = time.time() - _ABANDONED
 
@@ -164,7 +166,7 @@ class FileStore(BaseStore[str, bytes]):
 
 
 def _problem_of(folder: Path) -> str | None:
-    """Return why a folder must not hold secrets, None if it may."""
+    """Return why a folder is not safe for secrets, None if it is."""
     status = folder.lstat()
     if stat.S_ISLNK(status.st_mode):
         return f"{folder} is a symbolic link: pass the folder that it points to"

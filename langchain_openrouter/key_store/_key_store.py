@@ -1,4 +1,4 @@
-"""`KeyStore`: each user's key under the user's id, encrypted."""
+"""`KeyStore`: users' keys by user id, encrypted."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _ROTATION_TRIES = 10
 
 
 class KeyStore:
-    """Keeps each user's key under the user's id, encrypted with a secret of yours.
+    """Stores each user's key under the user's id, encrypted with a secret of yours.
 
-    A stored value can be read under the id it was stored for and no other: whoever can write to
-    the store still cannot hand one user another's key.
+    A stored value can be decrypted only under the id that it was stored for: somebody who can write
+    to the store still cannot give one user another's key.
 
     Args:
-        store: Any LangChain `BaseStore[str, bytes]`. None: in memory, gone with the process.
+        store: Any LangChain `BaseStore[str, bytes]`. None: in memory, until the process ends.
         secret: 16 bytes or more. Of several, the first encrypts and all decrypt, so that a secret
-            can be replaced; `rotate` re-encrypts what is there. Not needed in memory, nor for a
+            can be replaced; `rotate` re-encrypts existing keys. Not needed in memory, nor for a
             store that encrypts by itself (`encrypts_at_rest`).
 
     Raises:
         ValueError: The secret is missing, too short, or easy to guess.
     """
 
-    # Entries of another kind have all three of their own: none can be read as one of these.
+    # A subclass for entries of another kind sets all three, so that none can be read as another.
     _prefix: ClassVar[str] = "openrouter-key-"
     _purpose: ClassVar[str] = "langchain-openrouter key store"
     _owner_field: ClassVar[str] = "owner"
@@ -64,13 +64,13 @@ class KeyStore:
 
     @classmethod
     def file(cls, folder: str | os.PathLike[str] | None = None) -> Self:
-        """Keep keys in files that only this user of the machine can read.
+        """Store keys in files that only the current user can read.
 
-        The secret lies in the same folder: this protects a single file that is copied or backed
-        up, not the folder. A keyring is safer; see `keyring`.
+        The secret is stored in the same folder: this protects a single file that is copied or
+        backed up, not the folder. A keyring is safer; see `keyring`.
 
         Args:
-            folder: Made with mode 0700. None: `langchain-openrouter` where this system keeps
+            folder: Created with mode 0700. None: `langchain-openrouter` where this system keeps
                 users' data.
 
         Raises:
@@ -81,102 +81,107 @@ class KeyStore:
 
     @classmethod
     def keyring(cls, service: str = SERVICE) -> Self:
-        """Keep keys in the operating system's keyring (extra `keyring`).
+        """Store keys in the operating system's keyring (extra `keyring`).
+
+        Args:
+            service: The name of the service in the keyring.
 
         Raises:
-            KeyStoreError: There is no keyring here.
+            KeyStoreError: This system has no keyring, or the extra is not installed.
         """
         return cls(KeyringStore(service))
 
     def get(self, user_id: str) -> UserKey | None:
-        """Return a user's key, None where none is kept.
+        """Return a user's key, None if there is none.
 
         Raises:
-            KeyStoreError: What is stored cannot be read: another secret, or altered.
+            KeyStoreError: The stored key was encrypted with another secret, or was altered.
         """
-        return self._opened(user_id, self._store.mget([self._name(user_id)])[0])
+        return self._to_user_key(user_id, self._store.mget([self._name(user_id)])[0])
 
     async def aget(self, user_id: str) -> UserKey | None:
         """Return like `get`."""
-        return self._opened(user_id, (await self._store.amget([self._name(user_id)]))[0])
+        return self._to_user_key(user_id, (await self._store.amget([self._name(user_id)]))[0])
 
     def set(self, user_id: str, key: UserKey | SecretStr | str) -> None:
-        """Keep a user's key in place of any other."""
-        put(self._store, self._name(user_id), self._closed(user_id, key))
+        """Store a user's key, in place of an earlier one."""
+        put(self._store, self._name(user_id), self._encrypt(user_id, key))
 
     async def aset(self, user_id: str, key: UserKey | SecretStr | str) -> None:
-        """Keep like `set`."""
-        await aput(self._store, self._name(user_id), self._closed(user_id, key))
+        """Store like `set`."""
+        await aput(self._store, self._name(user_id), self._encrypt(user_id, key))
 
     def delete(self, user_id: str) -> None:
-        """Forget a user's key. The key itself still works: see `UserKey.settings_url`."""
+        """Delete a stored key. The key itself still works: see `UserKey.settings_url`."""
         put(self._store, self._name(user_id), None)
 
     async def adelete(self, user_id: str) -> None:
-        """Forget like `delete`."""
+        """Delete like `delete`."""
         await aput(self._store, self._name(user_id), None)
 
     def rotate(self) -> int:
-        """Encrypt all keys with the first secret; return how many there are.
+        """Re-encrypt all keys with the first secret; return their number.
 
-        A key that is set or deleted meanwhile stays as that left it. This holds across processes
-        for `RedisStore` and `FileStore`, across threads for a store in memory, and for any store
-        with a method `compare_and_set(key, expected, value, *, ttl=None) -> bool`. On another
-        store the key is read again right before it is written: rotate while nobody signs in.
+        A key that is set or deleted meanwhile is not overwritten. This holds across processes for
+        `RedisStore` and `FileStore`, across threads for a store in memory, and for any store with a
+        method `compare_and_set(key, expected, value, *, ttl=None) -> bool`. On another store the
+        key is read again right before it is written: rotate while nobody signs in.
 
         Raises:
-            KeyStoreError: A value cannot be read with any of the secrets; those before it are
-                encrypted anew.
+            KeyStoreError: A value cannot be decrypted with any of the secrets; those before it are
+                re-encrypted.
         """
         with writer_lock(self._store):
             names = dict.fromkeys(self._store.yield_keys(prefix=self._prefix))
         return sum(self._rotate(name) for name in names)
 
     def _rotate(self, name: str) -> bool:
-        """Encrypt one key anew; return whether it is there."""
+        """Re-encrypt a key; return whether it exists."""
         for _ in range(_ROTATION_TRIES):
             value = self._store.mget([name])[0]
             if value is None or self._cipher is None:
                 return value is not None
-            encrypted = self._cipher.encrypt(self._decrypted(value))
+            encrypted = self._cipher.encrypt(self._decrypt(value))
             if compare_and_set(self._store, name, value, encrypted):
                 return True
+
         msg = "a key was replaced each time that it was to be encrypted anew: rotate again"
         raise KeyStoreError(msg)
 
     def __repr__(self) -> str:
-        """Show where keys are kept, and none of them."""
+        """Show the type of the store, and no key."""
         return f"KeyStore({type(self._store).__name__})"
 
     def _name(self, user_id: str) -> str:
-        """Return an entry's name: stores restrict characters, and an id may be an address."""
+        """Return an entry's name: a hash, because stores restrict the characters of names."""
         if not user_id or not isinstance(user_id, str):
             msg = "a user id is a string that is not empty"
             raise ValueError(msg)
         return self._prefix + hashlib.sha256(user_id.encode()).hexdigest()
 
-    def _closed(self, user_id: str, key: UserKey | SecretStr | str) -> bytes:
-        kept = key if isinstance(key, UserKey) else UserKey(key)  # type: ignore[arg-type]
+    def _encrypt(self, user_id: str, key: UserKey | SecretStr | str) -> bytes:
+        user_key = key if isinstance(key, UserKey) else UserKey(key)  # type: ignore[arg-type]
         values = {
             self._owner_field: user_id,
-            "key": kept.secret.get_secret_value(),
-            "user_id": kept.user_id,
-            "base_url": kept.base_url,
+            "key": user_key.secret.get_secret_value(),
+            "user_id": user_key.user_id,
+            "base_url": user_key.base_url,
         }
+
         plain = json.dumps(values).encode()
         return plain if self._cipher is None else self._cipher.encrypt(plain)
 
-    def _opened(self, user_id: str, value: bytes | None) -> UserKey | None:
+    def _to_user_key(self, user_id: str, value: bytes | None) -> UserKey | None:
         if value is None:
             return None
-        key = _key_of(self._decrypted(value), self._owner_field, user_id)
+        key = _parse_key(self._decrypt(value), self._owner_field, user_id)
         if key is None:
             msg = "the stored key is not this user's, or was altered: delete it and sign in again"
             raise KeyStoreError(msg)
         return key
 
-    def _decrypted(self, value: bytes) -> bytes:
-        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - only who seals pays
+    def _decrypt(self, value: bytes) -> bytes:
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415 - an extra
 
         if self._cipher is None:
             return value
@@ -187,12 +192,13 @@ class KeyStore:
             raise KeyStoreError(msg) from None
 
 
-def _key_of(plain: bytes, owner_field: str, owner: str) -> UserKey | None:
-    """Return the key, None if it was not stored for this owner."""
+def _parse_key(plain: bytes, owner_field: str, owner: str) -> UserKey | None:
+    """Parse a decrypted value; None if it was not stored for this owner."""
     try:
         values = json.loads(plain)
     except (ValueError, RecursionError):
         return None
+
     secret, base_url = get_str(values, "key"), get_str(values, "base_url")
     if secret is None or base_url is None or values.get(owner_field) != owner:
         return None

@@ -1,4 +1,4 @@
-"""LangChain's interface of a store of bytes, on Redis: what one worker keeps another finds."""
+"""A store of bytes in Redis, shared by all workers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 _PREFIX = "langchain-openrouter:"
 _RECONNECTS = 3  # a Redis hangs up on idle connections, and is restarted
-_PATIENCE = 20.0  # seconds for a connection of the pool
+_CONNECTION_WAIT = 20.0  # seconds to wait for a connection of the pool
 
 
 class RedisStore(BaseStore[str, bytes]):
     """Bytes in Redis. Needs the package `redis`.
 
     Args:
-        url: As `redis://host:6379/0`.
-        ttl: Seconds after which what nobody wrote again is gone; None keeps it.
-        max_connections: Of each kind, sync and async, in this process.
+        url: For example `redis://host:6379/0`.
+        ttl: Seconds after which an entry expires unless it is written again; None means never.
+        max_connections: The maximum number of sync, and of async, connections of this process.
 
     Raises:
-        redis.exceptions.RedisError: From each method: there is no Redis, or no answer.
+        redis.exceptions.RedisError: From each method: Redis cannot be reached.
     """
 
     def __init__(self, url: str, *, ttl: int | None = None, max_connections: int = 20) -> None:
@@ -36,14 +36,17 @@ class RedisStore(BaseStore[str, bytes]):
 
         self._url = url
         self._ttl = ttl
-        # Blocking: who finds all connections busy waits for one, and is not refused.
-        self._options: dict[str, Any] = {"max_connections": max_connections, "timeout": _PATIENCE}
+        # Blocking: a request waits for a connection if all are busy, instead of failing.
+        self._options: dict[str, Any] = {
+            "max_connections": max_connections,
+            "timeout": _CONNECTION_WAIT,
+        }
         self._sync: Any = redis.Redis.from_pool(
             redis.BlockingConnectionPool.from_url(
                 url, retry=Retry(NoBackoff(), _RECONNECTS), **self._options
             )
         )
-        # Connections of one event loop are of no use to another.
+        # An event loop cannot use the connections of another.
         self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
 
     @property
@@ -61,7 +64,7 @@ class RedisStore(BaseStore[str, bytes]):
         return self._by_loop[loop]
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        """Return the values, None for each that is not there."""
+        """Return the values, None for each missing key."""
         return list(self._sync.mget([_PREFIX + key for key in keys])) if keys else []
 
     async def amget(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -79,7 +82,7 @@ class RedisStore(BaseStore[str, bytes]):
             await self._async.set(_PREFIX + key, value, ex=self._ttl)
 
     def mdelete(self, keys: Sequence[str]) -> None:
-        """Delete those that are there."""
+        """Delete the entries; missing keys are ignored."""
         if keys:
             self._sync.delete(*(_PREFIX + key for key in keys))
 
@@ -97,7 +100,8 @@ class RedisStore(BaseStore[str, bytes]):
             key: The entry's name.
             expected: The value that must be there; None: there must be no entry.
             value: None deletes the entry.
-            ttl: Seconds until the entry is gone. None: as the entry had, or as the store has.
+            ttl: Seconds until the entry expires. None: the entry's current expiry, or the store's
+                for a new entry.
         """
         import redis  # noqa: PLC0415 - an extra
 
@@ -155,7 +159,7 @@ class RedisStore(BaseStore[str, bytes]):
         return {"nx" if expected is None else "xx": True, **lifetime}
 
     def yield_keys(self, *, prefix: str | None = None) -> Iterator[str]:
-        """Yield the names that begin with `prefix`; Redis may give one twice."""
+        """Yield the names that begin with `prefix`; Redis may return one twice."""
         for name in self._sync.scan_iter(match=_pattern(prefix)):
             yield name.decode().removeprefix(_PREFIX)
 
