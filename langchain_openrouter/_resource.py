@@ -22,7 +22,7 @@ from langchain_openrouter.settings import (
     EnvironmentKey,
     EnvironmentUrl,
     environment_api_key,
-    environment_settings,
+    environment_base_url,
     resolve_settings,
     shown_api_key,
     shown_base_url,
@@ -148,7 +148,7 @@ class APIResource(BaseModel):
     ) -> transport.Request:
         """Build a request; one without a body is a GET."""
         url = self.base_url
-        base_url = environment_settings().base_url if isinstance(url, EnvironmentUrl) else url
+        base_url = environment_base_url() if isinstance(url, EnvironmentUrl) else url
 
         return transport.Request(
             url=f"{base_url}{path}",

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from langchain_openrouter import errors
 from langchain_openrouter._json import get_dict, get_dicts, get_int, get_number, get_str
+from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._resource import APIResource
 
 if TYPE_CHECKING:
@@ -130,9 +131,11 @@ class OpenRouterRerank(APIResource, BaseDocumentCompressor):
             "query": query,
             "documents": documents,
             "top_n": top_n or self.top_n,
-            "provider": self.openrouter_provider,
             **self.model_kwargs,
         }
+        if self.openrouter_provider is not None:
+            further = self.model_kwargs.get("provider", {})
+            body["provider"] = merge_provider(self.openrouter_provider, further)
 
         return {name: value for name, value in body.items() if value is not None}
 

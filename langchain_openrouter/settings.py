@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from langchain_openrouter._http.limits import ResponseLimits, response_limits
 from langchain_openrouter._http.urls import BASE_URL, validate_base_url
+from langchain_openrouter.errors import ConnectionFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -125,6 +126,10 @@ class EnvironmentKey(SecretStr):
     The key that is sent is read from the environment again for each request.
     """
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle no key: where it is loaded, the environment is read again."""
+        return shown_api_key, ()
+
 
 class EnvironmentUrl(str):
     """The base URL that the environment had, like `EnvironmentKey`."""
@@ -136,6 +141,11 @@ _READ_PER_REQUEST = ("api_key", "base_url")
 _environment: tuple[int, OpenRouterSettings] | None = None
 
 
+def _environment_digest() -> int:
+    """Return what changes with the environment; no frame holds its values."""
+    return hash(tuple(item for item in os.environ.items() if item[0][:11].upper() == "OPENROUTER_"))
+
+
 def environment_settings() -> OpenRouterSettings:
     """Return the settings of the environment as it is now, parsed again only if it changed.
 
@@ -144,9 +154,7 @@ def environment_settings() -> OpenRouterSettings:
     """
     global _environment  # noqa: PLW0603 - one entry, for the one environment of a process
 
-    digest = hash(
-        tuple(item for item in os.environ.items() if item[0][:11].upper() == "OPENROUTER_")
-    )
+    digest = _environment_digest()
 
     cached = _environment
     if cached is None or cached[0] != digest:
@@ -154,9 +162,49 @@ def environment_settings() -> OpenRouterSettings:
     return cached[1]
 
 
+class _EndpointSettings(BaseSettings):
+    """What is read for each request: another variable that does not fit is no matter of it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENROUTER_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    api_key: SecretStr | None = None
+    base_url: str = Field(
+        BASE_URL,
+        validation_alias=_env_aliases("base_url", "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
+    )
+
+
+def _endpoint() -> _EndpointSettings:
+    """Return key and base URL of the environment as it is now, parsed again only if it changed."""
+    global _endpoint_cache  # noqa: PLW0603 - one entry, for the one environment of a process
+    digest = _environment_digest()
+    cached = _endpoint_cache
+    if cached is None or cached[0] != digest:
+        cached = _endpoint_cache = (digest, _EndpointSettings())  # type: ignore[call-arg]
+    return cached[1]
+
+
+_endpoint_cache: tuple[int, _EndpointSettings] | None = None
+
+
 def environment_api_key() -> SecretStr | None:
-    """Return the key of the environment as it is now; used as a key callable."""
-    return environment_settings().api_key
+    """Return the API key of the environment as it is now."""
+    return _endpoint().api_key
+
+
+def environment_base_url() -> str:
+    """Return the base URL of the environment as it is now.
+
+    Raises:
+        ConnectionFailedError: It is not one that a key may be sent to.
+    """
+    try:
+        return validate_base_url(_endpoint().base_url)
+    except ValueError as error:
+        msg = f"OPENROUTER_BASE_URL cannot be used: {error}"
+        raise ConnectionFailedError(msg, is_retryable=False) from None
 
 
 def shown_api_key() -> EnvironmentKey | None:

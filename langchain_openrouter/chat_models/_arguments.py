@@ -95,6 +95,9 @@ def _by_field(values: dict[str, Any], fields: Mapping[str, FieldInfo]) -> dict[s
             raise ValueError(unknown_argument_message(argument, known))
 
         name = _SYNONYMS.get(argument, by_alias.get(argument, argument))
+        if value is not None and by_field.get(name) is not None:
+            msg = f"`{argument}` and another argument for `{name}` are both set: pass one of them"
+            raise ValueError(msg)
         if name not in _UNSUPPORTED:
             by_field[name] = to_secret(value) if name == API_KEY_FIELD else value
         elif value not in (None, False):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import chat_models as core
 from langchain_core.runnables import RunnableBinding
 
-from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, hide
-from langchain_openrouter.chat_models._request import merge_provider
+from langchain_openrouter._provider_preferences import merge_provider
+from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, hide, reveal
 
 if TYPE_CHECKING:
     _Base = RunnableBinding[Any, Any]
@@ -40,10 +41,17 @@ class ChatOpenRouterBinding(_Base):
             A new binding; this one is unchanged.
         """
         bound, prepared = prepare_bind(self.bound, kwargs)
+        return self._copy(bound, {**self.kwargs, **prepared})
 
+    def for_user(self, key: Any, *, user: Any = None) -> Any:
+        """Return this binding on another user's key; see `ChatOpenRouter.for_user`."""
+        bound: Any = self.bound
+        return self._copy(bound.for_user(key, user=user), self.kwargs)
+
+    def _copy(self, bound: Any, kwargs: Any) -> Any:
         return self.__class__(
             bound=bound,
-            kwargs={**self.kwargs, **prepared},
+            kwargs=kwargs,
             config=self.config,
             custom_input_type=self.custom_input_type,
             custom_output_type=self.custom_output_type,
@@ -54,21 +62,39 @@ def prepare_bind(model: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any
     """Split the arguments of `bind` into those of the model and those of each call.
 
     Args:
-        model: The `ChatOpenRouter` to bind.
+        model: The `ChatOpenRouter` to bind, or what wraps one (`with_retry`).
         kwargs: The arguments of `bind`.
 
     Returns:
         The model with the provider preferences merged in, and the arguments that remain to be
         bound, with the values of headers, queries and extra bodies hidden.
     """
-    preferences = model.openrouter_provider
-    for name in _PROVIDER_KEYWORDS:
-        if name in kwargs:
-            preferences = merge_provider(preferences, kwargs[name])
-    if preferences != model.openrouter_provider:
-        model = model.model_copy(update={"openrouter_provider": preferences})
-
-    rest = {name: value for name, value in kwargs.items() if name not in _PROVIDER_KEYWORDS}
+    preferences, rest = _take_preferences(kwargs)
+    if preferences:
+        model = _with_preferences(model, preferences)
     return model, {
         name: hide(value) if name in PRIVATE_KWARGS else value for name, value in rest.items()
     }
+
+
+def _take_preferences(kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the provider preferences among arguments, `extra_body` included, and the rest."""
+    rest = {name: value for name, value in kwargs.items() if name not in _PROVIDER_KEYWORDS}
+    preferences = [kwargs[name] for name in _PROVIDER_KEYWORDS if name in kwargs]
+    body = reveal(rest.get("extra_body"))
+    if isinstance(body, Mapping) and "provider" in body:
+        preferences.append(body["provider"])
+        rest["extra_body"] = {name: value for name, value in body.items() if name != "provider"}
+    return preferences, rest
+
+
+def _with_preferences(model: Any, preferences: list[Any]) -> Any:
+    """Return a model, or what wraps one, with further provider preferences."""
+    inner = getattr(model, "bound", None)
+    if inner is not None:  # a retry, a fallback, ... around the model
+        return model.model_copy(update={"bound": _with_preferences(inner, preferences)})
+
+    merged = model.openrouter_provider
+    for further in preferences:
+        merged = merge_provider(merged, further)
+    return model.model_copy(update={"openrouter_provider": merged})

@@ -18,6 +18,7 @@ from langchain_openrouter._http.headers import request_headers
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._model_profiles import profile_of
+from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._version import VERSION
 from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
@@ -25,14 +26,14 @@ from langchain_openrouter.chat_models._arguments import (
     resolve_arguments,
     validate_field,
 )
-from langchain_openrouter.chat_models._request import FIELD_NAMES, merge_provider
+from langchain_openrouter.chat_models._request import FIELD_NAMES
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
     EnvironmentKey,
     EnvironmentUrl,
     environment_api_key,
-    environment_settings,
+    environment_base_url,
     shown_api_key,
     shown_base_url,
 )
@@ -322,7 +323,7 @@ class ChatOpenRouterFields(BaseChatOpenAI):
     def _base_url(self) -> str:
         """Return the base URL of a request that is sent now."""
         url = self.openai_api_base
-        return environment_settings().base_url if isinstance(url, EnvironmentUrl) else url
+        return environment_base_url() if isinstance(url, EnvironmentUrl) else url
 
     @property
     def _default_params(self) -> dict[str, Any]:

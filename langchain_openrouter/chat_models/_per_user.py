@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_openrouter import _html, oauth
 from langchain_openrouter._http import transport
-from langchain_openrouter._http.api_key import cache_fingerprint
+from langchain_openrouter._http.api_key import UserSecret, cache_fingerprint
 from langchain_openrouter.chat_models._arguments import API_KEY_FIELD
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, REDACTED, reveal
 from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
@@ -75,7 +75,8 @@ class PerUserMixin(_Model):
                 raise ValueError(msg)
 
         update: dict[str, Any] = {API_KEY_FIELD: secret}
-        if user is not None:
+        is_of_a_user = isinstance(self.openai_api_key, UserSecret)
+        if user is not None or is_of_a_user:  # the id of another user does not go along
             update["user"] = user
         return self.model_copy(update=update)
 

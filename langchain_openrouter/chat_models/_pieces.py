@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import itertools
 import json
@@ -101,5 +100,5 @@ def join_base64(pieces: list[str]) -> str:
 
     try:
         return base64.b64encode(b"".join(map(base64.b64decode, pieces))).decode()
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; a character that is no ASCII is a plain one
         return "".join(pieces)

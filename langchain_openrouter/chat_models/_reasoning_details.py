@@ -17,6 +17,7 @@ class ReasoningDetailsAccumulator:
         self.was_sent = False  # the response has the field, be it empty
         self._entries: list[dict[str, Any]] = []
         self._parts: list[dict[str, list[str]]] = []  # of the text fields of each entry
+        self._with_text: list[set[str]] = []  # the text fields of each entry that are not empty
 
         # The latest detail of each type and index, of each type, and of each index.
         self._latest: dict[tuple[str, int], int] = {}
@@ -38,6 +39,8 @@ class ReasoningDetailsAccumulator:
         envelope, text = {**fragment, "text": None}, fragment.get("text")
         if envelope == self._last_envelope and isinstance(text, str):  # only the text is new
             self._parts[self._last_position]["text"].append(text)
+            if text:
+                self._with_text[self._last_position].add("text")
             return self._last_position
 
         self._last_position = self._merge(fragment)
@@ -63,12 +66,15 @@ class ReasoningDetailsAccumulator:
             position = len(self._entries)
             self._entries.append({})
             self._parts.append({})
+            self._with_text.append(set())
 
         entry, parts = self._entries[position], self._parts[position]
         for key, value in fragment.items():
             if key in _TEXT_FIELDS and isinstance(value, str):
                 entry[key] = ""
                 parts.setdefault(key, []).append(value)
+                if value:
+                    self._with_text[position].add(key)
             elif key not in entry or (is_empty(entry[key]) and not is_empty(value)):
                 entry[key] = value
 
@@ -116,7 +122,7 @@ class ReasoningDetailsAccumulator:
         """Tell whether a detail has no type or no text yet, and may have these."""
         entry = self._entries[position]
         entry_kind = get_str(entry, "type")
-        has_text = any(any(texts) for texts in self._parts[position].values())
+        has_text = bool(self._with_text[position])
 
         return (
             (entry_kind is None or not (has_text or entry.get("signature")))
@@ -136,7 +142,7 @@ class ReasoningDetailsAccumulator:
         # unless an equal id (compared above) identifies the two.
         return (
             kind == "reasoning.encrypted"
-            and any(self._parts[position].get("data", ()))
+            and "data" in self._with_text[position]
             and bool(fragment.get("data"))
             and not fragment.get("id")
         )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import wire
 from langchain_openrouter._json import get_dicts
+from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter.chat_models._messages import to_wire_messages
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS
 from langchain_openrouter.chat_models._tools import to_wire_tool
 from langchain_openrouter.settings import unknown_argument_message
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from langchain_core.messages import BaseMessage
 
 WIRE_NAMES = {
@@ -41,7 +43,6 @@ _NOT_IN_BODY = {
 }
 _MESSAGE_FIELDS = {"messages", "prompt"}  # the messages are an argument of their own
 # Preferences, each with the value that keeps the user's data most private.
-_PRIVACY = {"zdr": True, "enforce_distillable_text": True, "data_collection": "deny"}
 
 
 def build_payload(
@@ -85,33 +86,6 @@ def build_payload(
     body["messages"] = to_wire_messages(messages, with_model=is_pinned)
     ordered = {name: body.pop(name) for name in wire.REQUEST_FIELDS if name in body}
     return {name: value for name, value in {**ordered, **body}.items() if value is not None}
-
-
-def merge_provider(base: Any, update: Any) -> Any:
-    """Return provider preferences merged key by key; privacy is never weakened.
-
-    `zdr` and `enforce_distillable_text` stay true and `data_collection` stays "deny" once any of
-    the places that set preferences has set them so, and `ignore` is the union of all. For every
-    other key the later value wins, as `only`, `order` and `sort` choose among the endpoints that
-    privacy permits.
-
-    See https://openrouter.ai/docs/features/provider-routing.
-
-    Args:
-        base: The earlier preferences, or None.
-        update: The later ones; None removes all but those of privacy.
-    """
-    base = base if isinstance(base, Mapping) else {}
-    privacy = {name: base[name] for name, strict in _PRIVACY.items() if base.get(name) == strict}
-    if update is None:
-        return privacy or None
-    if not isinstance(update, Mapping):
-        return update
-
-    merged = {**base, **update, **privacy}
-    if base.get("ignore") and "ignore" in update:
-        merged["ignore"] = list(dict.fromkeys([*base["ignore"], *(update["ignore"] or ())]))
-    return merged
 
 
 def _merge_field(name: str, base: Any, value: Any) -> Any:
