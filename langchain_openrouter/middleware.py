@@ -17,6 +17,7 @@ from langchain_openrouter._agent_runs import check_graph, state_with
 from langchain_openrouter._current_user import acting, user_of_key
 from langchain_openrouter._http.api_key import to_secret
 from langchain_openrouter._langgraph import warn_if_key_in, warn_if_key_in_state
+from langchain_openrouter._resource import APIResource
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import AuthenticationError
 from langchain_openrouter.key_store import KeyStore
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
     from langchain_openrouter._http.run_key import User
 
 __all__ = ["PerUserModel"]
+
+
+_STORE = (
+    "the agent's store embeds with OpenRouterEmbeddings: a store searches in threads and tasks "
+    "that do not know the user, so the search would be charged to somebody else's account. "
+    "Search with a retriever whose embeddings have `api_key=current_user`, or allow it with "
+    "`PerUserModel(strict=False)`"
+)
 
 
 class PerUserModel(AgentMiddleware[Any, Any, Any]):
@@ -83,7 +92,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
     ) -> ModelResponse[Any]:
         """Call the user's model, on the user's key."""
-        check_graph()
+        self._check_run(request.runtime.store)
         warn_if_key_in_state(request.state)
         user = self.user_of(request.runtime.context)
         with acting(user):
@@ -95,7 +104,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any]:
         """Call the user's model, on the user's key."""
-        check_graph()
+        self._check_run(request.runtime.store)
         warn_if_key_in_state(request.state)
         user = await self.auser_of(request.runtime.context)
         with acting(user):
@@ -107,7 +116,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
         """Run the tool on the user's key."""
-        check_graph()
+        self._check_run(request.runtime.store)
         with acting(self.user_of(request.runtime.context)):
             return handler(request)
 
@@ -117,9 +126,20 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """Run the tool on the user's key."""
-        check_graph()
+        self._check_run(request.runtime.store)
         with acting(await self.auser_of(request.runtime.context)):
             return await handler(request)
+
+    def _check_run(self, store: Any) -> None:
+        """Check that every call of the run can be seen to be on the user's key.
+
+        Raises:
+            AuthenticationError: The agent's store embeds on a key of its own accord.
+            RuntimeError: This LangGraph does not let other middleware be checked.
+        """
+        check_graph()
+        if self._strict and isinstance(getattr(store, "embeddings", None), APIResource):
+            raise AuthenticationError(_STORE)
 
     def user_of(self, context: Any) -> User:
         """Return the user that a run's context names.

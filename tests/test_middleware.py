@@ -507,7 +507,7 @@ def test_a_hook_without_an_async_form_cannot_await_a_key(emulator, make):
     agent = agent_beside("sync hooks", PerUserModel(key), make(OPERATOR), make(OPERATOR), "last")
     with pytest.raises(errors.AuthenticationError, match="async hooks"):
         go(agent, "ainvoke", Context(key=ANN))
-    assert not emulator.asked
+    assert not emulator.requests
 
 
 @pytest.mark.parametrize("operators", [True, False])
@@ -539,7 +539,7 @@ def test_a_run_without_a_key_sends_nothing_at_all(emulator, make, how):
     )
     with pytest.raises(errors.AuthenticationError, match="sign the user in"):
         go(agent, how, Context("ann"))
-    assert not emulator.asked
+    assert not emulator.requests
 
 
 def test_a_users_key_of_another_service_is_refused(emulator, make):
@@ -547,7 +547,7 @@ def test_a_users_key_of_another_service_is_refused(emulator, make):
     agent = agent_beside("tool", PerUserModel(lambda _: UserKey(ANN)), make(OPERATOR), None, "last")
     with pytest.raises(ValueError, match=r"openrouter\.ai .*127\.0\.0\.1"):
         go(agent, "invoke", Context())
-    assert not emulator.asked
+    assert not emulator.requests
 
 
 @pytest.mark.parametrize("how", ["invoke", "ainvoke"])
@@ -688,7 +688,7 @@ def test_a_changed_langgraph_is_an_error_by_its_name(emulator, make, monkeypatch
 
     with pytest.raises(RuntimeError, match="langgraph"):
         ask(agent, Context())
-    assert not emulator.asked
+    assert not emulator.requests
 
 
 # --- keys in a graph's state ------------------------------------------------------------------
@@ -752,3 +752,34 @@ def test_pickles_and_copies_of_a_key_object_are_not_warned_of():
         assert pickle.loads(pickle.dumps(held)) == held
         assert copy.deepcopy(held) == held == dataclasses.replace(held)
         assert dataclasses.asdict(held)
+
+
+# --- what the context does not reach ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_a_store_that_embeds_on_a_key_of_its_own_is_refused(emulate, how):
+    """It searches in threads that do not know the user; the error says what to do."""
+    from langgraph.store.memory import InMemoryStore
+
+    from langchain_openrouter import OpenRouterEmbeddings
+
+    emulator = emulate()
+    model = ChatOpenRouter(model="openai/gpt-4o-mini", api_key="operator", base_url=emulator.url)
+    embeddings = OpenRouterEmbeddings(model="a/b", api_key="operator", base_url=emulator.url)
+    store = InMemoryStore(index={"dims": 64, "embed": embeddings})
+
+    def agent(**options):
+        keys = lambda _: UserKey("ann", base_url=emulator.url)  # noqa: E731 - short
+        return create_agent(model, middleware=[PerUserModel(keys, **options)], store=store)
+
+    def ask(agent_):
+        messages = {"messages": [("user", "Hello")]}
+        if how == "sync":
+            return agent_.invoke(messages)
+        return asyncio.run(agent_.ainvoke(messages))
+
+    with pytest.raises(errors.AuthenticationError, match=r"store embeds.*strict=False"):
+        ask(agent())
+    assert not emulator.requests
+    assert ask(agent(strict=False))["messages"][-1].text

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_openrouter import _html, oauth
 from langchain_openrouter._http import transport
-from langchain_openrouter._http.api_key import UserSecret, cache_fingerprint
+from langchain_openrouter._http.api_key import UserSecret, cache_fingerprint, to_secret
 from langchain_openrouter.chat_models._arguments import API_KEY_FIELD
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, REDACTED, reveal
 from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
@@ -67,6 +67,7 @@ class PerUserMixin(_Model):
             ValueError: `user=True` and the key came without an id, or the `UserKey` is for
                 another service than this model's `base_url`.
         """
+        key = to_secret(key)  # no frame of a traceback has it as text
         secret = to_user_secret(key, self._base_url())
         if user is True:
             user = key.user_id if isinstance(key, UserKey) else None

@@ -11,6 +11,8 @@ from langchain_core.stores import InMemoryByteStore
 from pydantic import SecretStr
 
 from langchain_openrouter._encryption import missing_secret, multi_fernet
+from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._json import get_str
 from langchain_openrouter.errors import KeyStoreError
 from langchain_openrouter.key_store._compare_and_set import aput, compare_and_set, put, writer_lock
@@ -97,19 +99,26 @@ class KeyStore:
         Raises:
             KeyStoreError: The stored key was encrypted with another secret, or was altered.
         """
-        return self._to_user_key(user_id, self._store.mget([self._name(user_id)])[0])
+        with StrippedTracebacks():
+            return self._to_user_key(user_id, self._store.mget([self._name(user_id)])[0])
 
     async def aget(self, user_id: str) -> UserKey | None:
         """Return like `get`."""
-        return self._to_user_key(user_id, (await self._store.amget([self._name(user_id)]))[0])
+        with StrippedTracebacks():
+            values = await self._store.amget([self._name(user_id)])
+            return self._to_user_key(user_id, values.pop())
 
     def set(self, user_id: str, key: UserKey | SecretStr | str) -> None:
         """Store a user's key, in place of an earlier one."""
-        put(self._store, self._name(user_id), self._encrypt(user_id, key))
+        key = to_secret(key)
+        with StrippedTracebacks():
+            put(self._store, self._name(user_id), self._encrypt(user_id, key))
 
     async def aset(self, user_id: str, key: UserKey | SecretStr | str) -> None:
         """Store like `set`."""
-        await aput(self._store, self._name(user_id), self._encrypt(user_id, key))
+        key = to_secret(key)
+        with StrippedTracebacks():
+            await aput(self._store, self._name(user_id), self._encrypt(user_id, key))
 
     def delete(self, user_id: str) -> None:
         """Delete a stored key. The key itself still works: see `UserKey.settings_url`."""
@@ -133,17 +142,19 @@ class KeyStore:
         """
         with writer_lock(self._store):
             names = dict.fromkeys(self._store.yield_keys(prefix=self._prefix))
-        return sum(self._rotate(name) for name in names)
+        with StrippedTracebacks():
+            return sum(self._rotate(name) for name in names)
 
     def _rotate(self, name: str) -> bool:
         """Re-encrypt a key; return whether it exists."""
         for _ in range(_ROTATION_TRIES):
-            value = self._store.mget([name])[0]
-            if value is None or self._cipher is None:
-                return value is not None
-            encrypted = self._cipher.encrypt(self._decrypt(value))
-            if compare_and_set(self._store, name, value, encrypted):
-                return True
+            with writer_lock(self._store):
+                value = self._store.mget([name])[0]
+                if value is None or self._cipher is None:
+                    return value is not None
+                encrypted = self._cipher.encrypt(self._decrypt(value))
+                if compare_and_set(self._store, name, value, encrypted):
+                    return True
 
         msg = "a key was replaced each time that it was to be encrypted anew: rotate again"
         raise KeyStoreError(msg)

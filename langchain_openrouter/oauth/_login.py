@@ -185,6 +185,7 @@ class _LoginFlow:
 
         self._outcome: Future[UserKey | SignInError] = Future()
         self._exchange_lock = threading.Lock()
+        self._exchanged: UserKey | SignInError | None = None  # set while the lock is held
         self._pastes_left = _MAX_PASTES
         self._terminal_prompt: CancellablePrompt | None = None
         self._server = self._listen(options.get("mode", "auto"))
@@ -239,7 +240,11 @@ class _LoginFlow:
     def begin(self) -> None:
         """Listen, print the URL, and prompt for the code."""
         if self._server is not None:
-            self._server.start(f"/callback/{self._login.nonce}", self._on_callback)
+            try:
+                self._server.start(f"/callback/{self._login.nonce}", self._on_callback)
+            except RuntimeError as error:  # the system allows no further thread
+                msg = f'no redirect can be received here ({error}) - use mode="headless"'
+                raise SignInListenerError(msg) from None
 
         _announce("Sign in with OpenRouter at", self._login.url, in_jupyter=self._in_jupyter)
         if self._in_jupyter and self._server is None:
@@ -262,7 +267,7 @@ class _LoginFlow:
         try:
             return self._outcome.result(self._timeout)
         except TimeoutError:
-            return self._timeout_error()
+            return self._late_result() or self._timeout_error()
 
     async def await_result(self) -> UserKey | SignInError:
         """Wait like `wait`."""
@@ -270,7 +275,12 @@ class _LoginFlow:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.wrap_future(self._outcome)
         except TimeoutError:
-            return self._timeout_error()
+            return await asyncio.to_thread(self._late_result) or self._timeout_error()
+
+    def _late_result(self) -> UserKey | SignInError | None:
+        """Wait for an exchange that is under way: the key that it brings would be lost."""
+        with self._exchange_lock:
+            return self._exchanged
 
     def _timeout_error(self) -> SignInTimeoutError:
         return SignInTimeoutError(
@@ -278,6 +288,16 @@ class _LoginFlow:
         )
 
     # --- results --------------------------------------------------------------------------
+
+    def _exchange_once(self, pasted: str) -> UserKey | SignInError:
+        """Exchange a code, unless one was exchanged: browser and paste may come at once."""
+        with self._exchange_lock:
+            if self._exchanged is not None:
+                return self._exchanged
+            outcome = self._exchange(pasted)
+            if not _code_unused(outcome):
+                self._exchanged = outcome
+            return outcome
 
     def _exchange(self, pasted: str) -> UserKey | SignInError:
         """Exchange a code and verify the key: only a rejection by OpenRouter is an error."""
@@ -296,9 +316,7 @@ class _LoginFlow:
 
     def _on_callback(self, target: str) -> CallbackResponse:
         """Exchange the code of a callback, and return the page for the browser."""
-        with self._exchange_lock:
-            outcome = self._exchange(f"http://127.0.0.1{target}")
-
+        outcome = self._exchange_once(f"http://127.0.0.1{target}")
         if _code_unused(outcome):
             return CallbackResponse(400, "This is not the sign-in", escape(str(outcome)))
         if isinstance(outcome, UserKey):
@@ -314,8 +332,7 @@ class _LoginFlow:
         if self._outcome.done():
             return False
 
-        with self._exchange_lock:
-            outcome = self._exchange(pasted or "")
+        outcome = self._exchange_once(pasted or "")
         self._pastes_left -= 1
         if _code_unused(outcome):
             can_repeat = pasted is not None and self._prompt is None and not self._in_jupyter

@@ -62,6 +62,7 @@ class LoopbackServer:
         self._path = ""
         self._lock = threading.Lock()
         self._redeemed = False
+        self._serves = False
         self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.port: int = self._server.server_address[1]
 
@@ -80,12 +81,14 @@ class LoopbackServer:
             daemon=True,
             name="openrouter-sign-in",
         ).start()
+        self._serves = True
 
     def close(self) -> None:
         """Free the port and close idle connections. Can be called again."""
-        if self._on_callback is not None:
+        self._on_callback = None
+        if self._serves:  # else `shutdown` would wait for a loop that never began
             self._server.shutdown()
-            self._on_callback = None
+            self._serves = False
         self._server.server_close()
         self._server.close_idle()
 

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter._encryption import multi_fernet
 from langchain_openrouter._http import oneshot, urls
+from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._json import get_str
 from langchain_openrouter._key_object import KeyObject
 from langchain_openrouter.errors import (
@@ -220,10 +221,15 @@ class PKCELogin(KeyObject):
             ValueError: The secret is weak.
         """
         fernet = multi_fernet(secret, _PURPOSE)  # may raise: before the verifier is in this frame
+        with StrippedTracebacks():
+            return fernet.encrypt(self._to_json()).decode()
+
+    def _to_json(self) -> bytes:
+        """Return the fields with the verifier in plain text."""
         values = {name: getattr(self, name) for name in self.__slots__}
         values["verifier"] = self.verifier.get_secret_value()
         fields = {name: value for name, value in values.items() if value is not None}
-        return fernet.encrypt(json.dumps(fields).encode()).decode()
+        return json.dumps(fields).encode()
 
     @classmethod
     def unseal(

@@ -97,6 +97,16 @@ def _terminal() -> str | None:
     return "/dev/tty"
 
 
+def _wait_for_input(*descriptors: int) -> list[int]:
+    """Return the descriptors that can be read, or are closed at their other end."""
+    if sys.platform == "darwin":  # poll(2) does not take terminals there
+        return select.select(descriptors, [], [])[0]
+    poll = select.poll()  # select(2) takes no descriptor above 1023
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN | select.POLLHUP)
+    return [descriptor for descriptor, _ in poll.poll()]
+
+
 def _hidden_line(terminal: int, cancel: int) -> str | None:
     """Read a line without echo; None when the other end of the pipe `cancel` is closed."""
     import termios  # noqa: PLC0415 - POSIX only
@@ -109,8 +119,7 @@ def _hidden_line(terminal: int, cancel: int) -> str | None:
         termios.tcsetattr(terminal, termios.TCSAFLUSH, without_echo)
         os.write(terminal, _TEXT.encode())
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([terminal, cancel], [], [])
-            if cancel in ready:
+            if cancel in _wait_for_input(terminal, cancel):
                 return None
             typed = os.read(terminal, 4096)
             if not typed:
