@@ -15,6 +15,7 @@ from langchain_openrouter import (
     login,
     oauth,
     rerank,
+    web,
 )
 from langchain_openrouter.key_store import KeyStore
 
@@ -95,3 +96,9 @@ def test_former_methods_of_a_sign_in():
 
     for outcome in (started.settle("?error=denied"), asyncio.run(started.asettle("?error=denied"))):
         assert type(outcome).__name__ == "SignInDeniedError"
+
+
+def test_former_names_of_the_web_app():
+    """`events_response` and `local` are today's functions."""
+    assert web.events_response is web.sse_response
+    assert web.sign_in.local is web.sign_in.safe_redirect_path

@@ -22,7 +22,7 @@ from langchain_openrouter import PKCELogin, UserKey, errors
 from langchain_openrouter.key_store import FileStore, KeyStore
 from langchain_openrouter.web import SignIn
 from langchain_openrouter.web.example.app import create_app
-from langchain_openrouter.web.sign_in import Visitor, local
+from langchain_openrouter.web.sign_in import Visitor, safe_redirect_path
 
 SECRET = "a secret of sixteen bytes and more"
 
@@ -357,8 +357,8 @@ def test_a_long_next_leads_home(site, char):
     """What is pending fits into a cookie, whatever is in it."""
     ann = site()
     longest = "/" + char * 1023
-    assert local(longest, "/home") == longest
-    assert local(longest + char, "/home") == "/home"
+    assert safe_redirect_path(longest, "/home") == longest
+    assert safe_redirect_path(longest + char, "/home") == "/home"
 
     begun = ann.client.get(urljoin(site.url, "/auth/sign-in"), params={"next": longest})
     (cookie,) = begun.headers.get_list("set-cookie")

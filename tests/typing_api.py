@@ -38,7 +38,7 @@ from langchain_openrouter.testing import (
     error_reply,
     use_cassette,
 )
-from langchain_openrouter.web import RedisStore, SignIn, Visitor, events_response
+from langchain_openrouter.web import RedisStore, SignIn, Visitor, sse_response
 
 
 async def key() -> str:
@@ -112,7 +112,7 @@ async def route() -> None:
     request = Request({"type": "http"})
     assert_type(await sign_in.user_model(model)(request), ChatOpenRouter)
     assert_type(await sign_in.visitor(request), Visitor | None)
-    assert_type(events_response(model, "x"), StreamingResponse)
+    assert_type(sse_response(model, "x"), StreamingResponse)
 
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)

@@ -1,4 +1,4 @@
-"""Sign visitors of a web app in, and give each route the visitor's own model (extra `web`).
+"""Sign in the visitors of a web app, and give each route the visitor's model (extra `web`).
 
 `python -m langchain_openrouter.web` runs an example: a chat page on the emulator.
 """
@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from langchain_openrouter.key_store._redis import RedisStore
-from langchain_openrouter.web.sign_in import Event, SignIn, Visitor
-from langchain_openrouter.web.streams import events_response
+from langchain_openrouter.web.sign_in import Event, EventKind, SignIn, Visitor
+from langchain_openrouter.web.streams import events_response, sse_response
 
-__all__ = ["Event", "RedisStore", "SignIn", "Visitor", "events_response"]
+__all__ = [
+    "Event",
+    "EventKind",
+    "RedisStore",
+    "SignIn",
+    "Visitor",
+    "events_response",
+    "sse_response",
+]

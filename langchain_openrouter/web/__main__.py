@@ -1,4 +1,4 @@
-"""`python -m langchain_openrouter.web`: the example, on the emulator, or live with `--live`."""
+"""`python -m langchain_openrouter.web`: the example on the emulator, or live with `--live`."""
 
 from __future__ import annotations
 
@@ -23,26 +23,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--workers", type=int, default=1, help="more than one needs --redis")
     parser.add_argument("--redis", help="as redis://127.0.0.1:6379/0")
-    given = parser.parse_args(arguments)
-    if given.workers > 1 and not given.redis:
+    options = parser.parse_args(arguments)
+    if options.workers > 1 and not options.redis:
         parser.error("workers share nothing but a store: pass --redis")
+
     os.environ.setdefault("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
     os.environ.setdefault("OPENROUTER_WEB_ALLOWED_HOSTS", "localhost,127.0.0.1")
-    if given.redis:
-        os.environ["OPENROUTER_WEB_REDIS"] = given.redis
+    if options.redis:
+        os.environ["OPENROUTER_WEB_REDIS"] = options.redis
+
     emulator: AbstractContextManager[Any] = nullcontext()
-    if not given.live and "OPENROUTER_BASE_URL" not in os.environ:
+    if not options.live and "OPENROUTER_BASE_URL" not in os.environ:
         from langchain_openrouter.testing import Emulator  # noqa: PLC0415 - an extra
 
         emulator = Emulator(any_key=False)
+
     with emulator as server:
         if server is not None:
             os.environ["OPENROUTER_BASE_URL"] = server.url
-        print(f"http://localhost:{given.port}", flush=True)  # noqa: T201 - where to look
+        print(f"http://localhost:{options.port}", flush=True)  # noqa: T201 - the address of the page
         uvicorn.run(
-            _APP, factory=True, host="127.0.0.1", port=given.port, workers=given.workers,
+            _APP,
+            factory=True,
+            host="127.0.0.1",
+            port=options.port,
+            workers=options.workers,
             log_level="warning",
-        )  # fmt: skip
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reading a request's body, never more of it than there should be."""
+"""Read a request's body, up to a limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
 class BodyError(Exception):
-    """A body is not read: the HTTP status, and why."""
+    """A body that is refused: the HTTP status, and why."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

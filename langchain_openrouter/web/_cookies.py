@@ -1,4 +1,4 @@
-"""The cookies of the sign-in: one for the session, a few for sign-ins that are pending."""
+"""The cookies of the sign-in: one for the session, and up to three for pending sign-ins."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 PENDING_AGE = 600  # seconds
 _SESSION = "openrouter-session"
 _PENDING = "openrouter-pending-"
-_MAX_PENDING = 3  # in one browser: what it sends with each request must stay small
+_MAX_PENDING = 3  # in one browser, which sends them with each request
 _MAX_DELETED = 30  # in one response
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}")
-_DELETABLE = re.compile(r"[A-Za-z0-9_-]{1,256}")  # a cookie of another name cannot be written
+_DELETABLE = re.compile(r"[A-Za-z0-9_-]{1,256}")  # only such names can be deleted
 
 
 class Pending(NamedTuple):
-    """A sign-in that this browser began. Never shown: it holds the sealed sign-in."""
+    """A sign-in that this browser started. Must not be shown: it holds the sealed sign-in."""
 
     name: str
     sealed: str
@@ -34,8 +34,8 @@ class Cookies:
     """The cookies of one request, and of its response.
 
     Args:
-        request: Whose cookies are read.
-        secure: On https, where a cookie's name can say that no other host has set it.
+        request: The request whose cookies are read.
+        secure: Whether it is https, where the prefix `__Host-` binds a cookie to this host.
     """
 
     def __init__(self, request: Request, *, secure: bool) -> None:
@@ -46,17 +46,17 @@ class Cookies:
 
     @property
     def session(self) -> str | None:
-        """The session's id, None for anything that is not in the form of one."""
+        """The session's id, None if the cookie does not hold one."""
         value = self._received.get(self.session_name)
         return value if is_session_id(value) else None
 
     @property
     def has_session_cookie(self) -> bool:
-        """Whether the browser sent one, whatever it holds."""
+        """Whether the browser sent a session cookie, valid or not."""
         return self.session_name in self._received
 
     def pending(self, nonce: str) -> Pending | None:
-        """Return the pending sign-in of a nonce, None where this browser began none."""
+        """Return the pending sign-in of a nonce, None if this browser started none."""
         if not _NONCE.fullmatch(nonce):
             return None
         name = f"{self._prefix}{_PENDING}{nonce}"
@@ -64,17 +64,17 @@ class Cookies:
         return Pending(name, sealed, _decoded(target)) if sealed else None
 
     def set_session(self, response: Response, session: str, age: int) -> None:
-        """Write the session's cookie."""
+        """Set the session's cookie; `age` is in seconds."""
         self._set(response, self.session_name, session, age)
 
     def set_pending(self, response: Response, nonce: str, sealed: str, target: str) -> None:
-        """Write the cookie of a sign-in that begins, and delete the oldest of too many others."""
+        """Set the cookie of a new sign-in, and delete the oldest if there are too many."""
         encoded = base64.urlsafe_b64encode(target.encode()).decode()
         self._set(response, f"{self._prefix}{_PENDING}{nonce}", f"{sealed}|{encoded}", PENDING_AGE)
 
         start = self._prefix + _PENDING
         others = [name for name in self._received if name.startswith(start)]
-        # Browsers send the oldest first, which decides within a second.
+        # Browsers send the oldest first, and the sort is stable: that decides within a second.
         others.sort(key=lambda name: sealed_at(self._received[name]))
         excess = filter(_DELETABLE.fullmatch, others[: max(0, len(others) + 1 - _MAX_PENDING)])
         for name in list(excess)[:_MAX_DELETED]:

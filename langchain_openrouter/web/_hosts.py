@@ -1,4 +1,4 @@
-"""Under which address the app is reached, and whether a request's Host may say so."""
+"""The public URL of the app, and which Host headers are allowed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _HOST = re.compile(r"(?:[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?
 
 
 class Hosts:
-    """The app's own address.
+    """The app's public URL.
 
     Args:
-        public_url: The address as browsers see it; the request's Host says nothing then.
-        allowed_hosts: The hosts that a request may name, as `app.example.org`, with a port
-            `localhost:8000`, or with all its subdomains `*.example.org`. None: any.
+        public_url: The URL as browsers see it; the request's Host is ignored then.
+        allowed_hosts: The hosts that a request may name, such as `app.example.org`, with a port
+            `localhost:8000`, or with all subdomains `*.example.org`. None: any.
 
     Raises:
-        ValueError: The address is none, or a name is none.
+        ValueError: The URL or a host is not valid.
     """
 
     def __init__(self, public_url: str | None, allowed_hosts: Sequence[str] | None) -> None:
         if isinstance(allowed_hosts, str):
             allowed_hosts = [allowed_hosts]
-        self._public_url = None if public_url is None else _checked(public_url)
-        self._allowed = None if allowed_hosts is None else _patterns(allowed_hosts)
+        self._public_url = None if public_url is None else _validate_public_url(public_url)
+        self._allowed = None if allowed_hosts is None else _parse_patterns(allowed_hosts)
 
     def allows(self, request: Request) -> bool:
-        """Tell whether the request's Host can be believed."""
+        """Tell whether the request's Host is allowed."""
         if self._public_url is not None:
             return True
         host = request.headers.get("host", "").lower()
@@ -49,13 +49,13 @@ class Hosts:
         )
 
     def is_https(self, request: Request) -> bool:
-        """Tell whether browsers reach the app over https."""
+        """Tell whether browsers connect to the app over https."""
         if self._public_url is not None:
             return self._public_url.startswith("https:")
         return request.scope.get("scheme") in {"https", "wss"}
 
     def mount_url(self, request: Request) -> str:
-        """Return the address under which the routes are mounted, as browsers see it."""
+        """Return the URL that the routes are mounted under, as browsers see it."""
         root = request.scope.get("root_path", "")
         if self._public_url is not None:
             return f"{self._public_url}{root}"
@@ -65,7 +65,7 @@ class Hosts:
         return f"{request.scope.get('scheme', 'http')}://{host.lower()}{root}"
 
 
-def _checked(public_url: str) -> str:
+def _validate_public_url(public_url: str) -> str:
     parts = urlsplit(public_url.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         msg = "public_url must be the app's address, as https://app.example.org"
@@ -73,7 +73,7 @@ def _checked(public_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def _patterns(hosts: Sequence[str]) -> tuple[str, ...]:
+def _parse_patterns(hosts: Sequence[str]) -> tuple[str, ...]:
     patterns = tuple(host.strip().lower() for host in hosts)
     if not patterns or not all(_HOST.fullmatch(host.removeprefix("*.")) for host in patterns):
         msg = 'allowed_hosts must name hosts, as ["app.example.org", "*.example.org"], and no URLs'

@@ -1,7 +1,9 @@
-"""The pages of the sign-in: one shape, a strict policy, our own words, escaped."""
+"""The pages of the sign-in: one layout, a strict content security policy, all text escaped."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from html import escape
 
 from starlette.responses import HTMLResponse
@@ -27,9 +29,6 @@ _POLICY = (
 
 
 def _hash(text: str) -> str:
-    import base64  # noqa: PLC0415 - once
-    import hashlib  # noqa: PLC0415 - once
-
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -39,13 +38,21 @@ POLICY = _POLICY.format(_hash(_STYLE))
 def page(
     title: str, text: str, status: int = 200, *, link: tuple[str, str] | None = None
 ) -> HTMLResponse:
-    """Return a page that says something, with a way on."""
+    """Return a page with a title, a text and links.
+
+    Args:
+        title: The heading.
+        text: A paragraph.
+        status: The HTTP status.
+        link: URL and text of a link, before the one to the start.
+    """
     links = [link] if link else []
     links.append(("/", "Back to the start"))
-    ways = " ".join(f'<a href="{escape(url)}">{escape(name)}</a>' for url, name in links)
+    anchors = " ".join(f'<a href="{escape(url)}">{escape(name)}</a>' for url, name in links)
+
     body = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style>'
-        f"<main><h1>{escape(title)}</h1><p>{escape(text)}</p><p>{ways}</p></main></html>"
+        f"<main><h1>{escape(title)}</h1><p>{escape(text)}</p><p>{anchors}</p></main></html>"
     )
     return HTMLResponse(body, status, headers={**HEADERS, "Content-Security-Policy": POLICY})

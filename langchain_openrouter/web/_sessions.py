@@ -1,4 +1,4 @@
-"""Sessions on a store: an opaque id in the visitor's cookie, everything else here, encrypted."""
+"""Sessions: an opaque id in the visitor's cookie; the key is on a store, encrypted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from langchain_openrouter._encryption import Secret
     from langchain_openrouter.oauth._user_key import UserKey
 
-# 32 random bytes and the second in which the session ends.
+# 32 random bytes, and the Unix time at which the session ends.
 _ID = re.compile(r"[A-Za-z0-9_-]{43}\.[0-9]{10,12}")
-_MAX_AGE = 10**11  # seconds, so that the end has 12 digits at most
+_MAX_AGE = 10**11  # seconds; the end then has at most 12 digits
 _CSRF_PURPOSE = "langchain-openrouter csrf token"
 
 
 class _SessionKeys(KeyStore):
-    """Keys by session: no user's id can be read as a session, nor a session as a user's id."""
+    """Keys by session, in a namespace of their own: a user id is never a session's id."""
 
     _prefix: ClassVar[str] = "openrouter-session-"
     _purpose: ClassVar[str] = "langchain-openrouter session key"
@@ -35,15 +35,15 @@ class _SessionKeys(KeyStore):
 
 
 class Sessions:
-    """Keys by session. Nothing is held in this process.
+    """Keys by session. Nothing is stored in this process.
 
     Args:
         store: Shared by all workers.
         secret: Of several, the first encrypts.
-        age: Seconds that a session lives.
+        age: Seconds after which a session ends.
 
     Raises:
-        ValueError: The secret is weak, or the age is no number of seconds.
+        ValueError: The secret is weak, or the age is out of range.
     """
 
     def __init__(
@@ -57,32 +57,32 @@ class Sessions:
         self._age = age
 
     async def begin(self, key: UserKey) -> str:
-        """Keep a key under a new id; return the id."""
+        """Store a key under a new session id; return the id."""
         session = f"{secrets.token_urlsafe(32)}.{int(time.time() + self._age)}"
         await self._keys.aset(session, key)
         return session
 
     async def key(self, session: str | None) -> UserKey | None:
-        """Return the key of a session, None where there is none, or it is over."""
+        """Return the key of a session, None if there is none or it has ended."""
         if not is_session_id(session):
             return None
-        # The end is part of what the key is kept under: who changes it finds nothing.
+        # The end is a part of the id: with another end there is no such entry.
         if int(session.rpartition(".")[2]) < time.time():
             await self._keys.adelete(session)
             return None
         return await self._keys.aget(session)
 
     async def end(self, session: str | None) -> None:
-        """Forget a session and its key."""
+        """Delete a session and its key."""
         if is_session_id(session):
             await self._keys.adelete(session)
 
     def token(self, session: str) -> str:
-        """Return what a form must hold to end this session: no other site can know it."""
+        """Return the CSRF token of a session, which a form must send to end it."""
         return _csrf_token(self._csrf_keys[0], session)
 
     def is_token(self, session: str, token: str) -> bool:
-        """Compare in constant time; a page made before the secret was replaced still works."""
+        """Tell whether a CSRF token is the session's under any of the secrets, in constant time."""
         received = token.encode("utf-8", "surrogatepass")
         return any(
             hmac.compare_digest(_csrf_token(key, session).encode(), received)
@@ -91,7 +91,7 @@ class Sessions:
 
 
 def is_session_id(text: str | None) -> TypeGuard[str]:
-    """Tell whether a cookie's value has the one form that a session's id has."""
+    """Tell whether a cookie's value has the form of a session's id."""
     return text is not None and _ID.fullmatch(text) is not None
 
 

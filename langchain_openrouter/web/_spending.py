@@ -1,4 +1,4 @@
-"""What a visitor's key may still spend, asked at most once in a few seconds."""
+"""The limit and usage of a visitor's key, requested at most once in three seconds."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class _Entry(NamedTuple):
 
 
 class SpendingCache:
-    """Amounts by session, in this process. Requests at the same time share one look-up."""
+    """Amounts by session, in this process. Concurrent requests share one look-up."""
 
     def __init__(self) -> None:
         self._entries: dict[bytes, _Entry] = {}  # the oldest first
 
     async def get(self, session: str, key: UserKey) -> dict[str, Any]:
-        """Return the limit, what remains and what was used; a problem's name where unknown."""
+        """Return the limit, the remainder and the usage in USD; if unknown, the error's name."""
         name, loop, now = _digest(session), asyncio.get_running_loop(), time.monotonic()
         entry = self._entries.get(name)
 
@@ -36,11 +36,11 @@ class SpendingCache:
             self._entries.pop(name, None)
             self._make_room(now)
             entry = self._entries[name] = _Entry(now + _AGE, loop.create_task(_look_up(key)))
-        # One of several requests that wait for it may be called off.
+        # Shielded: one of several requests that wait for it may be canceled.
         return await asyncio.shield(entry.lookup)
 
     def forget(self, session: str) -> None:
-        """Ask anew the next time."""
+        """Drop the amounts of a session, so that the next call requests them again."""
         self._entries.pop(_digest(session), None)
 
     def _make_room(self, now: float) -> None:

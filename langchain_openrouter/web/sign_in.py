@@ -1,8 +1,8 @@
 """`SignIn`: routes for any ASGI app that sign a visitor in with OpenRouter, and out again.
 
-What is pending travels, sealed, in the visitor's own cookie, so that any worker can finish it and a
-callback works in no other browser. The key is kept on a store; the session cookie holds an opaque
-id only, and a new one at each sign-in.
+A pending sign-in is sealed into the visitor's own cookie, so that any worker can complete it and a
+callback works in no other browser. The key is on a store; the session cookie holds an opaque id
+only, a new one at each sign-in.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from starlette.routing import Route, Router
 from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.web import _pages
 from langchain_openrouter.web._bodies import BodyError, read_form
-from langchain_openrouter.web._callback import CallbackRoute, local, sentence
+from langchain_openrouter.web._callback import CallbackRoute, safe_redirect_path, sentence
 from langchain_openrouter.web._hosts import Hosts
 from langchain_openrouter.web._redemptions import Redemptions
 from langchain_openrouter.web._sessions import Sessions
-from langchain_openrouter.web._site import Event, Site
+from langchain_openrouter.web._site import Event, EventKind, Site
 from langchain_openrouter.web._spending import SpendingCache
 
 if TYPE_CHECKING:
@@ -34,29 +34,31 @@ if TYPE_CHECKING:
     from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.settings import OpenRouterSettings
 
-__all__ = ["Event", "SignIn", "Visitor", "local"]
+__all__ = ["Event", "EventKind", "SignIn", "Visitor", "local", "safe_redirect_path"]
 
-_SESSION_AGE = 30 * 24 * 3600
+_SESSION_AGE = 30 * 24 * 3600  # seconds
+
+local = safe_redirect_path  # former name
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A visitor who is signed in."""
+    """A signed-in visitor."""
 
     key: UserKey
     csrf_token: str = field(repr=False)
-    """What a sign-out must send as the form field `csrf_token` or the header `X-CSRF-Token`."""
+    """Must be sent to sign out, as the form field `csrf_token` or the header `X-CSRF-Token`."""
 
     @property
     def user_id(self) -> str:
-        """OpenRouter's id of the user; the key's fingerprint where there is none."""
+        """OpenRouter's id of the user, or the key's fingerprint if there is none."""
         return self.key.user_id or self.key.fingerprint
 
 
 class SignIn:
     """Sign-in with OpenRouter for a web app.
 
-    Mount its routes and ask it who a request is from:
+    Mount its routes, and use `user_model` or `visitor` in the app's own:
 
         ```python
         sign_in = SignIn(secret=os.environ["OPENROUTER_WEB_SECRET"], store=RedisStore(url))
@@ -72,27 +74,27 @@ class SignIn:
 
     Args:
         secret: 16 bytes or more, the same for all workers; of several, the first encrypts.
-            `python -c "import secrets; print(secrets.token_urlsafe(32))"` makes one.
+            `python -c "import secrets; print(secrets.token_urlsafe(32))"` prints one.
         store: A `BaseStore[str, bytes]` that all workers share. None: in memory, for one worker.
-        home: Where a visitor goes who did not say.
-        public_url: The app's address as browsers see it. Without it the address is taken from
-            each request's Host.
-        allowed_hosts: The hosts that a request may name where there is no `public_url`, as
+        home: Where a visitor is redirected to without `next`.
+        public_url: The app's URL as browsers see it. Without it the URL follows from each
+            request's Host.
+        allowed_hosts: The hosts that a request may name if there is no `public_url`, such as
             `["app.example.org", "*.example.org", "localhost:8000"]`; others are refused with 400.
-            None: any host, which is for development.
+            None: any host, for development only.
         key_label: Name of the key in the user's account.
-        limit: What the key may spend, USD.
-        usage_limit_type: When the limit starts anew.
-        session_age: Seconds.
+        limit: What the key may spend, in USD.
+        usage_limit_type: When the limit resets: "daily", "weekly" or "monthly".
+        session_age: Seconds after which a session ends.
         on_event: Called with each `Event`; sync or async.
-        settings: Where the base URL of the API is taken from; else the environment.
-        base_url: The API's.
+        settings: Where the base URL of the API is read from; None reads the environment.
+        base_url: The API's base URL.
 
     Raises:
-        ValueError: The secret is weak, or an address or a host is none.
+        ValueError: The secret is weak, or a URL or a host is not valid.
     """
 
-    def __init__(  # noqa: PLR0913 - what an app may choose, nearly all optional
+    def __init__(  # noqa: PLR0913 - the choices of an app, nearly all optional
         self,
         *,
         secret: Secret | Sequence[Secret],
@@ -109,6 +111,7 @@ class SignIn:
         base_url: str | None = None,
     ) -> None:
         store = store or InMemoryByteStore()
+
         self._site = Site(
             secret=secret,
             api={"settings": settings, "base_url": base_url},
@@ -129,7 +132,7 @@ class SignIn:
 
     @property
     def routes(self) -> list[Route]:
-        """The routes, to be mounted where the app likes."""
+        """The routes, to mount at any path of the app."""
         return [
             Route("/sign-in", self._of_allowed_host(self._begin), methods=["GET"]),
             Route("/callback/{nonce}", self._of_allowed_host(self._callback), methods=["GET"]),
@@ -139,12 +142,12 @@ class SignIn:
 
     @property
     def router(self) -> Router:
-        """The routes as an ASGI app, to be mounted in any other."""
-        # A redirect to the address with a slash would be built from whatever Host was sent.
+        """The routes as an ASGI app, to mount in another one."""
+        # A redirect to the URL with a slash would use the Host of the request, which may be any.
         return Router(self.routes, redirect_slashes=False)
 
     async def visitor(self, request: Request) -> Visitor | None:
-        """Return who is signed in, None for a stranger."""
+        """Return the signed-in visitor, None if nobody is signed in."""
         session = self._site.cookies(request).session
         key = await self._site.key(request)
         if session is None or key is None:
@@ -157,23 +160,24 @@ class SignIn:
         """Return a dependency that gives a route the visitor's own model.
 
         Args:
-            model: What to run; its own key is never used.
-            send_user: Send the user's id as the wire's `user`.
+            model: The model to copy; its own key is never used.
+            send_user: Send the user's id as the field `user`.
 
         Returns:
-            An async function of the request; it raises a 401 `HTTPException` for a stranger.
+            An async function of the request; it raises a 401 `HTTPException` if nobody is signed
+            in.
         """
 
         async def user_model(request: Request) -> ChatOpenRouter:
             visitor = await self.visitor(request)
             if visitor is None:
                 raise HTTPException(401, "sign in first")
-            # What it spends shows at once.
+            # What the model is going to spend must show in `/me` at once.
             self._spending.forget(self._site.cookies(request).session or "")
             user = visitor.user_id if send_user else None
             return model.for_user(visitor.key, user=user)
 
-        # FastAPI reads the annotations of what it is given, and knows no lazy ones.
+        # FastAPI reads the annotations of a dependency, and cannot resolve lazy ones.
         user_model.__annotations__ = {"request": Request}
         return user_model
 
@@ -191,7 +195,7 @@ class SignIn:
         return endpoint
 
     async def _begin(self, request: Request) -> Response:
-        """Send the visitor to OpenRouter's page."""
+        """Redirect the visitor to OpenRouter's page."""
         if request.method == "HEAD":
             return Response(headers=_pages.HEADERS)
         try:
@@ -203,13 +207,13 @@ class SignIn:
             )
 
         response = RedirectResponse(login.url, 303, headers=_pages.HEADERS)
-        target = local(request.query_params.get("next"), self._site.home)
+        target = safe_redirect_path(request.query_params.get("next"), self._site.home)
         sealed = login.seal(self._site.secret)
         self._site.cookies(request).set_pending(response, login.nonce, sealed, target)
         return response
 
     async def _sign_out(self, request: Request) -> Response:
-        """Forget the session; only a page of this site can ask for it."""
+        """End the session; only a page of this site can request it."""
         if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
             return _pages.page("Not signed out", "This request came from somewhere else.", 403)
         cookies = self._site.cookies(request)
@@ -238,16 +242,17 @@ class SignIn:
         text = "This site has forgotten your key. The key itself works until you delete it."
         response = _pages.page("You are signed out", text if key else "", 200, link=link)
         cookies = self._site.cookies(request)
-        # A request from elsewhere carries no cookie (SameSite), and must not delete it either.
+        # A cross-site request has no cookie (SameSite), and must not delete it either.
         if cookies.has_session_cookie:
             cookies.delete(response, cookies.session_name)
         return response
 
     async def _me(self, request: Request) -> Response:
-        """Tell the page who is signed in, and what the key may still spend."""
+        """Return who is signed in, and the key's limit and usage, as JSON."""
         visitor = await self.visitor(request)
         if visitor is None:
             return JSONResponse({"signed_in": False}, headers=_pages.HEADERS)
+
         session = self._site.cookies(request).session or ""
         account = {
             "signed_in": True,

@@ -1,4 +1,4 @@
-"""A model's stream as server-sent events: a visitor who leaves stops the request upstream."""
+"""Send a model's stream as server-sent events; a disconnect cancels the upstream request."""
 
 from __future__ import annotations
 
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
 
     from langchain_openrouter.chat_models import ChatOpenRouter
 
+__all__ = ["events_response", "sse_response"]
 
-def events_response(model: ChatOpenRouter, messages: Any) -> StreamingResponse:
-    """Return a response that streams an answer.
+_METADATA = ("cost", "provider", "model_name")
 
-    Events: `reasoning` and `text` with a piece each; `done` with cost, provider and model; or
-    `error` with a sentence. When the client goes away, the upstream request is closed.
+
+def sse_response(model: ChatOpenRouter, messages: Any) -> StreamingResponse:
+    """Return a response that streams an answer as server-sent events.
+
+    Events: `reasoning` and `text` with a piece each; at the end `done` with cost (USD), provider
+    and model name, or `error` with a message. If the client disconnects, the upstream request is
+    canceled.
+
+    Args:
+        model: The visitor's own model.
+        messages: The input of the model.
     """
     return StreamingResponse(
         _events(model, messages),
@@ -29,23 +38,25 @@ def events_response(model: ChatOpenRouter, messages: Any) -> StreamingResponse:
     )
 
 
+events_response = sse_response  # former name
+
+
 async def _events(model: ChatOpenRouter, messages: Any) -> AsyncIterator[str]:
-    told: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+
     try:
         async with aclosing(model.astream(messages)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
-                said = chunk.response_metadata
-                told.update({
-                    name: said[name] for name in ("cost", "provider", "model_name") if name in said
-                })  # fmt: skip
-                if thought := chunk.additional_kwargs.get("reasoning_content"):
-                    yield _event("reasoning", thought)
+                received = chunk.response_metadata
+                metadata |= {name: received[name] for name in _METADATA if name in received}
+                if reasoning := chunk.additional_kwargs.get("reasoning_content"):
+                    yield _event("reasoning", reasoning)
                 if chunk.text:
                     yield _event("text", chunk.text)
     except errors.OpenRouterError as error:
         yield _event("error", str(error))
     else:
-        yield _event("done", told)
+        yield _event("done", metadata)
 
 
 def _event(name: str, data: Any) -> str:

@@ -1,6 +1,6 @@
-"""The example: a chat page where each visitor brings their own OpenRouter account.
+"""The example: a chat page where each visitor uses their own OpenRouter account.
 
-No build step and no external asset; usable by keyboard and on a phone, light and dark.
+Without a build step or external assets; works by keyboard and on a phone, in light and dark mode.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from langchain_openrouter.settings import OpenRouterSettings
 from langchain_openrouter.web._bodies import BodyError, media_type, read_body
 from langchain_openrouter.web._pages import HEADERS
 from langchain_openrouter.web.sign_in import SignIn
-from langchain_openrouter.web.streams import events_response
+from langchain_openrouter.web.streams import sse_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -39,9 +39,11 @@ _POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 )
 _TYPES = {
-    "chat.html": "text/html", "chat.css": "text/css", "chat.js": "text/javascript",
+    "chat.html": "text/html",
+    "chat.css": "text/css",
+    "chat.js": "text/javascript",
     "icon.svg": "image/svg+xml",
-}  # fmt: skip
+}
 _DEFAULT = "openai/gpt-4o-mini"
 _MAX_MESSAGES = 200
 _MAX_BODY = 1_000_000  # bytes
@@ -59,14 +61,14 @@ def create_app(
     """Return the app.
 
     Args:
-        secret: The same for all workers.
-        store: Shared by all workers; None for one worker.
-        base_url: OpenRouter's, or an emulator's.
-        public_url: The app's address as browsers see it, where a proxy hides it.
-        allowed_hosts: The hosts that a request may name where there is no `public_url`.
+        secret: 16 bytes or more, the same for all workers.
+        store: Shared by all workers; None for a single worker.
+        base_url: The API's base URL: OpenRouter's or an emulator's.
+        public_url: The app's URL as browsers see it, if it is behind a proxy.
+        allowed_hosts: The hosts that a request may name if there is no `public_url`.
     """
     settings = OpenRouterSettings(base_url=base_url)
-    # No key: nothing here can ever run on the operator's.
+    # Without a key: nothing can run on the operator's.
     model = ChatOpenRouter(model=_DEFAULT, settings=settings).model_copy(update={"api_key": None})
     catalog = Catalog(base_url=settings.base_url)
     sign_in = SignIn(
@@ -77,6 +79,7 @@ def create_app(
         allowed_hosts=allowed_hosts,
         key_label="langchain-openrouter example",
     )
+
     return Starlette(
         routes=[
             Route("/", _asset("chat.html")),
@@ -91,9 +94,10 @@ def create_app(
 
 
 def from_environment() -> Starlette:
-    """Return the app for a worker process: what it needs to know is in the environment."""
+    """Return the app for a worker process, configured by the environment."""
     redis_url = os.environ.get("OPENROUTER_WEB_REDIS")
     hosts = os.environ.get("OPENROUTER_WEB_ALLOWED_HOSTS")
+
     return create_app(
         secret=os.environ["OPENROUTER_WEB_SECRET"],
         store=RedisStore(redis_url, ttl=30 * 24 * 3600) if redis_url else InMemoryByteStore(),
@@ -105,7 +109,7 @@ def from_environment() -> Starlette:
 
 def _chat(user_model: Callable[[Request], Awaitable[ChatOpenRouter]]) -> _Route:
     async def chat(request: Request) -> Response:
-        # A form of another site could send any other type without asking first.
+        # A form of another site can send other types without a CORS preflight.
         if media_type(request) != "application/json":
             return JSONResponse({"error": "the body must be application/json"}, 415)
         own = await user_model(request)
@@ -122,7 +126,7 @@ def _chat(user_model: Callable[[Request], Awaitable[ChatOpenRouter]]) -> _Route:
         slug = body.get("model")
         if isinstance(slug, str) and slug:
             own = own.model_copy(update={"model_name": slug})
-        return events_response(own, messages)
+        return sse_response(own, messages)
 
     return chat
 
@@ -132,11 +136,13 @@ def _models(sign_in: SignIn, catalog: Catalog) -> _Route:
         visitor = await sign_in.visitor(request)
         if visitor is None:
             return JSONResponse({"error": "sign in first"}, 401)
+
         try:
-            found = await catalog.for_user(visitor.key).auser_models()
+            available = await catalog.for_user(visitor.key).auser_models()
         except OpenRouterError as error:
             return JSONResponse({"error": str(error)}, 502)
-        rows = [{"id": m.id, "name": m.name or m.id} for m in found]
+
+        rows = [{"id": model.id, "name": model.name or model.id} for model in available]
         return JSONResponse(rows, headers=HEADERS)
 
     return models
@@ -157,7 +163,7 @@ def _asset(name: str) -> _Route:
 
 
 def _messages(body: Any) -> list[tuple[str, str]] | None:
-    """Return the conversation that a page sent; None for what is none."""
+    """Return the conversation that a page sent; None if it is not valid."""
     rows = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(rows, list) or not rows or len(rows) > _MAX_MESSAGES:
         return None
