@@ -1,7 +1,7 @@
-"""The commands: login, logout, whoami, models, chat, demo. Needs the extra `cli`.
+"""The commands login, logout, whoami, models, chat and demo. Needs the extra `cli`.
 
-Exit codes: 0 done, 1 OpenRouter or the network said no, 2 wrong words, 3 no key, 4 no sign-in,
-130 interrupted. Errors go to the standard error, in one line.
+Exit codes: 0 success, 1 error of OpenRouter or the network, 2 usage error, 3 no key, 4 sign-in
+failed, 130 interrupted. Errors are printed to standard error, in one line.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_KEPT = "\n\t\u200c\u200d"
+_PRINTED = "\n\t\u200c\u200d"  # line ends, tabs, and the joiners of emoji and several scripts
+_STORED_ID = "default"  # the user id in the key store
 FAILED, NO_KEY, NO_SIGN_IN, INTERRUPTED = 1, 3, 4, 130
 
 
 class Remember(StrEnum):
-    """Where a key is kept."""
+    """Where a key is stored."""
 
     KEYRING = "keyring"
     FILE = "file"
 
 
 class Mode(StrEnum):
-    """How the code comes back."""
+    """How the code is received."""
 
     AUTO = "auto"
     LOOPBACK = "loopback"
@@ -52,14 +53,14 @@ class Mode(StrEnum):
 
 
 class _PlainConsole(Console):
-    """Prints text as it is, but for what would drive the terminal.
+    """Prints text without terminal escapes.
 
-    Text of models and names of the service come through here, in tables too. Line ends and tabs
-    stay, and so do the joiners that emoji and several scripts need.
+    Text of models and names of the service are printed here, in tables too. `render_str` is
+    overridden because rich calls it for every string.
     """
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text, keep=_KEPT), **options)
+        return super().render_str(printable(text, keep=_PRINTED), **options)
 
 
 def _out() -> Console:
@@ -71,9 +72,9 @@ def _err() -> Console:
 
 
 def main() -> None:
-    """Run the command line; turn every ending into an exit code and, at most, a line."""
+    """Run the command line; an error becomes a line on standard error and an exit code."""
     try:
-        code = app(standalone_mode=False)  # typer makes an interrupt a code
+        code = app(standalone_mode=False)  # typer turns an interrupt into a code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except errors.SignInError as error:
@@ -83,11 +84,12 @@ def main() -> None:
     except (errors.OpenRouterError, ValueError) as error:
         _end(error, FAILED)
     except Exception as error:
-        show: Any = getattr(error, "show", None)  # wrong words: an error of click's
+        show: Any = getattr(error, "show", None)  # a usage error of click
         if show is None:
             raise
         show()
         code = getattr(error, "exit_code", 2)
+
     if code == INTERRUPTED:
         _err().print("interrupted")
     sys.exit(code or 0)
@@ -101,40 +103,41 @@ def _end(error: Exception, code: int) -> None:
 # --- the key ----------------------------------------------------------------------------------
 
 
-def _store(where: Remember) -> KeyStore:
+def _open_store(where: Remember) -> KeyStore:
     from langchain_openrouter.key_store import KeyStore  # noqa: PLC0415 - slow to import
 
     return KeyStore.keyring() if where is Remember.KEYRING else KeyStore.file()
 
 
-def _kept() -> tuple[oauth.UserKey, KeyStore | None] | None:
-    """Return the key of the environment, else the one that is kept, and where."""
+def _available_key() -> oauth.UserKey | None:
+    """Return the key of the environment, else a stored one; None if there is none."""
     settings = OpenRouterSettings()
     if settings.api_key is not None:
-        return oauth.UserKey(settings.api_key, None, settings.base_url), None
+        return oauth.UserKey(settings.api_key, None, settings.base_url)
+
     for where in Remember:
         try:
-            store = _store(where)
+            store = _open_store(where)
         except errors.KeyStoreError:
             continue
-        key = store.get("default")
+        key = store.get(_STORED_ID)
         if key is not None and key.base_url == settings.base_url:
-            return key, store
+            return key
     return None
 
 
 def _key() -> oauth.UserKey:
-    found = _kept()
-    if found is None:
+    key = _available_key()
+    if key is None:
         msg = "no key: set OPENROUTER_API_KEY, or `langchain-openrouter login --remember file`"
         raise errors.AuthenticationError(msg)
-    return found[0]
+    return key
 
 
 @app.command()
-def login(  # noqa: PLR0913 - the words of a sign-in
-    mode: Annotated[Mode, typer.Option(help="How the code comes back.")] = Mode.AUTO,
-    remember: Annotated[Remember | None, typer.Option(help="Keep the key here.")] = None,
+def login(  # noqa: PLR0913 - the options of a sign-in
+    mode: Annotated[Mode, typer.Option(help="How the code is received.")] = Mode.AUTO,
+    remember: Annotated[Remember | None, typer.Option(help="Store the key here.")] = None,
     label: Annotated[str | None, typer.Option(help="The key's name in the account.")] = None,
     limit: Annotated[float | None, typer.Option(help="What the key may spend, USD.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds.")] = 300.0,
@@ -143,9 +146,14 @@ def login(  # noqa: PLR0913 - the words of a sign-in
 ) -> None:
     """Sign in with OpenRouter."""
     key = oauth.login(
-        mode=mode.value, open_browser=browser, timeout=timeout, key_label=label, limit=limit,
-        remember=None if remember is None else _store(remember),
-    )  # fmt: skip
+        mode=mode.value,
+        open_browser=browser,
+        timeout=timeout,
+        key_label=label,
+        limit=limit,
+        key_store=None if remember is None else _open_store(remember),
+    )
+
     _out().print(f"Signed in as {printable(key.user_id or 'somebody')}.")
     if remember is None:
         _out().print("The key is forgotten now: `--remember file` or `keyring` keeps it.")
@@ -154,17 +162,19 @@ def login(  # noqa: PLR0913 - the words of a sign-in
 
 @app.command()
 def logout() -> None:
-    """Forget the key that is kept here."""
-    kept = False
+    """Delete the stored key."""
+    was_signed_in = False
+
     for where in Remember:
         try:
-            store = _store(where)
+            store = _open_store(where)
         except errors.KeyStoreError:
             continue
-        kept = kept or store.get("default") is not None
-        if store.get("default") is not None:
+        if store.get(_STORED_ID) is not None:
+            was_signed_in = True
             oauth.logout(store)
-    if not kept:
+
+    if not was_signed_in:
         _out().print("Nobody was signed in here.")
     if os.environ.get("OPENROUTER_API_KEY"):
         _out().print("OPENROUTER_API_KEY is set, and is used all the same.")
@@ -172,23 +182,31 @@ def logout() -> None:
 
 @app.command()
 def whoami(*, as_json: Annotated[bool, typer.Option("--json", help="JSON.")] = False) -> None:
-    """Tell whose key is used, what it may spend, and where it is managed."""
+    """Show whose key is used, its limit, and where it is managed."""
     _show(_key(), as_json=as_json)
 
 
 def _show(key: oauth.UserKey, *, as_json: bool = False) -> None:
     info = key.info()
-    told = {
-        "user_id": key.user_id, "label": info.label, "limit": info.limit,
-        "remaining": info.remaining, "reset": info.reset, "usage": info.usage,
-        "free_tier": info.is_free_tier, "expires_at": info.expires_at,
-        "fingerprint": key.fingerprint, "settings_url": key.settings_url, "logs_url": key.logs_url,
-    }  # fmt: skip
+    facts = {
+        "user_id": key.user_id,
+        "label": info.label,
+        "limit": info.limit,
+        "remaining": info.remaining,
+        "reset": info.reset,
+        "usage": info.usage,
+        "free_tier": info.is_free_tier,
+        "expires_at": info.expires_at,
+        "fingerprint": key.fingerprint,
+        "settings_url": key.settings_url,
+        "logs_url": key.logs_url,
+    }
     if as_json:
-        print(json.dumps(told))  # noqa: T201 - for a script
+        print(json.dumps(facts))  # noqa: T201 - for a script
         return
+
     table = Table(show_header=False, box=None)
-    for name, value in told.items():
+    for name, value in facts.items():
         if value is not None:
             table.add_row(name.replace("_", " "), printable(str(value)))
     _out().print(table)
@@ -211,28 +229,33 @@ def models(  # noqa: PLR0913 - each is a filter
     """List models."""
     from langchain_openrouter.catalog import Catalog  # noqa: PLC0415 - slow to import
 
-    words = (search or "").lower().split()
-    found = [
+    terms = (search or "").lower().split()
+    matches = [
         model
         for model in Catalog().models()
-        if all(word in f"{model.id} {model.name}".lower() for word in words)
+        if all(term in f"{model.id} {model.name}".lower() for term in terms)
         and set(supports or ()) <= set(model.supported_parameters)
         and set(input_ or ()) <= set(model.input_modalities)
         and (not free or model.is_free)
         and (max_price is None or (model.prompt_price or 0) * 1e6 <= max_price)
     ]
     if as_json:
-        print(json.dumps([dict(model.data) for model in found[:limit]]))  # noqa: T201 - for a script
+        print(json.dumps([dict(model.data) for model in matches[:limit]]))  # noqa: T201 - for a script
         return
+
     table = Table("model", "context", "in $/M", "out $/M", "takes")
-    for model in found[:limit]:
+    for model in matches[:limit]:
         table.add_row(
-            printable(model.id), f"{model.context_length or ''}", _per_million(model.prompt_price),
-            _per_million(model.completion_price), printable(", ".join(model.input_modalities)),
-        )  # fmt: skip
+            printable(model.id),
+            f"{model.context_length or ''}",
+            _per_million(model.prompt_price),
+            _per_million(model.completion_price),
+            printable(", ".join(model.input_modalities)),
+        )
+
     _out().print(table)
-    if len(found) > limit:
-        _out().print(f"{len(found) - limit} more: narrow the search, or raise --limit.")
+    if len(matches) > limit:
+        _out().print(f"{len(matches) - limit} more: narrow the search, or raise --limit.")
 
 
 def _per_million(price: float | None) -> str:
@@ -249,26 +272,28 @@ def chat(
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     reasoning: Annotated[str | None, typer.Option(help="low, medium, high, ...")] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole answer as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The complete answer as JSON.")] = False,
 ) -> None:
-    """Ask a model; what is piped in belongs to the question. Without one, talk line by line."""
+    """Ask a model; piped input is added to the question. Without one, chat line by line."""
     from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow to import
 
     key = _key()
     effort = {"effort": reasoning} if reasoning else None
-    asked = ChatOpenRouter(model=model, base_url=key.base_url, reasoning=effort).for_user(key)
+    chat_model = ChatOpenRouter(model=model, base_url=key.base_url, reasoning=effort).for_user(key)
+
     messages: list[Any] = [("system", system)] if system else []
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     question = "\n\n".join(filter(None, [" ".join(prompt or ()), piped.strip()]))
     if question:
-        _answer(asked, [*messages, ("user", question)], as_json=as_json)
+        _answer(chat_model, [*messages, ("user", question)], as_json=as_json)
         return
+
     if not sys.stdin.isatty():
         msg = "nothing was asked"
         raise ValueError(msg)
     while line := _line():
         messages.append(("user", line))
-        messages.append(_answer(asked, messages, as_json=as_json))
+        messages.append(_answer(chat_model, messages, as_json=as_json))
 
 
 def _line() -> str:
@@ -279,32 +304,37 @@ def _line() -> str:
 
 
 def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
-    """Stream an answer: text to the standard output, all else, dim, to the standard error."""
+    """Stream an answer: text to standard output, reasoning and cost, dim, to standard error."""
     out, err = _out(), _err()
-    whole, thought_last = None, False
+    answer, after_reasoning = None, False
+
     for chunk in model.stream(messages):
-        whole = chunk if whole is None else whole + chunk
+        answer = chunk if answer is None else answer + chunk
         if as_json:
             continue
-        if thought := chunk.additional_kwargs.get("reasoning_content"):
-            err.print(thought, style="dim", end="")
-            thought_last = True
+        if reasoning := chunk.additional_kwargs.get("reasoning_content"):
+            err.print(reasoning, style="dim", end="")
+            after_reasoning = True
         elif chunk.text:
-            if thought_last:
+            if after_reasoning:
                 err.print()
-                thought_last = False
-            out.file.write(printable(chunk.text, keep=_KEPT))  # `print` makes spaces of tabs
+                after_reasoning = False
+            out.file.write(printable(chunk.text, keep=_PRINTED))  # `print` turns tabs into spaces
             out.file.flush()
-    assert whole is not None  # noqa: S101 - a stream has a chunk, or has raised
-    said = whole.response_metadata
+
+    assert answer is not None  # noqa: S101 - a stream has a chunk, or has raised
+    metadata = answer.response_metadata
     if as_json:
-        print(json.dumps({"text": whole.text, "usage": whole.usage_metadata, **said}, default=str))  # noqa: T201 - for a script
-        return whole
+        fields = {"text": answer.text, "usage": answer.usage_metadata, **metadata}
+        print(json.dumps(fields, default=str))  # noqa: T201 - for a script
+        return answer
+
     out.print()
-    cost = said.get("cost")
-    told = [said.get("provider"), said.get("model_name"), None if cost is None else f"${cost:.6f}"]
-    err.print(printable(" · ".join(str(one) for one in told if one)), style="dim")
-    return whole
+    cost = metadata.get("cost")
+    price = None if cost is None else f"${cost:.6f}"
+    parts = filter(None, (metadata.get("provider"), metadata.get("model_name"), price))
+    err.print(printable(" · ".join(map(str, parts))), style="dim")
+    return answer
 
 
 @app.command()

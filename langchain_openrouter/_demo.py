@@ -1,6 +1,6 @@
-"""The demo: a user signs in, the model answers, a chain and an agent run; what it used and cost.
+"""The demo: a sign-in, a stream, a chain, an agent, and the sums of usage and cost.
 
-Without a key it runs on the emulator, and a browser of ours clicks through the sign-in page.
+Without a key it runs on the emulator, and approves the sign-in page by itself.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def run(console: Console, *, live: bool | None = None) -> None:
     """Run the demo.
 
     Args:
-        console: Where it is shown.
-        live: With OPENROUTER_API_KEY against the service; None where there is such a key.
+        console: Where it is printed.
+        live: Whether to use OPENROUTER_API_KEY at the live service; None uses it if it is set.
     """
     live = bool(os.environ.get("OPENROUTER_API_KEY")) if live is None else live
     emulator: AbstractContextManager[Any] = nullcontext()
@@ -46,7 +46,8 @@ def run(console: Console, *, live: bool | None = None) -> None:
 
         emulator = Emulator()
         console.print("No OPENROUTER_API_KEY: everything below is answered by the emulator.\n")
-    with emulator as server, get_openrouter_callback() as used:
+
+    with emulator as server, get_openrouter_callback() as usage:
         console.rule("1. Sign in")
         model = ChatOpenRouter(model=MODEL) if live else _signed_in(server.url)
         console.print(
@@ -54,28 +55,37 @@ def run(console: Console, *, live: bool | None = None) -> None:
             if live
             else f"Signed in; the model runs on the user's own key: {model.openai_api_key!r}"
         )
+
         console.rule("2. A stream, with reasoning")
         _stream(console, model.bind(reasoning={"effort": "low"}))
+
         console.rule("3. A chain")
         prompt = ChatPromptTemplate.from_template("In five words: {question}")
         chain = prompt | model | StrOutputParser()
         console.print(chain.invoke({"question": "Why is the sky blue?"}), markup=False)
+
         console.rule("4. An agent with a tool")
         _agent(console, model)
+
         console.rule("5. What it used")
-        _used(console, used)
+        _print_usage(console, usage)
 
 
 def _signed_in(base_url: str) -> ChatOpenRouter:
-    """Sign in as a user would: the page is opened, and somebody says yes."""
+    """Sign in like a user: open the page and approve."""
     return ChatOpenRouter.login(
-        model=MODEL, base_url=base_url, mode="loopback", open_browser=_say_yes,
-        prompt=lambda _: "", key_label="Demo", limit=1,
-    )  # fmt: skip
+        model=MODEL,
+        base_url=base_url,
+        mode="loopback",
+        open_browser=_approve,
+        prompt=lambda _: "",
+        key_label="Demo",
+        limit=1,
+    )
 
 
-def _say_yes(url: str) -> None:
-    """Do what a browser does when its user approves: send the form, follow where it leads."""
+def _approve(url: str) -> None:
+    """Do what a browser does when its user approves: send the form and follow the redirect."""
     with urllib.request.urlopen(url) as page:  # noqa: S310 - the emulator's own address
         fields = dict(re.findall(r'name="([^"]+)" value="([^"]*)"', page.read().decode()))
     fields = {name: unescape(value) for name, value in fields.items()} | {"decision": "approve"}
@@ -84,20 +94,22 @@ def _say_yes(url: str) -> None:
 
 
 def _stream(console: Console, model: Any) -> None:
-    whole, thought_any = None, False
+    answer, has_reasoning = None, False
+
     for chunk in model.stream("Hello! Who are you?"):
-        thought = chunk.additional_kwargs.get("reasoning_content", "")
-        if chunk.text and not (whole.text if whole else "") and thought_any:
+        reasoning = chunk.additional_kwargs.get("reasoning_content", "")
+        if chunk.text and not (answer.text if answer else "") and has_reasoning:
             console.print()
-        thought_any = thought_any or bool(thought)
-        console.print(thought, style="dim", end="", markup=False, highlight=False)
+        has_reasoning = has_reasoning or bool(reasoning)
+        console.print(reasoning, style="dim", end="", markup=False, highlight=False)
         console.print(chunk.text, end="", markup=False, highlight=False)
-        whole = chunk if whole is None else whole + chunk
-    assert whole is not None  # noqa: S101 - a stream has a chunk, or has raised
-    said = whole.response_metadata
+        answer = chunk if answer is None else answer + chunk
+
+    assert answer is not None  # noqa: S101 - a stream has a chunk, or has raised
+    metadata = answer.response_metadata
+    price = f"${metadata.get('cost', 0):.6f}"
     console.print(
-        f"\n{said.get('provider')} · {said.get('model_name')} · ${said.get('cost', 0):.6f}",
-        style="dim",
+        f"\n{metadata.get('provider')} · {metadata.get('model_name')} · {price}", style="dim"
     )
 
 
@@ -107,6 +119,7 @@ def _agent(console: Console, model: ChatOpenRouter) -> None:
     except ImportError:
         console.print("(needs the extra `agents`)", markup=False)
         return
+
     agent: Any = create_agent(model, [get_weather])
     question = {"messages": [("user", "What is the weather in Paris?")]}
     for message in agent.invoke(question)["messages"]:
@@ -116,13 +129,18 @@ def _agent(console: Console, model: ChatOpenRouter) -> None:
             console.print(message.text, markup=False)
 
 
-def _used(console: Console, used: Any) -> None:
+def _print_usage(console: Console, usage: Any) -> None:
     from rich.table import Table  # noqa: PLC0415 - an extra
 
     table = Table("model", "provider", "requests", "in", "cached", "out", "USD")
-    for caller, sums in used.by.items():
+    for key, totals in usage.totals_by_key.items():
         table.add_row(
-            caller.model, caller.provider, str(sums.requests), str(sums.input_tokens),
-            str(sums.cached_tokens), str(sums.output_tokens), f"{sums.cost:.6f}",
-        )  # fmt: skip
+            key.model,
+            key.provider,
+            str(totals.requests),
+            str(totals.input_tokens),
+            str(totals.cached_tokens),
+            str(totals.output_tokens),
+            f"{totals.cost:.6f}",
+        )
     console.print(table)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> str:
-    """Return a table of names and values, a line each."""
+    """Return a table with a row for each name and value."""
     cells = "".join(
         f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in rows
     )
@@ -18,7 +18,7 @@ def facts(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table with a line of headings."""
+    """Return a table with a row of headings."""
     headings = "".join(f"<th>{escape(name)}</th>" for name in head)
     lines = "".join(
         f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows
@@ -27,5 +27,5 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def link(url: str, text: str) -> str:
-    """Return a link that opens in a new tab and tells the page nothing of the notebook."""
+    """Return a link that opens in a new tab, and sends no referrer."""
     return f'<a href="{escape(url)}" target="_blank" rel="noreferrer">{escape(text)}</a>'

@@ -1,19 +1,19 @@
-"""Copies of pydantic models at the price of a dict."""
+"""Copy pydantic models without validation."""
 
 from __future__ import annotations
 
 from typing import Any
 
 set_attribute = object.__setattr__
-"""Sets what pydantic's own `__setattr__` would refuse, or check again."""
+"""Sets an attribute that pydantic's `__setattr__` would refuse or validate."""
 
 
 def copy_unvalidated(model: Any, values: dict[str, Any]) -> Any:
-    """Return another instance with these values: `model_construct` without a look at defaults.
+    """Return an instance with these values, like `model_construct` without defaults.
 
     Args:
-        model: Its class and its set of fields are shared with the copy.
-        values: The `__dict__` of the copy: a value for each field, valid already.
+        model: The original; the copy has its class and its set of fields.
+        values: The `__dict__` of the copy: a valid value for each field.
     """
     kind: Any = type(model)
     copy = kind.__new__(kind)
