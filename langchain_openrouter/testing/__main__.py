@@ -8,25 +8,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-from langchain_openrouter.testing.cassettes._lint import problems_of
+from langchain_openrouter.testing.cassettes._lint import lint_file
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; return the exit code: 0 fine, 1 problems found, 2 wrong words."""
+    """Run a command.
+
+    Args:
+        arguments: Those of the command line; None takes the program's.
+
+    Returns:
+        The exit code: 0 success, 1 problems in cassettes, 2 usage error; for `run`, the command's.
+    """
     parser = argparse.ArgumentParser(prog="python -m langchain_openrouter.testing")
     commands = parser.add_subparsers(dest="command")
+
     serve = commands.add_parser("serve", help="run the emulator (the default)")
     serve.add_argument("--port", type=int, default=8787)
     run = commands.add_parser("run", help="run a command with an emulator beside it")
-    run.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND")
     lint = commands.add_parser("lint", help="look for secrets and faults in cassettes")
     lint.add_argument("paths", nargs="+", type=Path)
-    given = parser.parse_args(arguments)
-    if given.command == "lint":
-        return _lint(given.paths)
-    if given.command == "run":
-        return _run(given.words)
-    return _serve(getattr(given, "port", 8787))
+
+    options = parser.parse_args(arguments)
+    if options.command == "lint":
+        return _lint(options.paths)
+    if options.command == "run":
+        return _run(options.arguments)
+    return _serve(getattr(options, "port", 8787))
 
 
 def _lint(paths: list[Path]) -> int:
@@ -34,21 +43,22 @@ def _lint(paths: list[Path]) -> int:
     if missing:
         print(f"{missing[0]} does not exist", file=sys.stderr)  # noqa: T201 - a command line
         return 2
+
     files = [path for path in paths if path.is_file()]
     files += [file for path in paths for file in sorted(path.rglob("*.yaml"))]
-    found = [(file, problem) for file in files for problem in problems_of(file)]
-    for file, problem in found:
+    problems = [(file, problem) for file in files for problem in lint_file(file)]
+    for file, problem in problems:
         print(f"{file}: {problem}")  # noqa: T201 - a command line
-    print(f"{len(files)} cassettes, {len(found)} problems")  # noqa: T201 - a command line
-    return 1 if found else 0
+    print(f"{len(files)} cassettes, {len(problems)} problems")  # noqa: T201 - a command line
+    return 1 if problems else 0
 
 
-def _run(words: list[str]) -> int:
+def _run(command: list[str]) -> int:
     from langchain_openrouter.testing.emulator import Emulator  # noqa: PLC0415 - `lint` needs none
 
     with Emulator() as emulator:
-        here = {"OPENROUTER_BASE_URL": emulator.url, "OPENROUTER_API_KEY": "emulated"}
-        return subprocess.run(words, env={**os.environ, **here}, check=False).returncode  # noqa: S603 - the user's own command
+        added = {"OPENROUTER_BASE_URL": emulator.url, "OPENROUTER_API_KEY": "emulated"}
+        return subprocess.run(command, env={**os.environ, **added}, check=False).returncode  # noqa: S603 - the user's own command
 
 
 def _serve(port: int) -> int:

@@ -1,7 +1,7 @@
-"""A guard that lets nothing leave the machine while a cassette or an emulator is in use.
+"""Blocks connections beyond loopback while a cassette or an emulator is in use.
 
-It stands at the names through which Python code opens connections: sockets, name lookups, and the
-methods of event loops that bypass both. What another process sends is not its matter.
+The names are patched through which Python code opens connections: sockets, name look-ups, and the
+methods of event loops that bypass both. Other processes are not covered.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _Check: TypeAlias = "Callable[[Any, Any], None]"  # of a host and a port
-_Patch: TypeAlias = tuple[Any, str, Any]  # an owner, its attribute, what stands there instead
+_Patch: TypeAlias = tuple[Any, str, Any]  # an owner, its attribute, the replacement
 _INTERNET = {socket.AF_INET, socket.AF_INET6}
-_HERE = {"", "localhost", "0.0.0.0", "::"}  # noqa: S104 - addresses to compare with
+_LOCAL_NAMES = {"", "localhost", "0.0.0.0", "::"}  # noqa: S104 - addresses to compare with
 
 
 @contextmanager
 def loopback_only(failed: list[str] | None = None) -> Iterator[None]:
     """Refuse connections to other machines, and look-ups of their names.
 
-    Args:
-        failed: Where each refusal is entered, since a test may catch the error.
+    The code that tries gets a `CassetteError`, before anything is sent.
 
-    Raises:
-        CassetteError: In the code that tries, before anything is sent.
+    Args:
+        failed: A list to which each refusal is appended, since a test may catch the error.
     """
 
     def check(host: Any, port: Any) -> None:
-        if not _is_here(host):
+        if not _is_local(host):
             msg = f"the network is blocked: {_text(host)}:{port}"
             if failed is not None:
                 failed.append(msg)
@@ -50,14 +49,14 @@ def loopback_only(failed: list[str] | None = None) -> Iterator[None]:
         yield
 
 
-def _is_here(host: Any) -> bool:
+def _is_local(host: Any) -> bool:
     text = "" if host is None else _text(host).lower()
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return text in _HERE or text == socket.gethostname().lower()
+        return text in _LOCAL_NAMES or text == socket.gethostname().lower()
     mapped = getattr(address, "ipv4_mapped", None)
-    return text in _HERE or (mapped or address).is_loopback
+    return text in _LOCAL_NAMES or (mapped or address).is_loopback
 
 
 def _text(host: Any) -> str:
@@ -76,14 +75,14 @@ def _sockets(check: _Check) -> Iterator[_Patch]:
 
         return guarded
 
-    # Where the address stands; `sendto` has its flags before it, or none.
+    # The position of the address among the arguments: `sendto` may have flags before it.
     for name, position in {"connect": 0, "connect_ex": 0, "sendto": -1, "sendmsg": 3}.items():
         if hasattr(socket.socket, name):  # Windows has no `sendmsg`
             yield socket.socket, name, guard(getattr(socket.socket, name), position)
 
 
 def _lookups(check: _Check) -> Iterator[_Patch]:
-    """Guard look-ups of names, which a resolver elsewhere would see."""
+    """Guard look-ups of names, which go to a resolver on another machine."""
 
     def guard(function: Any) -> Any:
         def guarded(host: Any, port: Any = None, *arguments: Any, **options: Any) -> Any:
@@ -105,6 +104,7 @@ def _loops(check: _Check) -> Iterator[_Patch]:
         "getaddrinfo": _guarded_lookup,
         "sock_connect": _guarded_connect,
     }
+
     for loop in _loop_classes():
         for name, guard in guards.items():
             if name in vars(loop) or loop.__module__ == "uvloop":

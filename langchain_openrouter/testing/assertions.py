@@ -1,4 +1,4 @@
-"""Assertions on what was exchanged: reasoning comes back, prefixes stay, nothing secret is kept."""
+"""Assertions on exchanges and files: reasoning is sent back, prefixes stay, no file has secrets."""
 
 from __future__ import annotations
 
@@ -16,74 +16,93 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+__all__ = ["assert_no_secrets", "assert_prefix_stable", "assert_reasoning_returned"]
+
 _PREFIX = ("model", "tools", "response_format")
 _TEXTS = {".yaml", ".yml", ".json", ".ipynb", ".py", ".md", ".txt", ".log", ".toml", ".cfg", ".env"}
 
 
-class _Asked(Protocol):
+class _Request(Protocol):
     """A request: of a `Recording`, or of an `Emulator`."""
 
     @property
     def body(self) -> Any: ...
 
 
-class _Exchanged(_Asked, Protocol):
-    """A request and its answer: of a `Recording`."""
+class _Exchange(_Request, Protocol):
+    """A request and its response, `answer`: of a `Recording`."""
 
     answer: bytes
 
 
-def assert_reasoning_returned(exchanges: Sequence[_Exchanged]) -> None:
-    """Assert that reasoning details went back as they came, in each later request.
+def assert_reasoning_returned(exchanges: Sequence[_Exchange]) -> None:
+    """Assert that each later request sends reasoning details back as they came.
+
+    See https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks.
 
     Args:
         exchanges: A `Recording`'s; two at least, or there is nothing to assert.
 
-    See https://openrouter.ai/docs/use-cases/reasoning-tokens#preserving-reasoning-blocks.
+    Raises:
+        AssertionError: A request lacks them, or no response had any.
     """
     checked = 0
-    for place, exchange in enumerate(exchanges[:-1]):
+    for number, exchange in enumerate(exchanges[:-1], start=1):
         details = _details_of(exchange.answer)
         if details is None:
             continue
-        for later in exchanges[place + 1 :]:
+        for later in exchanges[number:]:
             sent = [m.get("reasoning_details") for m in get_dicts(later.body, "messages")]
-            assert details in sent, f"reasoning of answer {place + 1} did not go back: {details}"  # noqa: S101
+            assert details in sent, f"reasoning of answer {number} did not go back: {details}"  # noqa: S101
             checked += 1
+
     assert checked, "no answer with reasoning was followed by a request"  # noqa: S101 - a test's assertion
 
 
-def assert_prefix_stable(exchanges: Sequence[_Asked]) -> None:
-    """Assert that each request begins with the one before it, byte for byte: what a cache needs.
+def assert_prefix_stable(exchanges: Sequence[_Request]) -> None:
+    """Assert that each request begins with the previous one, byte for byte: what a cache needs.
 
     See https://openrouter.ai/docs/features/prompt-caching.
+
+    Args:
+        exchanges: A `Recording`'s, or the requests of an `Emulator`; two at least.
+
+    Raises:
+        AssertionError: A request changes or drops what the previous one began with.
     """
     assert len(exchanges) > 1, "a prefix needs two requests"  # noqa: S101 - a test's assertion
-    for place, (one, next_) in enumerate(pairwise(exchanges), start=2):
+    for number, (previous, current) in enumerate(pairwise(exchanges), start=2):
         for name in _PREFIX:
-            same = json.dumps(one.body.get(name)) == json.dumps(next_.body.get(name))
-            assert same, f"request {place} changes `{name}`"  # noqa: S101 - a test's assertion
-        before = [json.dumps(m) for m in get_list(one.body, "messages") or ()]
-        after = [json.dumps(m) for m in get_list(next_.body, "messages") or ()]
-        for number, (old, new) in enumerate(zip(before, after, strict=False), start=1):
-            assert old == new, f"request {place} changes message {number}:\n- {old}\n+ {new}"  # noqa: S101
-        assert len(after) >= len(before), f"request {place} drops messages"  # noqa: S101
+            same = json.dumps(previous.body.get(name)) == json.dumps(current.body.get(name))
+            assert same, f"request {number} changes `{name}`"  # noqa: S101 - a test's assertion
+
+        before = [json.dumps(m) for m in get_list(previous.body, "messages") or ()]
+        after = [json.dumps(m) for m in get_list(current.body, "messages") or ()]
+        for index, (old, new) in enumerate(zip(before, after, strict=False), start=1):
+            assert old == new, f"request {number} changes message {index}:\n- {old}\n+ {new}"  # noqa: S101
+        assert len(after) >= len(before), f"request {number} drops messages"  # noqa: S101
 
 
 def assert_no_secrets(path: str | os.PathLike[str]) -> None:
     """Assert that no text file under a path holds what looks like a key or a user's id.
 
-    Escaped, encoded in base64, packed and cut-up ones included.
+    Those that are escaped, encoded in base64, packed or cut into pieces included.
+
+    Args:
+        path: A file, or a folder with the files in it at any depth.
+
+    Raises:
+        AssertionError: A file does, or the path does not exist; no secret is in the message.
     """
     root = Path(path)
     assert root.exists(), f"{path} does not exist"  # noqa: S101 - a test's assertion
     files = [root] if root.is_file() else [f for f in root.rglob("*") if f.suffix in _TEXTS]
-    found = {str(file): secrets for file in files if (secrets := secrets_in(file.read_bytes()))}
-    assert not found, f"secrets in files: {found}"  # noqa: S101 - a test's assertion
+    leaks = {str(file): secrets for file in files if (secrets := secrets_in(file.read_bytes()))}
+    assert not leaks, f"secrets in files: {leaks}"  # noqa: S101 - a test's assertion
 
 
 def _details_of(answer: bytes) -> list[Any] | None:
-    """Return the reasoning details of an answer, whole or streamed."""
+    """Return the reasoning details of a response, streamed or not."""
     streamed = answer.lstrip().startswith((b"data:", b":"))
     content_type = "text/event-stream" if streamed else "application/json"
     result = to_chat_result(ApiResponse(200, {"content-type": content_type}, answer))

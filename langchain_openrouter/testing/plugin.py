@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from langchain_openrouter.testing.cassettes import Exchange, Recording
     from langchain_openrouter.testing.emulator import Emulator
 
+__all__ = ["OpenRouter"]
+
 _KEY = "sk-or-v1-redacted-0"
 _UNSET = ("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", "OPENROUTER_SESSION_ID")
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")  # one on loopback would lead elsewhere
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")  # on loopback it would forward elsewhere
 _TRACING = {
     f"{product}_{name}": "false"
     for product in ("LANGSMITH", "LANGCHAIN")
@@ -38,6 +40,7 @@ _KEYWORDS = ("script", "pieces", "emulator")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the option and the setting."""
     group = parser.getgroup("openrouter")
+
     group.addoption(
         "--openrouter-record",
         choices=("none", "once", "all"),
@@ -63,20 +66,24 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-# --- what is reported -------------------------------------------------------------------------
+# --- reports ----------------------------------------------------------------------------------
 
 
 class _Guarded:
-    """A test whose requests are guarded: what went wrong with them is reported once."""
+    """A test whose requests are guarded: each refused request is reported once.
+
+    Attributes:
+        failed: A message for each refused request.
+        passed: Whether the test itself passed: if not, unplayed exchanges are not reported.
+    """
 
     def __init__(self) -> None:
         self.failed: list[str] = []
         self.passed = False
-        """Whether the test itself did: else what it left unplayed is no news."""
         self._reported = 0
 
     def unreported(self) -> str:
-        """Return what was not reported yet, as one text; empty where there is nothing."""
+        """Return what was not reported yet, as a text; empty where there is nothing."""
         new = list(dict.fromkeys(self.failed[self._reported :]))
         self._reported = len(self.failed)
         many = f"the first of {len(new)} failures: " if new[1:] else ""
@@ -88,7 +95,7 @@ _GUARDED = pytest.StashKey[_Guarded]()
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """See which tests use which cassette, before any is deselected or sent to a worker."""
+    """Enter which tests use which cassette, before any is deselected or sent to a worker."""
     for item in items:
         if item.get_closest_marker("openrouter") or "openrouter" in _fixture_names(item):
             from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
@@ -101,7 +108,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Report a refused request as itself, whatever became of its error on the way."""
+    """Report a refused request by its own message, even if the code under test hid the error."""
     guarded = item.stash.get(_GUARDED, None)
     if guarded is not None and call.when != "teardown" and (message := guarded.unreported()):
         call.excinfo = _failure(message, item, call.excinfo)
@@ -114,7 +121,7 @@ def pytest_runtest_makereport(
 def _failure(
     message: str, item: pytest.Item, before: pytest.ExceptionInfo[BaseException] | None
 ) -> pytest.ExceptionInfo[BaseException]:
-    """Return a failure that is shown as its message, with the line of the test it comes from."""
+    """Return a failure that is shown as its message, with the line of the test that caused it."""
     lines = [e.lineno + 1 for e in before.traceback if e.path == item.path] if before else []
     where = f"{item.path.name}:{lines[-1]}: " if lines else ""
     failure = pytest.fail.Exception(f"{where}{message}", pytrace=False)
@@ -126,7 +133,7 @@ def _failure(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of pytest-xdist has to say at the end."""
+    """Collect the moved cassettes of a worker of pytest-xdist."""
     moves = getattr(node, "workeroutput", {}).get("openrouter_moves")
     if moves:
         from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
@@ -135,7 +142,7 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand it over, in a worker."""
+    """Hand the moved cassettes to the main process, in a worker of pytest-xdist."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
@@ -144,11 +151,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once how cassettes move from their old paths."""
+    """Print once how cassettes move from their old paths."""
     config = terminalreporter.config
-    paths = sys.modules.get(
-        "langchain_openrouter.testing.cassettes._paths"
-    )  # absent: nothing was used
+    # Absent where no test used the plugin, which then does not import it either.
+    paths = sys.modules.get("langchain_openrouter.testing.cassettes._paths")
+
     if paths is not None and (moves := paths.moves_of(config)):
         terminalreporter.section("OpenRouter cassettes")
         terminalreporter.line(
@@ -163,35 +170,43 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 class OpenRouter:
-    """What the fixture `openrouter` is: the cassette in use, and what it is recorded against."""
+    """The value of the fixture `openrouter`: the cassette in use.
+
+    Attributes:
+        recording: The cassette.
+        emulator: What is recorded against; None while replaying, or recording the live service.
+    """
 
     def __init__(self, recording: Recording, emulator: Emulator | None) -> None:
         self.recording = recording
         self.emulator = emulator
-        """None while replaying, and while recording the live service."""
 
     @property
     def replaying(self) -> bool:
-        """Whether nothing but the cassette answers."""
+        """Whether the responses are from the cassette."""
         return self.recording.replaying
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """What was asked and answered so far."""
+        """The exchanges so far, in order."""
         return self.recording.exchanges
 
     def approve(self, login: PKCELogin, user_id: str = "user_emulated") -> str:
-        """Return the code of a sign-in, as if the user had said yes on the page.
+        """Return the code of a sign-in, as if the user had approved it on the page.
+
+        Args:
+            login: The sign-in.
+            user_id: Who approves.
 
         Raises:
-            RuntimeError: The live service is recorded: only a person can say yes there.
+            RuntimeError: The live service is recorded: only a person can approve there.
         """
         from urllib.parse import parse_qsl, urlsplit  # noqa: PLC0415 - inert until used
 
         if self.replaying:
             return "redacted-code-1"
         if self.emulator is None:
-            msg = "a person must say yes to the live service: use `login()`"
+            msg = "only a person can approve a sign-in at the live service: use `login()`"
             raise RuntimeError(msg)
         parameters = dict(parse_qsl(urlsplit(login.url).query))
         return self.emulator.accounts.issue_code(user_id, parameters)
@@ -199,7 +214,7 @@ class OpenRouter:
 
 @pytest.fixture(autouse=True)
 def _openrouter_marked(request: pytest.FixtureRequest) -> None:
-    """Use the cassette where the marker says so."""
+    """Use the cassette of a test that has the marker."""
     if request.node.get_closest_marker("openrouter"):
         from langchain_openrouter.testing.cassettes import _paths  # noqa: PLC0415 - inert until used
 
@@ -245,10 +260,11 @@ def openrouter(request: pytest.FixtureRequest) -> Iterator[OpenRouter]:
 
 
 def _keywords(item: pytest.Item) -> dict[str, Any]:
-    """Return what the marker says."""
+    """Return the keywords of the marker."""
     marker = item.get_closest_marker("openrouter")
     if marker is None:
         return {}
+
     unknown = [*marker.args, *(name for name in marker.kwargs if name not in _KEYWORDS)]
     if unknown:
         pytest.fail(
@@ -312,7 +328,7 @@ def _used(
 def _surroundings(
     key: str, emulator: Emulator | None, guarded: _Guarded, *, live: str | None = None
 ) -> Iterator[None]:
-    """Set the environment, and let nothing leave the machine unless the live service is used."""
+    """Set the environment, and block the network unless the live service is recorded."""
     from langchain_openrouter.testing._network import loopback_only  # noqa: PLC0415 - inert
 
     environment = {"OPENROUTER_API_KEY": key, **_TRACING}
@@ -339,5 +355,5 @@ def _emulated(keywords: dict[str, Any]) -> Iterator[Emulator]:
 
 
 def _fixture_names(item: pytest.Item) -> tuple[str, ...]:
-    """Return the fixtures that a test asks for; not every kind of test has any."""
+    """Return the fixtures that a test uses; not every kind of test has any."""
     return tuple(getattr(item, "fixturenames", ()))

@@ -1,4 +1,4 @@
-"""The forms in which a text could hide a secret: escaped, encoded, packed, cut into pieces; pure.
+"""The forms in which a text could hide a secret: escaped, encoded, packed, cut into pieces.
 
 Each form takes one pass over the text, and at most two forms are undone on top of each other.
 """
@@ -122,6 +122,7 @@ def json_values(text: str) -> list[Any]:
         candidates = [stripped]
     else:
         candidates = [line[5:] for line in _LINE_END.split(text) if line.startswith("data:")]
+
     values = []
     for candidate in candidates:
         try:
@@ -134,8 +135,8 @@ def json_values(text: str) -> list[Any]:
 def joined_pieces(text: str) -> list[str]:
     """Return the texts that a body holds in pieces: over its events, or over the items of a list.
 
-    Pieces belong together when they stand at the same path. The items of a list are told apart
-    by their `index` where they have one; they are also joined as if they had none.
+    Pieces belong together when they stand at the same path. An item of a list is identified by its
+    `index` where it has one; all items are also joined as if they had none.
     """
     pieces: defaultdict[Any, list[str]] = defaultdict(list)
     pending: list[tuple[Any, Any, Any]] = [((), None, value) for value in json_values(text)]
@@ -154,11 +155,12 @@ def joined_pieces(text: str) -> list[str]:
 
 
 def _children(path: Any, flat: Any, value: Any) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield the values in a mapping or a list: with their path, and without the lists' places."""
+    """Yield the values in a mapping or a list: with their path, and with one without indexes."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield (path, name), None if flat is None else (flat, name), item
         return
+
     for number, item in enumerate(value):
         index = item.get("index") if isinstance(item, Mapping) else None
         within = path if flat is None else flat

@@ -1,4 +1,4 @@
-"""What is wrong with a cassette file: no origin, a secret, a header or an address too many."""
+"""Checks cassette files: their origin, secrets, private headers, and addresses of other hosts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from langchain_openrouter.testing.cassettes._origin import ORIGIN
 from langchain_openrouter.testing.cassettes._scrubbing import secrets_in, secrets_in_all
-from langchain_openrouter.testing.cassettes._serializer import Readable, UnreadableError
+from langchain_openrouter.testing.cassettes._serializer import UnreadableError, YamlSerializer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 _PRIVATE = {"authorization", "cookie", "set-cookie", "x-provider-api-keys", "proxy-authorization"}
 
 
-def problems_of(file: Path) -> list[str]:
-    """Return a line for each problem; none of them shows a secret."""
+def lint_file(file: Path) -> list[str]:
+    """Return a line for each problem of a cassette file; no line shows a secret."""
     data = file.read_bytes()
     text = data.decode("utf-8", "replace")
     secrets = set(secrets_in(data))
     problems = []
     if not text.startswith(ORIGIN):
         problems.append(f"does not say what it was recorded against: first line {ORIGIN.strip()!r}")
+
     try:
-        cassette = Readable.deserialize(text)
+        cassette = YamlSerializer.deserialize(text)
     except UnreadableError as error:
         problems.append(f"is no cassette: {error}")
     else:
@@ -33,6 +34,7 @@ def problems_of(file: Path) -> list[str]:
             problems.append("holds no exchange")
         for number, interaction in enumerate(cassette["interactions"], start=1):
             problems += [f"exchange {number}: {problem}" for problem in _problems(interaction)]
+
     return [*(f"holds a secret: {secret}" for secret in sorted(secrets)), *problems]
 
 
@@ -41,6 +43,7 @@ def _problems(interaction: dict[str, Any]) -> list[str]:
     for side in ("request", "response"):
         headers = {name.lower() for name in interaction[side]["headers"]}
         problems += [f"{side} header {name}" for name in sorted(headers & _PRIVATE)]
+
     try:
         host = urlsplit(interaction["request"]["uri"]).hostname or ""
     except ValueError:  # brackets that hold no IPv6 address

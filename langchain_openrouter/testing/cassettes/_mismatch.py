@@ -6,7 +6,7 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from langchain_openrouter.testing.cassettes._scrubbing import unnumbered
+from langchain_openrouter.testing.cassettes._scrubbing import normalize_placeholders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,17 +20,17 @@ _SHOWN = 60  # lines of a difference
 class CassetteError(BaseException):
     """A request is not in the cassette, or an exchange was not played.
 
-    No `Exception`, so that no retry, fallback or error handler on the way can hide it.
+    Not an `Exception`, so that no retry, fallback or error handler can hide it.
     """
 
-    # `BaseChatModel.agenerate` gathers results and errors, and takes what is no `Exception` for a
-    # result. With these it goes on to raise the error itself.
+    # `BaseChatModel.agenerate` gathers results and errors, and takes what is not an `Exception`
+    # for a result. With these attributes it then raises the error itself.
     generations: ClassVar[Sequence[Any]] = ()
     llm_output: ClassVar[None] = None
 
 
 def difference(cassette: Any, request: Any) -> str:
-    """Say what was requested, and how the nearest recorded request differs."""
+    """Return a message: what was requested, and how the nearest recorded request differs."""
     request = cassette.filter_request(request) or request
     head = f"{request.method} {request.uri} is not in the cassette"
     same = [
@@ -56,7 +56,7 @@ def difference(cassette: Any, request: Any) -> str:
 
 
 def diff(recorded: str, requested: str) -> list[str]:
-    """Return the lines in which two texts differ: no more of them than can be read."""
+    """Return the lines in which two texts differ, up to a bound of lines and of their width."""
     before, after = recorded.splitlines(), requested.splitlines()
     at = _common(before, after)
     # A long line is shown from shortly before the first character that differs.
@@ -86,8 +86,8 @@ def _cut(line: str, start: int) -> str:
 
 
 def pretty(body: Any) -> str:
-    """Return JSON over several lines; keys keep their order, which is part of the cache's key."""
-    data = unnumbered(to_bytes(body))
+    """Return JSON over several lines; keys keep their order, which a prompt cache depends on."""
+    data = normalize_placeholders(to_bytes(body))
     try:
         return json.dumps(json.loads(data), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):

@@ -12,7 +12,10 @@ _LONGEST = 500  # bytes
 
 
 def origin_of(path: Path) -> str:
-    """Return what a cassette was recorded against, without the date; empty where it is no such."""
+    """Return what a cassette was recorded against, without the date.
+
+    Empty where there is no file, or where another program wrote it.
+    """
     try:
         with path.open("rb") as file:
             line = file.readline(_LONGEST).decode("utf-8", "replace")

@@ -59,7 +59,8 @@ def is_marked(item: pytest.Item) -> bool:
     """Tell whether a test has the marker, and the marker means this plugin.
 
     It does where the project has set `openrouter_cassettes`, where `--openrouter-record` is on
-    the command line, and where the test has a recording. Elsewhere the word may be another's.
+    the command line, and where the test has a recording. Elsewhere the marker may mean
+    something else.
     """
     if item.get_closest_marker(MARKER) is None:
         return False
@@ -95,7 +96,7 @@ def _portable(readable: str, original: str) -> str:
 
 
 def _is_recording(path: Path) -> bool:
-    """Tell whether a file is there, and is this plugin's rather than another's cassette."""
+    """Tell whether a file is there, and is this plugin's rather than another program's."""
     return bool(origin_of(path))
 
 
@@ -103,7 +104,7 @@ def _is_recording(path: Path) -> bool:
 
 
 def claim(item: pytest.Item, path: Path) -> list[str]:
-    """Enter a test as the owner of a file; return all its owners, of which one is right."""
+    """Enter a test as the owner of a file; return all its owners, of which there should be one."""
     claims = item.config.stash.setdefault(_CLAIMS, {})
     # macOS and Windows have one file for names that differ in case.
     owners = claims.setdefault(unicodedata.normalize("NFC", str(path)).casefold(), [])
@@ -143,6 +144,7 @@ def record_command(item: pytest.Item, record: str) -> str:
         file = os.path.relpath(item.path, here)
     except ValueError:  # another drive of Windows
         file = str(item.path)
+
     test = "::".join([file, *item.nodeid.split("::")[1:]])
     options = []
     if root := config.getoption("rootdir", None):

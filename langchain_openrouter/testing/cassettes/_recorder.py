@@ -2,7 +2,7 @@
 
 Requests match on method, address and body. Every recorded exchange must be played, once. Nothing
 secret is written, and what was written is read again to be sure. A stream is replayed in pieces
-of several sizes, as a network would bring it; `Retry-After` is not slept.
+of several sizes, as a network would deliver it; retries do not wait for `Retry-After`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from unittest import mock
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import httpx2
 import vcr
@@ -23,20 +23,28 @@ from vcr.errors import CannotOverwriteExistingCassetteException
 from vcr.record_mode import RecordMode
 
 from langchain_openrouter._http import clients
-from langchain_openrouter._http.urls import BASE_URL, is_loopback
+from langchain_openrouter._http.urls import is_loopback
 from langchain_openrouter._version import VERSION
+from langchain_openrouter.testing.cassettes._filters import (
+    API_PATH,
+    is_openrouter,
+    match_body,
+    match_query,
+    scrub_request,
+    scrub_response,
+)
 from langchain_openrouter.testing.cassettes._mismatch import (
     CassetteError,
     difference,
     pretty,
     to_bytes,
 )
-from langchain_openrouter.testing.cassettes._scrubbing import Scrubber, unnumbered
+from langchain_openrouter.testing.cassettes._scrubbing import Scrubber
 from langchain_openrouter.testing.cassettes._serializer import (
-    Files,
     LeakError,
-    Readable,
+    ScrubbingPersister,
     UnreadableError,
+    YamlSerializer,
 )
 
 if TYPE_CHECKING:
@@ -45,11 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["CassetteError", "Exchange", "LeakError", "Recording", "use_cassette"]
 
 Record: TypeAlias = Literal["none", "once", "all"]
-_SITE = urlsplit(BASE_URL)
 _MATCH_ON = ("method", "scheme", "host", "port", "path", "api_query", "json_body")
-_REQUEST_HEADERS = {"accept", "content-type", "http-referer", "x-session-id", "x-anthropic-beta"}
-_RESPONSE_HEADERS = {"content-type", "x-generation-id", "retry-after", "location", "allow"}
-_OPEN_HEADERS = ("x-openrouter-", "x-ratelimit-")
 _PIECES = (1, 7, 64, 1000)
 _SHOWN = 300  # characters of a body that was not played
 _LISTED = 20  # exchanges that were not played
@@ -58,11 +62,19 @@ LIVE = "the live service, https://openrouter.ai"
 
 
 class Exchange:
-    """One request and its answer, as recorded or replayed."""
+    """A request and its response, as recorded or replayed.
+
+    Attributes:
+        method: Of the request.
+        path: Under the API's base.
+        raw: The body of the request.
+        status: HTTP status of the response.
+        answer: The body of the response.
+    """
 
     def __init__(self, request: Any, response: Mapping[str, Any]) -> None:
         self.method: str = request.method
-        self.path: str = urlsplit(request.uri).path.removeprefix(_SITE.path)
+        self.path: str = urlsplit(request.uri).path.removeprefix(API_PATH)
         self.raw: bytes = to_bytes(request.body)
         self.status: int = response["status"]["code"]
         self.answer: bytes = to_bytes(response["body"]["string"])
@@ -74,7 +86,12 @@ class Exchange:
 
 
 class Recording:
-    """A cassette in use."""
+    """A cassette in use.
+
+    Attributes:
+        replaying: Whether the responses are from the cassette.
+        failed: A message for each request that was refused.
+    """
 
     def __init__(self, cassette: Any, *, replaying: bool) -> None:
         self._cassette = cassette
@@ -83,7 +100,7 @@ class Recording:
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """What was asked and answered so far, in order."""
+        """The exchanges so far, in order."""
         return [Exchange(*pair) for pair in self._pairs()]
 
     def _pairs(self) -> Any:
@@ -108,17 +125,21 @@ def use_cassette(
         pieces: Bytes of each piece of a replayed body, in turn.
         remedy: The last line of an error: how to record anew.
 
+    Yields:
+        The recording, with its exchanges.
+
     Raises:
         CassetteError: A request that is not recorded, with the difference to the nearest one; a
-            request to another host than OpenRouter's; a file that is no cassette; or, at the end,
-            an exchange that was not played.
+            request to another host than OpenRouter's; a file that is not a cassette; or, at the
+            end, an exchange that was not played.
         LeakError: A recording held a secret, and was not written.
     """
     scrubber = Scrubber()
     remedy = remedy or f'record it anew: use_cassette({str(path)!r}, record="all")'
     today = datetime.now(UTC).date().isoformat()
-    files = Files(f"{origin}, {today}", scrubber)
-    recorder = _recorder(_mode(path, record), scrubber, files)
+    persister = ScrubbingPersister(f"{origin}, {today}", scrubber)
+    recorder = _recorder(_mode(path, record), scrubber, persister)
+
     with ExitStack() as stack:
         try:
             cassette = stack.enter_context(recorder.use_cassette(str(path), serializer="readable"))
@@ -129,28 +150,30 @@ def use_cassette(
         gate = _Gate(recording, None if recording.replaying else origin, remedy)
         stack.enter_context(_patched(recording, cassette, pieces, gate))
         yield recording
-    if files.failure is not None:
-        raise files.failure
+
+    if persister.failure is not None:
+        raise persister.failure
     _check_end(recording, cassette, f"{path}: ", remedy)
 
 
-def _recorder(mode: RecordMode, scrubber: Scrubber, files: Files) -> Any:
+def _recorder(mode: RecordMode, scrubber: Scrubber, persister: ScrubbingPersister) -> Any:
     recorder = vcr.VCR(
         record_mode=mode,
         match_on=_MATCH_ON,
-        before_record_request=lambda request: _scrubbed_request(request, scrubber),
-        before_record_response=lambda response: _scrubbed_response(response, scrubber),
+        before_record_request=lambda request: scrub_request(request, scrubber),
+        before_record_response=lambda response: scrub_response(response, scrubber),
         decode_compressed_response=True,
     )
-    recorder.register_matcher("json_body", _same_body)
-    recorder.register_matcher("api_query", _same_query)
-    recorder.register_serializer("readable", Readable)
-    recorder.register_persister(files)
+
+    recorder.register_matcher("json_body", match_body)
+    recorder.register_matcher("api_query", match_query)
+    recorder.register_serializer("readable", YamlSerializer)
+    recorder.register_persister(persister)
     return recorder
 
 
 def _check_end(recording: Recording, cassette: Any, where: str, remedy: str) -> None:
-    """Raise what a test may have caught, or left."""
+    """Raise for a refused request, whose error the test may have caught, or an unplayed one."""
     if recording.failed:
         raise CassetteError(recording.failed[0])
     if recording.replaying and not cassette.all_played:
@@ -178,11 +201,11 @@ def _mode(path: str | Path, record: Record) -> RecordMode:
     return RecordMode.NONE
 
 
-# --- on the way -------------------------------------------------------------------------------
+# --- while in use -----------------------------------------------------------------------------
 
 
 class _Gate:
-    """What a request must pass: it is for OpenRouter, and the cassette holds it.
+    """Refuses requests to other hosts than OpenRouter's, and those that the cassette lacks.
 
     Args:
         recording: Remembers each failure, since a test may catch the error.
@@ -195,12 +218,20 @@ class _Gate:
         self._origin = origin
         self._remedy = remedy
 
-    def check(self, request: httpx2.Request) -> None:
-        """Refuse a host that is not the cassette's, before anything is sent."""
+    def prepare(self, request: httpx2.Request) -> None:
+        """Refuse a request to a host that is not the cassette's, before anything is sent.
+
+        An accepted request asks for an encoding that vcrpy reads.
+
+        Raises:
+            CassetteError: It is refused.
+        """
+        request.headers["accept-encoding"] = "gzip"  # vcrpy does not read zstd
         host, path = request.url.host, request.url.path
+
         if is_loopback(host):
             return
-        if not _is_site(host):
+        if not is_openrouter(host):
             reason = "which is not OpenRouter, and a cassette holds nothing else"
         elif self._origin == LIVE:
             return
@@ -209,14 +240,18 @@ class _Gate:
                 "but this recording is made against the emulator: leave `base_url` to "
                 "OPENROUTER_BASE_URL, which is set while the test runs"
             )
-        elif path.startswith(_SITE.path):
+        elif path.startswith(API_PATH):
             return
         else:
             reason = "which is a page, not the API"
         self._fail(f"a request was going to {request.url.scheme}://{host}{path}, {reason}")
 
     def mismatch(self, cassette: Any, request: Any) -> None:
-        """Say how a request differs from what the cassette holds."""
+        """Refuse a request that the cassette lacks.
+
+        Raises:
+            CassetteError: Always, with the difference to the nearest recorded request.
+        """
         self._fail(f"{difference(cassette, request)}\n{self._remedy}")
 
     def _fail(self, message: str) -> None:
@@ -224,56 +259,54 @@ class _Gate:
         raise CassetteError(message) from None
 
 
-def _is_site(host: str) -> bool:
-    return host == _SITE.hostname or host.endswith(f".{_SITE.hostname}")
-
-
 @contextmanager
 def _patched(
     recording: Recording, cassette: Any, pieces: Sequence[int], gate: _Gate
 ) -> Iterator[None]:
-    """Stand before vcrpy: readable failures, pieces, no encodings it cannot read, no waiting."""
-    sync, unsync = httpx2.HTTPTransport, httpx2.AsyncHTTPTransport
-    handle, ahandle = sync.handle_request, unsync.handle_async_request
-    sizes = itertools.cycle(pieces)
-    lock = threading.RLock()  # vcrpy's look and take are two steps
+    """Patch the transports, before vcrpy's own patches.
 
-    def prepare(request: httpx2.Request) -> None:
-        gate.check(request)
-        request.headers["accept-encoding"] = "gzip"  # vcrpy reads no zstd
+    Requests pass the gate, ask for an encoding that vcrpy reads, and fail with a readable message;
+    replayed responses come in pieces, and retries do not wait.
+    """
+    sync, asynchronous = httpx2.HTTPTransport, httpx2.AsyncHTTPTransport
+    original, original_async = sync.handle_request, asynchronous.handle_async_request
+    sizes = itertools.cycle(pieces)
+    lock = threading.RLock()  # vcrpy finds and takes a response in two steps
 
     def handle_request(self: Any, request: httpx2.Request) -> Any:
-        prepare(request)
+        gate.prepare(request)
         if not recording.replaying:
-            return handle(self, request)
+            return original(self, request)
+
         try:
             with lock:
-                return _in_pieces(handle(self, request), sizes)
+                return _in_pieces(original(self, request), sizes)
         except CannotOverwriteExistingCassetteException as error:
             gate.mismatch(cassette, error.failed_request)
 
     async def handle_async_request(self: Any, request: httpx2.Request) -> Any:
-        prepare(request)
+        gate.prepare(request)
         if not recording.replaying:
-            return await ahandle(self, request)
+            return await original_async(self, request)
+
         try:
-            with lock:  # nothing in here waits: the answer is in memory
-                return _in_pieces(await ahandle(self, request), sizes)
+            with lock:  # nothing in here waits: the response is in memory
+                return _in_pieces(await original_async(self, request), sizes)
         except CannotOverwriteExistingCassetteException as error:
             gate.mismatch(cassette, error.failed_request)
 
     with (
         mock.patch.object(sync, "handle_request", handle_request),
-        mock.patch.object(unsync, "handle_async_request", handle_async_request),
+        mock.patch.object(asynchronous, "handle_async_request", handle_async_request),
         _no_waiting() if recording.replaying else nullcontext(),
     ):
         yield
 
 
 def _no_waiting() -> Any:
-    """Let retries follow at once."""
+    """Make retries follow at once."""
     return mock.patch.object(
-        clients._ClientOverrides,  # noqa: SLF001 - where the SDK asks how long to wait
+        clients._ClientOverrides,  # noqa: SLF001 - the SDK's hook for the time to wait
         "_calculate_retry_timeout",
         create=True,
         return_value=0.0,
@@ -307,65 +340,3 @@ def _in_pieces(response: httpx2.Response, sizes: Iterator[int]) -> httpx2.Respon
     data = b"".join(response.stream)  # type: ignore[arg-type]
     response.stream = _Pieces(data, sizes)
     return response
-
-
-# --- what is written --------------------------------------------------------------------------
-
-
-def _scrubbed_request(request: Any, scrubber: Scrubber) -> Any:
-    """Return a request as it is written and matched; None leaves it to the network."""
-    parts = urlsplit(request.uri)
-    host = parts.hostname or ""
-    if not (is_loopback(host) or _is_site(host)):
-        return None
-    if not parts.path.startswith(_SITE.path):
-        return None  # a page, not the API
-    scrubber.headers(request.headers)
-    request.uri = scrubber.uri(urlunsplit(parts._replace(scheme=_SITE.scheme, netloc=_SITE.netloc)))
-    request.headers = _allowed(request.headers, _REQUEST_HEADERS, scrubber)
-    body = request.body
-    if body:
-        request.body = scrubber.body(to_bytes(body), path=parts.path)
-    return request
-
-
-def _scrubbed_response(response: dict[str, Any], scrubber: Scrubber) -> dict[str, Any]:
-    data = to_bytes(response["body"]["string"])
-    response["headers"] = _allowed(response["headers"], _RESPONSE_HEADERS, scrubber)
-    # A new key travels in the answer of the sign-in alone; a body tells which it is by its fields.
-    path = "/auth/" if data.lstrip()[:1] == b"{" and b'"key"' in data else ""
-    response["body"]["string"] = scrubber.body(data, path=path)
-    return response
-
-
-def _allowed(headers: Mapping[str, Any], names: set[str], scrubber: Scrubber) -> dict[str, Any]:
-    allowed = {}
-    for name, value in headers.items():
-        if name.lower() in names or name.lower().startswith(_OPEN_HEADERS):
-            scrub = scrubber.uri if name.lower() == "location" else scrubber.text
-            values = value if isinstance(value, list) else [value]
-            clean = [scrub(_str(item)) for item in values]
-            allowed[name.lower()] = clean if isinstance(value, list) else clean[0]
-    return dict(sorted(allowed.items()))
-
-
-# --- what matches -----------------------------------------------------------------------------
-
-
-def _same_body(request: Any, recorded: Any) -> None:
-    """Match JSON by value, but for the order of what is sent; anything else by bytes."""
-    _assert_same(pretty(request.body), pretty(recorded.body))
-
-
-def _same_query(request: Any, recorded: Any) -> None:
-    """Match the query, whichever secret was seen first."""
-    _assert_same(*(unnumbered(urlsplit(r.uri).query.encode()) for r in (request, recorded)))
-
-
-def _assert_same(requested: str | bytes, recorded: str | bytes) -> None:
-    if requested != recorded:  # vcrpy's word for it; it reads no message of this one
-        raise AssertionError
-
-
-def _str(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)

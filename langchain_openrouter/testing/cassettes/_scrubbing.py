@@ -1,7 +1,7 @@
-"""What no recording may hold: keys, codes, verifiers, user ids, cookies; pure, but for a memory.
+"""Replaces what no recording may hold: keys, codes, verifiers, user ids, cookies.
 
 A value that was seen where secrets travel is replaced wherever else it stands; what merely looks
-like one is replaced too. Every pattern takes one pass: it begins at the start of a run of
+like a secret is replaced too. Every pattern takes one pass: it begins at the start of a run of
 characters, or consumes what it has looked at.
 """
 
@@ -17,7 +17,7 @@ from langchain_openrouter.testing.cassettes._encodings import json_values, views
 # An escape is no part of the word that follows it: `\nsk-...`, `%20sk-...`.
 _ESCAPE = r"(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
 # `sk-or-v1-...` in any length (also the service's own shortened form), other vendors' keys, JWTs,
-# and the ids of users and organizations. The emulator's own made-up users are nobody.
+# and the ids of users and organizations. The emulator's users do not exist, and stay.
 _LOOKS_SECRET = re.compile(
     rf"(?:(?<![A-Za-z0-9])|{_ESCAPE})sk-(?!or-v1-redacted)[A-Za-z0-9_-]{{6,}}[A-Za-z0-9_.-]*"
     r"|sk-or-v1-[0-9a-f]{16,}[A-Za-z0-9_.-]*"
@@ -53,18 +53,26 @@ _SHOWN = 8  # characters of a secret in a message, and no more than a quarter of
 
 
 class Scrubber:
-    """Replaces secrets, the same one by the same placeholder; knows what it has seen."""
+    """Replaces secrets: the same secret by the same placeholder, throughout a recording.
+
+    Attributes:
+        seen: The placeholder of each secret so far.
+        overflowed: Whether there were more secrets than can be remembered; the recording must not
+            be written then.
+    """
 
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}
         self.overflowed = False
-        """Whether there were more secrets than can be remembered: nothing may be written then."""
         self._counts: dict[str, int] = {}
 
     def note(self, kind: str, secret: Any) -> str:
-        """Remember a secret; return what stands for it."""
-        if not isinstance(secret, str) or len(secret) < _SHORTEST or _PLACEHOLDER.fullmatch(secret):
-            return secret if isinstance(secret, str) else ""
+        """Remember a secret; return its placeholder, or what is too short to be a secret."""
+        if not isinstance(secret, str):
+            return ""
+        if len(secret) < _SHORTEST or _PLACEHOLDER.fullmatch(secret):
+            return secret
+
         if secret not in self.seen:
             if len(self.seen) == MOST_SECRETS:
                 self.overflowed = True
@@ -100,6 +108,7 @@ class Scrubber:
             (name, self.note(_FIELDS[name], value) if name in _FIELDS else self.text(value))
             for name, value in pairs
         ]
+
         if clean != pairs:
             uri = urlunsplit(parts._replace(query=urlencode(clean)))
         return self.text(uri)
@@ -113,7 +122,7 @@ class Scrubber:
     def _replaced(self, match: re.Match[str]) -> str:
         before = match["before"] or ""
         secret = match[0][len(before) :]
-        return before + self.note(_kind_of(secret), secret)
+        return before + self.note(_secret_kind(secret), secret)
 
     def _note_fields(self, value: Any, *, sign_in: bool) -> None:
         """Remember the values of fields that hold secrets; `key` and `code` only in the sign-in."""
@@ -122,7 +131,9 @@ class Scrubber:
             value = pending.pop()
             if isinstance(value, list):
                 pending += reversed(value)
-            elif isinstance(value, Mapping):
+                continue
+
+            if isinstance(value, Mapping):
                 for name, item in value.items():
                     kind = _FIELDS.get(name)
                     if kind and isinstance(item, str) and (sign_in or name.endswith("user_id")):
@@ -131,8 +142,8 @@ class Scrubber:
                         pending.append(item)
 
 
-def unnumbered(data: bytes) -> bytes:
-    """Return a body for comparison: which secret was seen first is no matter."""
+def normalize_placeholders(data: bytes) -> bytes:
+    """Return a body for comparison, whatever the order in which its secrets were seen."""
     return _NUMBER.sub(rb"\1", data)
 
 
@@ -154,16 +165,17 @@ def secrets_in(data: str | bytes, known: Mapping[str, str] | None = None) -> lis
 def secrets_in_all(
     value: Any, known: Mapping[str, str] | None = None, *, limit: int = 20
 ) -> list[str]:
-    """Return what looks secret in any text of nested lists and mappings: up to so many.
+    """Return what looks secret in any text of nested lists and mappings, up to a limit.
 
     Args:
-        value: As YAML or JSON was read; a value that stands at several places is searched once.
+        value: Parsed YAML or JSON; a value that stands at several places is searched once.
         known: Secrets whatever they look like.
         limit: How many to return.
     """
     secrets: set[str] = set()
-    visited: set[int] = set()
+    visited: set[int] = set()  # ids of the lists and mappings: aliases of YAML are one object
     pending = [value]
+
     while pending and len(secrets) < limit:
         item = pending.pop()
         if isinstance(item, (str, bytes)):
@@ -171,6 +183,7 @@ def secrets_in_all(
         elif isinstance(item, (Mapping, list, tuple)) and id(item) not in visited:
             visited.add(id(item))
             pending += [*item, *item.values()] if isinstance(item, Mapping) else item
+
     return sorted(secrets)[:limit]
 
 
@@ -178,5 +191,5 @@ def _shortened(secret: str) -> str:
     return f"{secret[: min(_SHOWN, len(secret) // 4)]}… ({len(secret)} characters)"
 
 
-def _kind_of(text: str) -> str:
+def _secret_kind(text: str) -> str:
     return "user" if text.startswith(("user_", "org_")) else "key"

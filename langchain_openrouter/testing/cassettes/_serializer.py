@@ -35,7 +35,7 @@ class LeakError(AssertionError):
 
 
 class UnreadableError(ValueError):
-    """A file is no cassette; the message says where it is not."""
+    """A file is not a cassette; the message says what is wrong, and where."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -61,8 +61,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
-class Readable:
-    """The serializer."""
+class YamlSerializer:
+    """The serializer: a class of two functions, as vcrpy has it."""
 
     @staticmethod
     def serialize(cassette: dict[str, Any]) -> str:
@@ -74,19 +74,20 @@ class Readable:
 
     @staticmethod
     def deserialize(text: str) -> dict[str, Any]:
-        """Read what `serialize` wrote, and vcrpy's own; plain values alone, so no code is run.
+        """Parse what `serialize` wrote, and vcrpy's own; plain values alone, so no code is run.
 
         Raises:
-            UnreadableError: It is no YAML, or has not the form of a cassette.
+            UnreadableError: It is not YAML, or does not have the form of a cassette.
         """
         try:
             data = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader's subclass
         except yaml.YAMLError as error:
             raise UnreadableError(_position(error)) from None
         except (ValueError, OverflowError, RecursionError, AttributeError, TypeError) as error:
-            # PyYAML's own, of values such as the date 2024-99-99 and of lists 1,000 deep.
+            # PyYAML raises them for values such as the date 2024-99-99 and of lists 1,000 deep.
             msg = f"holds a value that cannot be read ({type(error).__name__})"
             raise UnreadableError(msg) from None
+
         faults = shape_faults(data)
         if faults:
             raise UnreadableError("; ".join(faults[:3]))
@@ -95,7 +96,7 @@ class Readable:
 
 
 def _position(error: yaml.YAMLError) -> str:
-    """Say what is wrong and in which line, without the line, which may hold a secret."""
+    """Return what is wrong and in which line, without the line, which may hold a secret."""
     mark = getattr(error, "problem_mark", None)
     problem = str(getattr(error, "problem", None) or "no YAML")[:120]
     return f"line {mark.line + 1}: {problem}" if mark else problem
@@ -116,7 +117,7 @@ _FORMS: dict[str, dict[str, tuple[type, ...]]] = {
 
 
 def shape_faults(data: Any) -> list[str]:
-    """Return where a value has not the form of a cassette: a line each, without its texts."""
+    """Return a line for each fault in the form of a cassette, without the texts that it holds."""
     if not isinstance(data, Mapping):
         return [f"is {_kind(data)}, not a mapping with `interactions`"]
     interactions = data.get("interactions")
@@ -134,8 +135,10 @@ def _interaction_faults(interaction: Any) -> Iterator[str]:
     if not isinstance(interaction, Mapping):
         yield f"is {_kind(interaction)}, not a mapping"
         return
+
     for side, form in _FORMS.items():
         yield from _faults(interaction.get(side), side, form)
+
     response = interaction.get("response")
     if isinstance(response, Mapping):
         yield from _faults(response.get("status"), "response.status", {"code": (int,)})
@@ -146,6 +149,7 @@ def _faults(value: Any, name: str, form: dict[str, tuple[type, ...]]) -> Iterato
     if not isinstance(value, dict):
         yield f"`{name}` is {_kind(value)}, not a mapping"
         return
+
     for field, kinds in form.items():
         item = value.get(field)
         if not isinstance(item, kinds) or isinstance(item, bool):
@@ -172,20 +176,22 @@ def _kind(value: Any) -> str:
 # --- the files --------------------------------------------------------------------------------
 
 
-class Files:
-    """The persister: writes the origin first, and writes nothing that leaks.
+class ScrubbingPersister:
+    """The persister: writes the origin first, and writes no recording that holds a secret.
 
     Args:
         origin: What the recording was made against.
-        scrubber: Knows the secrets that were seen while recording.
+        scrubber: Has the secrets that were seen while recording.
+
+    Attributes:
+        failure: Why nothing was written. Stored, not raised: vcrpy would leave its patches in
+            place until they are collected, in the middle of another test.
     """
 
     def __init__(self, origin: str, scrubber: Scrubber) -> None:
         self._origin = origin
         self._scrubber = scrubber
         self.failure: AssertionError | None = None
-        """Why nothing was written. Stored, not raised: vcrpy would leave its patches in place
-        until they are collected, in the middle of another test."""
 
     @staticmethod
     def load_cassette(path: str | Path, serializer: Any) -> Any:
@@ -193,7 +199,7 @@ class Files:
 
         Raises:
             CassetteNotFoundError: There is none.
-            UnreadableError: The file is no cassette.
+            UnreadableError: The file is not a cassette.
         """
         if not Path(path).is_file():
             raise CassetteNotFoundError
@@ -218,9 +224,10 @@ class Files:
         if self._scrubber.overflowed:
             msg = f"{MOST_SECRETS} secrets and more in one recording: it is not written"
             return LeakError(msg)
-        secrets = secrets_in_all(Readable.deserialize(text), self._scrubber.seen)
+        secrets = secrets_in_all(YamlSerializer.deserialize(text), self._scrubber.seen)
         if not secrets:
             return None
+
         msg = (
             f"the recording holds secrets and is not written: {', '.join(secrets)}. They stand "
             "in a form that cannot be replaced (encoded, or cut into pieces): let the test send "
