@@ -276,9 +276,9 @@ def test_a_malformed_file_is_a_finding_and_runs_no_code(tmp_path, monkeypatch, c
     file.write_text(f"# Recorded against: x, 2025-01-01\n{MALFORMED[fault]}")
 
     assert main(["lint", str(file)]) == 1
-    assert "is no cassette: " in capsys.readouterr().out
+    assert "is not a cassette: " in capsys.readouterr().out
     with (
-        pytest.raises(CassetteError, match=r"is no cassette: .*\n.*record=\"all\""),
+        pytest.raises(CassetteError, match=r"is not a cassette: .*\n.*record=\"all\""),
         use_cassette(file),
     ):
         pass

@@ -149,7 +149,7 @@ def test_an_exchange_that_nobody_asked_for_fails(project):
     (project.path / "test_mine.py").write_text(shorter)
     told = project(fine=False)
 
-    assert "nobody asked for it" in told
+    assert "not requested" in told
     assert "2 errors" in told
     assert "4 passed" in told
 
@@ -437,7 +437,7 @@ def test_a_test_that_failed_or_was_skipped_is_not_blamed_for_what_it_left(projec
     output = project(fine=False)
 
     assert "1 failed, 2 passed, 1 skipped in" in output
-    assert "nobody asked" not in output
+    assert "not requested" not in output
 
 
 # --- another's marker -------------------------------------------------------------------------

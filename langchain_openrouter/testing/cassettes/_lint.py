@@ -27,7 +27,7 @@ def lint_file(file: Path) -> list[str]:
     try:
         cassette = YamlSerializer.deserialize(text)
     except UnreadableError as error:
-        problems.append(f"is no cassette: {error}")
+        problems.append(f"is not a cassette: {error}")
     else:
         secrets.update(secrets_in_all(cassette))
         if not cassette["interactions"]:

@@ -144,7 +144,7 @@ def use_cassette(
         try:
             cassette = stack.enter_context(recorder.use_cassette(str(path), serializer="readable"))
         except UnreadableError as error:
-            msg = f"{path} is no cassette: {error}\n{remedy}"
+            msg = f"{path} is not a cassette: {error}\n{remedy}"
             raise CassetteError(msg) from None
         recording = Recording(cassette, replaying=cassette.record_mode == RecordMode.NONE)
         gate = _Gate(recording, None if recording.replaying else origin, remedy)
@@ -177,7 +177,7 @@ def _check_end(recording: Recording, cassette: Any, where: str, remedy: str) -> 
     if recording.failed:
         raise CassetteError(recording.failed[0])
     if recording.replaying and not cassette.all_played:
-        msg = f"{where}recorded, but nobody asked for it:\n{_unplayed(cassette)}\n{remedy}"
+        msg = f"{where}recorded, but not requested:\n{_unplayed(cassette)}\n{remedy}"
         raise CassetteError(msg)
 
 

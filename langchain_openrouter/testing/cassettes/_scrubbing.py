@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from langchain_openrouter.testing.cassettes._encodings import json_values, views_of
 
-# An escape is no part of the word that follows it: `\nsk-...`, `%20sk-...`.
+# An escape is not part of the word that follows it: `\nsk-...`, `%20sk-...`.
 _ESCAPE = r"(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=%[0-9A-Fa-f]{2})"
 # `sk-or-v1-...` in any length (also the service's own shortened form), other vendors' keys, JWTs,
 # and the ids of users and organizations. The emulator's users do not exist, and stay.

@@ -98,7 +98,7 @@ class YamlSerializer:
 def _position(error: yaml.YAMLError) -> str:
     """Return what is wrong and in which line, without the line, which may hold a secret."""
     mark = getattr(error, "problem_mark", None)
-    problem = str(getattr(error, "problem", None) or "no YAML")[:120]
+    problem = str(getattr(error, "problem", None) or "not YAML")[:120]
     return f"line {mark.line + 1}: {problem}" if mark else problem
 
 
@@ -162,7 +162,7 @@ def _header_faults(headers: Mapping[Any, Any], name: str) -> Iterator[str]:
     for header, value in headers.items():
         values = value if isinstance(value, list) else [value]
         if not isinstance(header, str) or not all(isinstance(v, (str, bytes)) for v in values):
-            yield f"`{name}` holds a name or a value that is no text"
+            yield f"`{name}` holds a name or a value that is not a text"
             return
 
 
