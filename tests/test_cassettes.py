@@ -80,6 +80,35 @@ def test_trap_38_the_order_of_keys_is_part_of_a_request(emulate, path):
         model(model_kwargs={"two": 2, "one": 1}).invoke("x")
 
 
+INDENTED = "Add numbers.\n\n            Args:\n                a: One of them.\n            "
+DEDENTED = "Add numbers.\n\nArgs:\n    a: One of them.\n"
+
+
+@pytest.mark.parametrize(
+    "texts", [(INDENTED, DEDENTED), (DEDENTED, INDENTED)], ids=["to 3.13", "from 3.13"]
+)
+def test_a_cassette_replays_on_every_python(emulate, path, texts):
+    """The indentation of a docstring, which Python 3.13 takes away, is not part of a match."""
+    requests = [
+        {
+            "tools": [{"type": "function", "function": {"name": "add", "description": text}}],
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "Sum", "schema": {"description": text, "type": "object"}},
+            },
+        }
+        for text in texts
+    ]
+    with use_cassette(path, record="all"):
+        model(emulate(lambda _: "{}")).invoke("x", **requests[0])
+
+    with use_cassette(path):
+        assert model().invoke("x", **requests[1]).text == "{}"
+    requests[1]["tools"][0]["function"]["description"] = DEDENTED.replace("    a", "  a")
+    with pytest.raises(CassetteError, match="differs"), use_cassette(path):
+        model().invoke("x", **requests[1])
+
+
 def test_trap_39_each_exchange_is_played_once_and_in_order(emulate, path):
     """A 429 and then an answer; a third request is one too many."""
     emulator = emulate([error("rate_limit"), "Fine."])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import json
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -89,9 +90,17 @@ def pretty(body: Any) -> str:
     """Return JSON over several lines; keys keep their order, which a prompt cache depends on."""
     data = normalize_placeholders(to_bytes(body))
     try:
-        return json.dumps(json.loads(data), indent=2, ensure_ascii=False)
+        value = json.loads(data, object_hook=_clean_description)
+        return json.dumps(value, indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return data.decode("utf-8", "replace")
+
+
+def _clean_description(value: dict[str, Any]) -> dict[str, Any]:
+    """Dedent a tool's or a schema's description: Python 3.13 and later dedent docstrings."""
+    if isinstance(text := value.get("description"), str):
+        value["description"] = inspect.cleandoc(text)
+    return value
 
 
 def to_bytes(body: Any) -> bytes:
