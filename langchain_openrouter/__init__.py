@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter._conflict import warn_of_conflict
+
 if TYPE_CHECKING:
     from langchain_openrouter._current_user import as_user, current_user
     from langchain_openrouter.chat_models import ChatOpenRouter
@@ -42,6 +44,8 @@ _HOMES = {
     "current_user": "langchain_openrouter._current_user",
     "login": "langchain_openrouter.oauth",
 }
+
+warn_of_conflict()
 
 
 def __getattr__(name: str) -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from langchain_openrouter._conflict import warn_of_conflict
+
 
 def main() -> None:
     """Run the command line, or print how to install it."""
+    warn_of_conflict()  # the command runs without `__init__.py`, too
     try:
         import rich  # noqa: F401, PLC0415 - an extra
         import typer  # noqa: F401, PLC0415 - an extra

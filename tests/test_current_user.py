@@ -15,6 +15,7 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
+from package_files import PACKAGE
 from pydantic import SecretStr
 
 from langchain_openrouter import (
@@ -413,7 +414,7 @@ def test_no_repr_and_no_frame_shows_the_key(model, operators):
     def hides(error):
         frames, trace = [], error.__traceback__
         while trace:
-            if "langchain_openrouter" in trace.tb_frame.f_code.co_filename:
+            if trace.tb_frame.f_code.co_filename.startswith(PACKAGE):
                 frames.append(repr(trace.tb_frame.f_locals))
             trace = trace.tb_next
         return "sk-or" not in "".join([*frames, repr(error), str(error)])

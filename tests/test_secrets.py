@@ -13,6 +13,7 @@ from langchain.agents import create_agent
 from langchain_core.load import dumps
 from langgraph.checkpoint.memory import InMemorySaver
 from loopback import CUT, RESET, Reply, whole
+from package_files import PACKAGE
 from test_isolation import Trace, everything_in
 
 from langchain_openrouter import ChatOpenRouter, PKCELogin, UserKey, alogin, errors, login
@@ -45,7 +46,7 @@ def all_of(error, *, frames=True):
         told += [repr(error), str(error), repr(error.args), repr(vars(error))]
         told += traceback.TracebackException.from_exception(error).format()
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frames and "langchain_openrouter" in frame.f_code.co_filename:
+            if frames and frame.f_code.co_filename.startswith(PACKAGE):
                 told += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
         told.append(repr(pickle.dumps(error)))
         error = error.__cause__ or error.__context__

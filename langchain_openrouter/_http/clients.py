@@ -20,10 +20,10 @@ import openai
 from openai import APIStatusError
 from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
 
+from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
 from langchain_openrouter._json import parse_json_or_text
-from langchain_openrouter._version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -14,12 +14,12 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_openrouter import wire
+from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._http.headers import request_headers
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._model_profiles import profile_of
 from langchain_openrouter._provider_preferences import merge_provider
-from langchain_openrouter._version import VERSION
 from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
     FIELDS_OF_COPY,

@@ -22,9 +22,9 @@ import vcr
 from vcr.errors import CannotOverwriteExistingCassetteException
 from vcr.record_mode import RecordMode
 
+from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._http import clients
 from langchain_openrouter._http.urls import is_loopback
-from langchain_openrouter._version import VERSION
 from langchain_openrouter.testing.cassettes._filters import (
     API_PATH,
     is_openrouter,
