@@ -17,6 +17,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/check_prose.py
 
 # Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
 record: $(STAMP)

@@ -111,6 +111,7 @@ def prompt_text(messages: Any) -> str:
     """
     texts: list[str] = []
     pending = [messages]
+
     while pending:
         value = pending.pop()
         if isinstance(value, str):

@@ -83,6 +83,7 @@ class SSEDecoder:
             if self._first:
                 self._first = False
                 line = line.removeprefix(b"\xef\xbb\xbf")  # noqa: PLW2901 - a byte order mark
+
             if line.startswith(b"data:"):
                 self._data.append(line[6:] if line[5:6] == b" " else line[5:])
                 self._data_size += len(line) + _LINE_OVERHEAD
@@ -100,6 +101,7 @@ class SSEDecoder:
             "comments": self._ignored,
             "stream": self._total,
         }
+
         for name, size in sizes.items():
             limit = getattr(self._limits, name)
             if size > limit:

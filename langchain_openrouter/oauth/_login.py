@@ -317,6 +317,7 @@ class _LoginFlow:
     def _on_callback(self, target: str) -> CallbackResponse:
         """Exchange the code of a callback, and return the page for the browser."""
         outcome = self._exchange_once(f"http://127.0.0.1{target}")
+
         if _code_unused(outcome):
             return CallbackResponse(400, "This is not the sign-in", escape(str(outcome)))
         if isinstance(outcome, UserKey):

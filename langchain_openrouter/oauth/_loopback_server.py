@@ -60,6 +60,7 @@ class LoopbackServer:
         self._outcome = outcome
         self._on_callback: Callable[[str], CallbackResponse] | None = None
         self._path = ""
+
         self._lock = threading.Lock()
         self._redeemed = False
         self._serves = False
@@ -75,6 +76,7 @@ class LoopbackServer:
                 twice at once, and never again after it returned an outcome.
         """
         self._path, self._on_callback = path, on_callback
+
         threading.Thread(
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.05},
