@@ -44,8 +44,8 @@ class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
     Args:
         key: The user's `UserKey`, `SecretStr` or string, or a callable, sync or async, that is
             called before each request.
-        user: Your id of the user, sent as the wire's `user` by chat models that have none.
-        strict: Whether a call on any other key, which somebody else would pay for, is an error.
+        user: Your id of the user, sent as the field `user` by chat models that have none.
+        strict: Whether a call on any other key, which is charged to another account, is an error.
 
     Raises:
         AuthenticationError: There is no key. In a call: it has a key of its own, or goes to
@@ -74,7 +74,7 @@ class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
         leave(self)
 
     def __repr__(self) -> str:
-        """Show for whom it is, and nothing of the key."""
+        """Show the user's id; the key is hidden."""
         return f"as_user('**********', user={self._user.user!r}, strict={self._user.strict})"
 
 

@@ -8,24 +8,24 @@
     │  ├─ InsufficientCreditsError  402, and an exhausted key limit
     │  ├─ PermissionDeniedError 403
     │  │  └─ ModerationError    the input was flagged
-    │  ├─ ModelUnavailableError 404, and what no endpoint may serve
+    │  ├─ ModelUnavailableError 404, and no endpoint may serve the request
     │  ├─ RateLimitError        429
     │  ├─ RequestTimeoutError   408 504 524
     │  ├─ RefusalError          the model refused a structured answer
-    │  └─ UpstreamError         5xx, an error in mid-answer, an unreadable body
+    │  └─ UpstreamError         5xx, an error during the answer, an unreadable body
     ├─ ConnectionFailedError    no answer, or an answer cut short
     │  └─ ConnectionTimeoutError  no byte came for `timeout` seconds
     ├─ SignInError              the sign-in ended without a key
-    │  ├─ SignInDeniedError       the user said no
-    │  ├─ SignInTimeoutError      nobody answered in time
-    │  ├─ SignInExpiredError      the code, or the sealed sign-in, is too old
+    │  ├─ SignInDeniedError       the user denied it
+    │  ├─ SignInTimeoutError      it was not completed in time
+    │  ├─ SignInExpiredError      the code, or the sealed sign-in, has expired
     │  ├─ SignInCodeError         no code, a used one, or one of another sign-in
     │  ├─ SignInSealError         a sealed sign-in that was altered, or sealed with another secret
     │  ├─ SignInChallengeError    the service does not take S256
-    │  ├─ SignInConnectionError   the exchange did not reach the service, or its answer us
+    │  ├─ SignInConnectionError   the exchange failed on the network
     │  ├─ SignInRefusedError      the exchange was refused: 405, 429, 5xx, an unreadable answer
     │  └─ SignInListenerError     no redirect can be received here
-    └─ KeyStoreError            a stored key cannot be read, or there is nowhere to keep one
+    └─ KeyStoreError            a stored key cannot be read, or there is no store for one
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
 retry and fallback middleware handle it. See https://openrouter.ai/docs/api-reference/errors.

@@ -117,7 +117,7 @@ class _Draft(NamedTuple):
     """Characters."""
 
 
-def error_from_response(  # noqa: PLR0913 - every source of an error comes through here
+def error_from_response(  # noqa: PLR0913 - the sources of an error, all optional
     body: Any = None,
     *,
     status: int | None = None,
@@ -143,6 +143,14 @@ def error_from_response(  # noqa: PLR0913 - every source of an error comes throu
     if failure is not None:
         return _from_failure(failure, generation_id, partial)
 
+    error = _from_body(body, status, headers)
+    error.generation_id = generation_id or error.generation_id
+    error.partial = partial
+    return error
+
+
+def _from_body(body: Any, status: int | None, headers: Mapping[str, str]) -> OpenRouterError:
+    """Return the error of a response that was received, its message not redacted yet."""
     error = _error_of(body)
     metadata = get_dict(error, "metadata") or {}
     availability = get_dict(error, "availability")
@@ -158,8 +166,7 @@ def error_from_response(  # noqa: PLR0913 - every source of an error comes throu
         retry_after=retry_after,
         availability=availability,
         metadata=metadata,
-        generation_id=generation_id or get_str(body, "id"),
-        partial=partial,
+        generation_id=get_str(body, "id"),
         is_retryable=_is_retryable(kind, code, error_type, availability),
     )
     provider = get_str(metadata, "provider_name") or ""

@@ -40,7 +40,7 @@ class User:
 
     key: SecretStr | Callable[[], Any] = field(repr=False)
     user: str | None = None
-    """Sent as the wire's `user` where a model has none."""
+    """Sent as the field `user` by models that have none."""
     base_url: str | None = None
     """The API that the key is for; None if unknown."""
     strict: bool = True

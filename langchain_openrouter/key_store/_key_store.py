@@ -156,7 +156,7 @@ class KeyStore:
                 if compare_and_set(self._store, name, value, encrypted):
                     return True
 
-        msg = "a key was replaced each time that it was to be encrypted anew: rotate again"
+        msg = "a key was replaced each time that it was re-encrypted: rotate again"
         raise KeyStoreError(msg)
 
     def __repr__(self) -> str:

@@ -22,7 +22,12 @@ from langchain_openrouter.errors import (
 )
 from langchain_openrouter.oauth import _headless
 from langchain_openrouter.oauth._loopback_server import CallbackResponse, LoopbackServer
-from langchain_openrouter.oauth._options import LoginOptions, rename_former_options
+from langchain_openrouter.oauth._options import (
+    USER_ID,
+    LoginOptions,
+    rename_former_options,
+    store_and_id,
+)
 from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.oauth._prompt import CancellablePrompt, has_terminal, prompt_in_notebook
 from langchain_openrouter.oauth._user_key import UserKey
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 300.0  # seconds
 _MAX_PASTES = 5
-_USER_ID = "default"
+_NOT_REVOKED = "Forgotten here, but not revoked: the key works until you delete it at"
 
 
 def login(**options: Unpack[LoginOptions]) -> UserKey:
@@ -124,20 +129,13 @@ def logout(
     Raises:
         TypeError: No key store is passed.
         ValueError: An argument is passed under both of its names.
-        KeyStoreError: The stored key cannot be read; it is deleted all the same.
+        KeyStoreError: The stored key cannot be read; it is deleted nevertheless.
     """
-    arguments = {
-        "key_store": key_store,
-        "user_id": user_id,
-        "remember": remember,
-        "remember_as": remember_as,
-    }
-    options = rename_former_options({k: v for k, v in arguments.items() if v is not None})
-    store, stored_id = options.get("key_store"), options.get("user_id", _USER_ID)
+    former = {"remember": remember, "remember_as": remember_as}
+    store, stored_id = store_and_id({"key_store": key_store, "user_id": user_id, **former})
     if store is None:
         msg = "pass the key store: `logout(key_store)`"
         raise TypeError(msg)
-
     try:
         key = store.get(stored_id)
     finally:  # a key that cannot be read is deleted too
@@ -146,9 +144,7 @@ def logout(
     if key is None:
         _announce("Nobody was signed in here.")
         return None
-    _announce(
-        "Forgotten here, but not revoked: the key works until you delete it at", key.settings_url
-    )
+    _announce(_NOT_REVOKED, key.settings_url)
     return key.settings_url
 
 
@@ -157,7 +153,7 @@ class _RememberedKey:
 
     def __init__(self, options: LoginOptions) -> None:
         self.store = options.get("key_store")
-        self.user_id = options.get("user_id", _USER_ID)
+        self.user_id = options.get("user_id", USER_ID)
         self._base_url = None
         if self.store is not None:
             self._base_url = PKCELogin.start(

@@ -1,7 +1,7 @@
 """The redirect listener on 127.0.0.1: receives one callback, shows its result, frees its port.
 
-It knows the expected path and a function that handles the callback, and nothing of OpenRouter. See
-RFC 8252, 7.3 and 8.3.
+It knows the expected path and a function that handles the callback, but not OpenRouter. See RFC
+8252, 7.3 and 8.3.
 """
 
 from __future__ import annotations

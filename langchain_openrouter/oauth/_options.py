@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Mode: TypeAlias = Literal["auto", "loopback", "headless"]
 
+USER_ID = "default"
+"""The id in the key store, unless `user_id` names another."""
+
 _FORMER_NAMES = {"remember": "key_store", "remember_as": "user_id"}
 
 
@@ -68,6 +71,17 @@ class LoginOptions(TypedDict, total=False):
     workspace_id: str | None
     settings: OpenRouterSettings | None
     base_url: str | None
+
+
+def store_and_id(options: Mapping[str, Any]) -> tuple[KeyStoreProtocol | None, str]:
+    """Return the key store of the options, under either name, and the user's id in it.
+
+    Raises:
+        ValueError: An option is passed under both of its names.
+    """
+    passed = {name: value for name, value in options.items() if value is not None}
+    current = rename_former_options(passed)
+    return current.get("key_store"), current.get("user_id", USER_ID)
 
 
 def rename_former_options(options: Mapping[str, Any]) -> LoginOptions:

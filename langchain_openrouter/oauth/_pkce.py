@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _MAX_LABEL_LENGTH = 100  # characters
 _PURPOSE = "langchain-openrouter sign-in"
+_OTHER_BASE_URL = (
+    "the sealed sign-in is for another base URL than this app's: pass `base_url=` to `unseal` as "
+    "to `start`, and begin a new one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +252,8 @@ class PKCELogin(KeyObject):
             secret: The secret, or several while one is being replaced.
             max_age: Seconds; the service's codes are valid for ten minutes.
             settings: Where the base URL is read from, as in `start`; None reads the environment.
-            base_url: The API's, as in `start`. A sign-in sealed for another one is refused:
-                somebody with the secret could otherwise have the code sent to a host of their own.
+            base_url: The API's, as in `start`. A sign-in sealed for another one is refused, which
+                could otherwise have the code sent to any host.
 
         Raises:
             SignInExpiredError: The token is older than `max_age`.
@@ -265,11 +269,7 @@ class PKCELogin(KeyObject):
             msg = "the sealed sign-in was altered, or sealed with another secret: begin a new one"
             raise SignInSealError(msg)
         if login.base_url != expected:
-            msg = (
-                "the sealed sign-in is for another base URL than this app's: pass `base_url=` to "
-                "`unseal` as to `start`, and begin a new one"
-            )
-            raise SignInSealError(msg)
+            raise SignInSealError(_OTHER_BASE_URL)
         if age > max_age:
             msg = f"the sign-in began more than {max_age:g} s ago: begin a new one"
             raise SignInExpiredError(msg)

@@ -83,9 +83,7 @@ def create_app(
     return Starlette(
         routes=[
             Route("/", _asset("chat.html")),
-            Route("/chat.css", _asset("chat.css")),
-            Route("/chat.js", _asset("chat.js")),
-            Route("/icon.svg", _asset("icon.svg")),
+            *(Route(f"/{name}", _asset(name)) for name in ("chat.css", "chat.js", "icon.svg")),
             Route("/api/chat", _chat(sign_in.user_model(model)), methods=["POST"]),
             Route("/api/models", _models(sign_in, catalog)),
             Mount("/auth", sign_in.router),
