@@ -21,7 +21,7 @@ lint: $(STAMP)
 
 # Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
 record: $(STAMP)
-	$(BIN)/python -m pytest tests/test_recorded.py tests/test_standard_recorded.py --openrouter-record=all
+	$(BIN)/python -m pytest tests/chat_models/test_recorded.py tests/chat_models/test_standard_recorded.py tests/test_embeddings.py --openrouter-record=all
 
 # What models can do, from the live list, or from a saved one: make profiles FROM=models.json
 profiles: $(STAMP)
@@ -29,15 +29,15 @@ profiles: $(STAMP)
 
 # The notebooks anew: recorded against the emulator, their outputs from a replay.
 notebooks: $(STAMP)
-	$(BIN)/python tests/notebooks.py
+	$(BIN)/python -m tests.support.notebooks
 
 # This package beside its peers, each in an environment of its own: some 15 minutes.
 bench: $(STAMP)
-	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 # A hundred users at once for ten minutes: memory, connections, tasks and threads stay flat.
 soak: $(STAMP)
-	$(BIN)/python tests/benchmarks/soak.py $(ARGS)
+	$(BIN)/python benchmarks/soak.py $(ARGS)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from tests.support.loopback import KEY
 
-KEY = "sk-or-v1-sentinel-key-of-the-tests"
 _PREFIXES = ("OPENROUTER_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
@@ -49,8 +46,8 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def serve(request):
     """Start servers: `serve(reply)`; what they were asked must fit OpenRouter's specification."""
-    from contract import problems
-    from loopback import Server
+    from tests.support.contract import problems
+    from tests.support.loopback import Server
 
     servers: list[Server] = []
 
@@ -101,7 +98,7 @@ def emulate():
 @pytest.fixture
 def browse():
     """Make browsers, and close their connections."""
-    from browser import Browser
+    from tests.support.browser import Browser
 
     made = []
 

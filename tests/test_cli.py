@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 import pytest
-from loopback import Reply, events, sse
-from test_oauth import Terminal, closed, query_of, urlsplit
 
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.testing import error
+from tests.support.loopback import Reply, events, sse
+from tests.support.terminal import Terminal, closed, query_of
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.runnables import RunnableLambda, RunnableParallel
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
-from package_files import PACKAGE
 from pydantic import SecretStr
 
 from langchain_openrouter import (
@@ -28,6 +27,7 @@ from langchain_openrouter import (
     errors,
 )
 from langchain_openrouter.catalog import Catalog
+from tests.support.package_files import PACKAGE
 
 OPERATOR = "sk-or-v1-the-operator"
 ANN, BOB = "sk-or-v1-sentinel-ann", "sk-or-v1-sentinel-bob"

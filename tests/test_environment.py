@@ -6,7 +6,6 @@ import asyncio
 import pickle
 
 import pytest
-from loopback import Reply, whole
 
 from langchain_openrouter import (
     ChatOpenRouter,
@@ -16,6 +15,7 @@ from langchain_openrouter import (
     errors,
 )
 from langchain_openrouter.catalog import Catalog
+from tests.support.loopback import Reply, whole
 
 pytestmark = pytest.mark.off_spec("one server for all endpoints")
 

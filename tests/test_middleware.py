@@ -27,7 +27,6 @@ from langchain_core.tools import StructuredTool, tool
 from langchain_core.tracers.base import BaseTracer
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import START, StateGraph
-from loopback import Reply, stream, whole
 from pydantic import SecretStr
 
 from langchain_openrouter import (
@@ -46,6 +45,7 @@ from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
 from langchain_openrouter.testing import Call, error
 from langchain_openrouter.testing import Reply as Answer
+from tests.support.loopback import Reply, stream, whole
 
 
 @dataclass

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from loopback import Reply, whole
 from pydantic import SecretStr, ValidationError
 
 from langchain_openrouter import ChatOpenRouter, OpenRouterSettings
+from tests.support.loopback import Reply, whole
 
 VALUES = {
     "api_key": ("OPENROUTER_API_KEY", "env-key", "env-key"),
