@@ -225,9 +225,16 @@ def models(  # noqa: PLR0913 - each is a filter
     *,
     free: Annotated[bool, typer.Option("--free", help="Those that cost nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, all fields as sent.")] = False,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Renew what is known of all models, list nothing.")
+    ] = False,
 ) -> None:
     """List models."""
     from langchain_openrouter.catalog import Catalog  # noqa: PLC0415 - slow to import
+
+    if refresh:
+        _out().print(f"Profiles written to {Catalog().refresh_profiles()}")
+        return
 
     terms = (search or "").lower().split()
     matches = [

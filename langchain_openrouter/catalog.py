@@ -11,7 +11,8 @@ from langchain_core.messages import convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import PrivateAttr
 
-from langchain_openrouter import errors
+from langchain_openrouter import _model_profiles, _profile_cache, errors
+from langchain_openrouter._catalog_parameters import unsupported_of
 from langchain_openrouter._catalog_types import (
     Estimate,
     Generation,
@@ -22,7 +23,7 @@ from langchain_openrouter._catalog_types import (
 )
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import cache_fingerprint
-from langchain_openrouter._json import get_dict, get_dicts, get_str
+from langchain_openrouter._json import get_dict, get_dicts
 from langchain_openrouter._redaction import printable
 from langchain_openrouter._resource import APIResource
 from langchain_openrouter.settings import environment_api_key
@@ -30,7 +31,8 @@ from langchain_openrouter.settings import environment_api_key
 __all__ = ["Catalog", "Estimate", "Generation", "Model", "ModelEndpoint", "Models", "Provider"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from langchain_core.language_models import LanguageModelInput
     from pydantic import SecretStr
@@ -38,46 +40,9 @@ if TYPE_CHECKING:
     from langchain_openrouter.chat_models import ChatOpenRouter
 
 _HOUR = 3600.0
+_ALL_MODELS = {"output_modalities": "all"}
 _MAX_CACHED = 64  # responses of one catalog
 _GENERATION_BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between requests for one generation
-# Fields of a request that no endpoint lists as a parameter: OpenRouter handles them itself.
-_ROUTING_FIELDS = frozenset(
-    [
-        "model",
-        "models",
-        "preset",
-        "messages",
-        "stream",
-        "stream_options",
-        "usage",
-        "provider",
-        "route",
-        "plugins",
-        "session_id",
-        "user",
-        "metadata",
-        "trace",
-        "debug",
-        "service_tier",
-        "speed",
-        "cache_control",
-        "prompt_cache_key",
-        "prompt_cache_options",
-        "modalities",
-        "image_config",
-        "audio",
-        "max_tool_calls",
-        "stop_server_tools_when",
-        "deferred_tools",
-        "x_search_filter",
-        "n",
-    ]
-)
-_PARAMETER_ALIASES = {
-    "max_completion_tokens": "max_tokens",
-    "max_tokens": "max_completion_tokens",
-    "reasoning_effort": "reasoning",
-}
 
 
 class Catalog(APIResource):
@@ -200,15 +165,45 @@ class Catalog(APIResource):
         Returns:
             Names of the API.
         """
-        return _unsupported(model, call, self.endpoints(model.model_name))
+        return unsupported_of(model, call, self.endpoints(model.model_name))
 
     async def aunsupported_parameters(self, model: ChatOpenRouter, **call: Any) -> list[str]:
         """Return like `unsupported_parameters`."""
-        return _unsupported(model, call, await self.aendpoints(model.model_name))
+        return unsupported_of(model, call, await self.aendpoints(model.model_name))
 
     # Former names.
     check = unsupported_parameters
     acheck = aunsupported_parameters
+
+    def refresh_profiles(self) -> Path:
+        """Write the profiles of all models as they are listed now to the user's cache folder.
+
+        They replace the profiles that come with the package, in this process at once and in
+        others when they start, for as long as they are newer. No key is needed.
+
+        Returns:
+            The path of the file; the folder follows the platform, as XDG_CACHE_HOME does.
+
+        Raises:
+            OpenRouterError: The list cannot be read.
+            OSError: The file cannot be written.
+        """
+        self._cache.clear()
+        return _write_profiles(self, self._get("/models", _ALL_MODELS))
+
+    async def arefresh_profiles(self) -> Path:
+        """Refresh like `refresh_profiles`; the file is written in a thread."""
+        self._cache.clear()
+        response = await self._aget("/models", _ALL_MODELS)
+        return await asyncio.to_thread(_write_profiles, self, response)
+
+    def refresh_profiles_daily(self) -> None:
+        """Refresh the profiles in the background, when they are older than a day, then daily.
+
+        One thread of the process does it, which never delays its end; a failure is logged at
+        level DEBUG, and tried again an hour later. Calls after the first have no effect.
+        """
+        _profile_cache.refresh_daily(self.refresh_profiles, base_url=_base_url(self))
 
     def estimate(self, model: ChatOpenRouter, messages: LanguageModelInput) -> Estimate:
         """Return what a call may cost, from the listed prices and an approximate count of tokens.
@@ -294,6 +289,27 @@ class Catalog(APIResource):
         return copy
 
 
+def _base_url(catalog: Catalog) -> str:
+    return catalog._build_request("").base_url  # noqa: SLF001 - as a request would have it
+
+
+def _write_profiles(catalog: Catalog, response: Any) -> Path:
+    """Write the profiles of a listing, and use them from now on.
+
+    Raises:
+        UpstreamError: It lists nothing.
+        OSError: The file cannot be written.
+    """
+    profiles = _model_profiles.build_profiles(response)
+    if not profiles:
+        msg = "the service listed no models: the profiles stay as they are"
+        raise errors.UpstreamError(msg)
+
+    path = _profile_cache.write(profiles, base_url=_base_url(catalog))
+    _model_profiles.forget()
+    return path
+
+
 def _to_models(response: Any) -> Models:
     return Models(Model.from_api(row) for row in get_dicts(response, "data"))
 
@@ -301,24 +317,6 @@ def _to_models(response: Any) -> Models:
 def _to_endpoints(response: Any) -> list[ModelEndpoint]:
     rows = get_dicts(get_dict(response, "data"), "endpoints")
     return [ModelEndpoint.from_api(row) for row in rows]
-
-
-def _unsupported(
-    model: ChatOpenRouter, call: Mapping[str, Any], endpoints: Sequence[ModelEndpoint]
-) -> list[str]:
-    """Return the names of set parameters that no endpoint supports."""
-    supported = {name for endpoint in endpoints for name in endpoint.supported_parameters}
-    params = {**model._default_params, **call}  # noqa: SLF001 - by wire name, as it is sent
-    if get_str(get_dict(params, "response_format"), "type") == "json_schema":
-        params["structured_outputs"] = True
-
-    return [
-        name
-        for name, value in params.items()
-        if value is not None
-        and name not in _ROUTING_FIELDS
-        and not {name, _PARAMETER_ALIASES.get(name, name)} & supported
-    ]
 
 
 def _estimate(row: Model, model: ChatOpenRouter, messages: LanguageModelInput) -> Estimate:

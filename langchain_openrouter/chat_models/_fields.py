@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from langchain_core.language_models.model_profile import _warn_unknown_profile_keys
 from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -18,7 +19,7 @@ from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._http.headers import request_headers
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
-from langchain_openrouter._model_profiles import profile_of
+from langchain_openrouter._model_profiles import OWN_KEYS, profile_of
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
@@ -266,6 +267,15 @@ class ChatOpenRouterFields(BaseChatOpenAI):
     def _resolve_model_profile(self) -> ModelProfile | None:
         """Leave it to `__getattr__`: the profile of most models is never read."""
         return None
+
+    @model_validator(mode="after")
+    def _check_profile_keys(self) -> Self:
+        """Replace core's check, which warns about the keys that profiles have here besides."""
+        profile = self.__dict__.get("profile")
+        if isinstance(profile, dict):
+            public: Any = {key: value for key, value in profile.items() if key not in OWN_KEYS}
+            _warn_unknown_profile_keys(public)
+        return self
 
     if not TYPE_CHECKING:  # with it, a type checker would accept every attribute
 
