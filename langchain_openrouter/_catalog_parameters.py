@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # Fields of a request that no endpoint lists as a parameter: OpenRouter handles them itself.
 _ROUTING_FIELDS = frozenset(
     [
+        "prompt_caching",
+        "response_cache",
+        "router_metadata",
         "model",
         "models",
         "preset",

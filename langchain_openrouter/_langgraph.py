@@ -1,7 +1,8 @@
-"""Warn of a key in the parts of a run that LangGraph stores in plain text."""
+"""What a run of LangGraph tells: its thread; a key in the parts that it stores in plain text."""
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,29 @@ if TYPE_CHECKING:
 
 _MAX_KEY_LENGTH = 1000  # characters
 _warned = False
+THREAD = "thread"
+"""The `session_id` that stands for the thread of the LangGraph run."""
+MAX_SESSION_ID = 256  # characters
+
+
+def resolve_session_id(session_id: str | None) -> str | None:
+    """Return the session id to send: None for an empty one, the thread's for `"thread"`.
+
+    The id of a LangGraph thread is sent as it is, a longer one than the API accepts as its SHA-256.
+
+    Returns:
+        None outside a run that has a `thread_id`, where `session_id` is `"thread"`.
+    """
+    if session_id != THREAD:
+        return session_id or None
+
+    config = var_child_runnable_config.get()
+    configurable = config.get("configurable") if config else None
+    thread_id = (configurable or {}).get("thread_id")
+    text = "" if thread_id is None else str(thread_id)
+    if len(text) > MAX_SESSION_ID:
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text or None
 
 
 def warn_if_key_in(values: Mapping[str, Any] | None, name: str) -> None:

@@ -29,7 +29,13 @@ def encode_header(name: str, value: str) -> str:
     return "".join(char if char.isascii() else quote(char) for char in value)
 
 
+# Headers that OpenRouter reads under two names: only one is sent.
+_FORMER_NAMES = {
+    "x-title": "x-openrouter-title",
+    "x-openrouter-experimental-metadata": "x-openrouter-metadata",
+}
 _CREDENTIALS = {"authorization", "cookie", "cookie2"}
+_MAX_CACHE_TTL = 86400  # seconds
 # Hop-by-hop and framing headers: a wrong one desynchronizes a shared connection. RFC 9110, 7.6.
 _CONNECTION_HEADERS = {
     "connection",
@@ -54,6 +60,8 @@ def request_headers(
 ) -> dict[str, str]:
     """Return attribution and user headers; a later one replaces one of the same name in any case.
 
+    `X-Title` is a former name of `X-OpenRouter-Title`, and replaces it too.
+
     Raises:
         ValueError: A header is not valid, holds credentials, or belongs to the HTTP client.
 
@@ -69,10 +77,46 @@ def request_headers(
     for source in users:
         for name, value in (source or {}).items():
             _validate_name(name)
-            for known in [known for known in headers if known.lower() == name.lower()]:
+            for known in [known for known in headers if _canonical(known) == _canonical(name)]:
                 del headers[known]
             headers[name] = encode_header(name, value or "")
     return headers
+
+
+def feature_headers(
+    *, response_cache: bool | int | None, router_metadata: bool | None
+) -> dict[str, str]:
+    """Return the headers that turn on features of OpenRouter.
+
+    Args:
+        response_cache: Whether an identical request may be answered from OpenRouter's cache; a
+            number is how many seconds an answer is kept.
+        router_metadata: Whether the answer says how the request was routed.
+
+    Raises:
+        ValueError: `response_cache` is a number that is not between 1 and 86400.
+
+    See https://openrouter.ai/docs/features/response-caching and
+    https://openrouter.ai/docs/features/router-metadata.
+    """
+    headers: dict[str, str] = {}
+    if response_cache is not None:
+        headers["X-OpenRouter-Cache"] = "true" if response_cache else "false"
+
+    if response_cache is not None and not isinstance(response_cache, bool):
+        if not 1 <= response_cache <= _MAX_CACHE_TTL:
+            msg = f"`response_cache` must be True, False, or 1 to {_MAX_CACHE_TTL} seconds"
+            raise ValueError(msg)
+        headers["X-OpenRouter-Cache-TTL"] = str(response_cache)
+
+    if router_metadata is not None:
+        headers["X-OpenRouter-Metadata"] = "enabled" if router_metadata else "disabled"
+    return headers
+
+
+def _canonical(name: str) -> str:
+    """Return a header's name in lower case, the present one for a former name."""
+    return _FORMER_NAMES.get(name.lower(), name.lower())
 
 
 def _validate_name(name: str) -> None:

@@ -7,16 +7,21 @@ name.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models.model_profile import _warn_unknown_profile_keys
-from langchain_openai.chat_models.base import BaseChatOpenAI
-from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 
 from langchain_openrouter import wire
 from langchain_openrouter._distribution import VERSION
-from langchain_openrouter._http.headers import request_headers
+from langchain_openrouter._http.headers import feature_headers, request_headers
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._model_profiles import OWN_KEYS, profile_of
@@ -27,7 +32,9 @@ from langchain_openrouter.chat_models._arguments import (
     resolve_arguments,
     validate_field,
 )
+from langchain_openrouter.chat_models._private_arguments import reveal
 from langchain_openrouter.chat_models._request import FIELD_NAMES
+from langchain_openrouter.chat_models._request_fields import Provider, RequestFields
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
@@ -40,17 +47,9 @@ from langchain_openrouter.settings import (
 )
 
 if TYPE_CHECKING:
-    from langchain_core.language_models import ModelProfile
+    from langchain_core.language_models import LangSmithParams, ModelProfile
 
     from langchain_openrouter.settings import OpenRouterSettings
-
-if TYPE_CHECKING:
-    Provider = wire.ProviderPreferences | dict[str, Any]
-    Reasoning = wire.Reasoning | dict[str, Any]
-    Plugins = Sequence[wire.Plugin | dict[str, Any]]
-else:  # pydantic would drop the keys that a TypedDict does not name
-    Provider = Reasoning = dict[str, Any]
-    Plugins = list[dict[str, Any]]
 
 # Names on the wire, in the order of the body, with the fields that hold the values.
 _WIRE_FIELDS = tuple(
@@ -58,9 +57,11 @@ _WIRE_FIELDS = tuple(
     for name in wire.REQUEST_FIELDS
     if name not in {"messages", "prompt", "stream"}
 )
+# Fields whose empty value means that they are not set.
+_EMPTY_IS_UNSET = {"stop", "session_id", "user"}
 
 
-class ChatOpenRouterFields(BaseChatOpenAI):
+class ChatOpenRouterFields(RequestFields):
     """The fields of `ChatOpenRouter`, resolved and checked.
 
     An argument comes from its keyword, else from `settings=`, else from the environment
@@ -124,57 +125,6 @@ class ChatOpenRouterFields(BaseChatOpenAI):
     """`X-OpenRouter-Title`: the app's name."""
     app_categories: list[str] | None = None
     """`X-OpenRouter-Categories`: at most two a request."""
-
-    # --- routing and account --------------------------------------------------------------
-
-    models: list[str] | None = None
-    """Fallback models, in order. https://openrouter.ai/docs/features/model-routing"""
-    preset: str | None = None
-    openrouter_provider: Provider | None = None
-    """Which endpoints may serve a request. A call's preferences are merged in, key by key."""
-    route: str | None = None
-    plugins: Plugins | None = None
-    session_id: str | None = Field(default=None, max_length=256)
-    trace: dict[str, Any] | None = None
-    user: str | None = None
-    """The id of your user: abuse by one user then does not block the account."""
-    request_metadata: dict[str, str] | None = None
-    """The wire's `metadata`. LangChain's own `metadata` is for tracing and is not sent."""
-
-    # --- generation -----------------------------------------------------------------------
-
-    # The parent's `reasoning` belongs to the Responses API, and its `logit_bias` has int keys.
-    reasoning: Reasoning | None = None  # type: ignore[assignment]
-    """`{"effort": "high"}`, `{"max_tokens": 2000}`, ... https://openrouter.ai/docs/use-cases/reasoning-tokens"""
-    include_reasoning: bool | None = None
-    max_completion_tokens: int | None = None
-    top_k: int | None = None
-    top_a: float | None = None
-    min_p: float | None = None
-    repetition_penalty: float | None = None
-    logit_bias: dict[str | int, float] | None = None  # type: ignore[assignment]
-    parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = None
-    stop_server_tools_when: list[dict[str, Any]] | None = None
-    deferred_tools: dict[str, Any] | None = None
-    structured_outputs: bool | None = None
-    web_search_options: dict[str, Any] | None = None
-    x_search_filter: dict[str, Any] | None = None
-    modalities: list[str] | None = None
-    image_config: dict[str, Any] | None = None
-    audio: dict[str, Any] | None = None
-    prediction: dict[str, Any] | None = None
-    speed: str | None = None
-    cache_control: dict[str, Any] | None = None
-    prompt_cache_key: str | None = None
-    debug: dict[str, Any] | None = None
-    usage: dict[str, Any] | None = None
-    stream_options: dict[str, Any] | None = None
-    stop: list[str] | str | None = None
-    tools: list[dict[str, Any]] | None = None
-    """Sent with every call that has no tools of its own."""
-    tool_choice: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
 
     if TYPE_CHECKING:  # further arguments of the constructor, which set the fields above
         provider: Provider | None = None
@@ -250,7 +200,7 @@ class ChatOpenRouterFields(BaseChatOpenAI):
             msg = "n must be 1 when streaming"
             raise ValueError(msg)
 
-        self._headers(None)  # raises if a header is not accepted
+        self._headers({})  # raises if a header is not accepted
         if self.__dict__.get("profile", True) is None:
             del self.__dict__["profile"]
         return self
@@ -345,15 +295,40 @@ class ChatOpenRouterFields(BaseChatOpenAI):
         params = {
             name: value
             for name, field in _WIRE_FIELDS
-            if (value := values.get(field)) is not None and (value or name != "stop")
+            if (value := values.get(field)) is not None and (value or name not in _EMPTY_IS_UNSET)
         }
 
+        if self.prompt_caching is not None:
+            params["prompt_caching"] = self.prompt_caching
         extra = {k: v for k, v in self.model_kwargs.items() if v is not None}
         if "provider" in params and "provider" in extra:
             extra["provider"] = merge_provider(params["provider"], extra["provider"])
         return {**params, **extra}
 
-    def _headers(self, extra: Mapping[str, str] | None) -> dict[str, str]:
-        return request_headers(
-            self.app_url, self.app_title, self.app_categories, self.default_headers, extra
+    def _headers(self, call: Mapping[str, Any]) -> dict[str, str]:
+        """Return the headers of a request.
+
+        Args:
+            call: The arguments of the call.
+        """
+        features = feature_headers(
+            response_cache=call.get("response_cache", self.response_cache),
+            router_metadata=call.get("router_metadata", self.router_metadata),
         )
+
+        return request_headers(
+            self.app_url,
+            self.app_title,
+            self.app_categories,
+            features,
+            self.default_headers,
+            reveal(call.get("extra_headers")),
+        )
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        """Return the parent's parameters for LangSmith, with `ls_stop` as the list that it is."""
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        stops: Any = params.get("ls_stop")
+        if isinstance(stops, str):
+            params["ls_stop"] = [stops]
+        return params

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import wire
 from langchain_openrouter._json import get_dicts
+from langchain_openrouter._langgraph import resolve_session_id
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter.chat_models._messages import to_wire_messages
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS
+from langchain_openrouter.chat_models._prompt_caching import apply_prompt_caching
 from langchain_openrouter.chat_models._tools import to_wire_tool
+from langchain_openrouter.chat_models._vocabulary import validate_vocabulary
 from langchain_openrouter.settings import unknown_argument_message
 
 if TYPE_CHECKING:
@@ -40,7 +43,11 @@ _NOT_IN_BODY = {
     "max_retries",
     "stream_usage",
     "ls_structured_output_format",
+    "response_cache",
+    "router_metadata",
 }
+# Arguments that are no fields of the body, and change others.
+_DIRECTIVES = {"prompt_caching"}
 _MESSAGE_FIELDS = {"messages", "prompt"}  # the messages are an argument of their own
 # Preferences, each with the value that keeps the user's data most private.
 
@@ -71,9 +78,10 @@ def build_payload(
             continue
         name = WIRE_NAMES.get(argument, argument)
         is_documented = name in wire.REQUEST_FIELDS and name not in _MESSAGE_FIELDS
-        if not is_documented and name not in (extra_fields or {}):
-            raise ValueError(unknown_argument_message(name, [*wire.REQUEST_FIELDS, *WIRE_NAMES]))
-        body[name] = _merge_field(name, body.get(name), value)
+        if not is_documented and name not in {*(extra_fields or ()), *_DIRECTIVES}:
+            known = [*wire.REQUEST_FIELDS, *WIRE_NAMES, *_NOT_IN_BODY, *_DIRECTIVES]
+            raise ValueError(unknown_argument_message(name, known))
+        body[name] = _merge_field(name, body.get(name), validate_vocabulary(name, value))
 
     for extra in extras:
         body.update({n: _merge_field(n, body.get(n), v) for n, v in (extra or {}).items()})
@@ -84,6 +92,9 @@ def build_payload(
 
     is_pinned = any(plugin.get("pin_model") for plugin in get_dicts(body, "plugins"))
     body["messages"] = to_wire_messages(messages, with_model=is_pinned)
+    apply_prompt_caching(body, body.pop("prompt_caching", None))
+    body["session_id"] = resolve_session_id(body.get("session_id"))
+    body["user"] = body.get("user") or None
     ordered = {name: body.pop(name) for name in wire.REQUEST_FIELDS if name in body}
     return {name: value for name, value in {**ordered, **body}.items() if value is not None}
 

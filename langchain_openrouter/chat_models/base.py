@@ -159,7 +159,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
             url=f"{base_url}/chat/completions",
             base_url=base_url,
             body=transport.encode_json(payload),
-            headers=self._headers(reveal(kwargs.get("extra_headers"))),
+            headers=self._headers(kwargs),
             timeout=to_httpx_timeout(kwargs.get("timeout", self.request_timeout)),
             max_retries=self.max_retries if retries is None else retries,
             api_key=self._key_source(),
