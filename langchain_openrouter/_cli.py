@@ -285,9 +285,11 @@ def chat(
     from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow to import
 
     key = _key()
-    effort = {"effort": reasoning} if reasoning else None
-    chat_model = ChatOpenRouter(model=model, base_url=key.base_url, reasoning=effort).for_user(key)
-
+    chat_model = ChatOpenRouter(
+        model=model,
+        base_url=key.base_url,
+        reasoning={"effort": reasoning} if reasoning else None,
+    ).for_user(key)
     messages: list[Any] = [("system", system)] if system else []
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     question = "\n\n".join(filter(None, [" ".join(prompt or ()), piped.strip()]))

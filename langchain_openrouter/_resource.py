@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -15,12 +15,15 @@ from langchain_openrouter._http.headers import request_headers
 from langchain_openrouter._http.timeouts import to_httpx_timeout, validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._json import parse_json_or_text
+from langchain_openrouter._langgraph import MAX_SESSION_ID, resolve_session_id
+from langchain_openrouter._vocabulary import validate_vocabulary
 from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
     EnvironmentKey,
     EnvironmentUrl,
+    OpenRouterSettings,
     environment_api_key,
     environment_base_url,
     resolve_settings,
@@ -29,7 +32,14 @@ from langchain_openrouter.settings import (
     unknown_argument_message,
 )
 
-_NAMES = ("api_key", "base_url", "timeout", "max_retries", "app_url", "app_title", "app_categories")
+if TYPE_CHECKING:
+    from langchain_openrouter import wire
+
+    Provider = wire.ProviderPreferences
+else:  # pydantic would drop the keys that a TypedDict does not name
+    Provider = dict[str, Any]
+
+_NAMES = tuple(OpenRouterSettings.model_fields)
 
 
 class APIResource(BaseModel):
@@ -61,6 +71,24 @@ class APIResource(BaseModel):
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     """An `httpx2.AsyncClient` that is used instead of the shared one."""
 
+    if TYPE_CHECKING:  # further arguments of the constructor
+        openrouter_api_key: SecretStr | str | Callable[[], Any] | None = None
+        settings: OpenRouterSettings | None = None
+    else:
+
+        @property
+        def openrouter_api_key(self) -> SecretStr | Callable[[], Any] | None:
+            """The key, under the name it has in LangChain's own OpenRouter package."""
+            return self.api_key
+
+        @property
+        def settings(self) -> OpenRouterSettings:
+            """The settings of this object; the key only if it is no callable."""
+            values = {name: getattr(self, name) for name in _NAMES if hasattr(self, name)}
+            if callable(values["api_key"]):
+                values["api_key"] = None
+            return OpenRouterSettings.model_construct(**values)
+
     @model_validator(mode="before")
     @classmethod
     def _resolve(cls, values: Any) -> Any:
@@ -81,7 +109,7 @@ class APIResource(BaseModel):
                 fields.pop(name, None)
         if "api_key" in fields:
             fields["api_key"] = to_secret(fields["api_key"])
-        return resolve_settings(fields, dict(zip(_NAMES, _NAMES, strict=True)))
+        return resolve_settings(fields, {name: name for name in _NAMES if name in cls.model_fields})
 
     @field_validator("base_url")
     @classmethod
@@ -126,8 +154,16 @@ class APIResource(BaseModel):
 
     def _headers(self) -> dict[str, str]:
         return request_headers(
-            self.app_url, self.app_title, self.app_categories, self.default_headers
+            self.app_url,
+            self.app_title,
+            self.app_categories,
+            self._own_headers(),
+            self.default_headers,
         )
+
+    def _own_headers(self) -> dict[str, str]:
+        """Return further headers of this resource; those of the user replace them."""
+        return {}
 
     def _key_source(self) -> Any:
         """Return the key, or the callable that returns it when a request is sent."""
@@ -182,6 +218,31 @@ class APIResource(BaseModel):
         response = await transport.asend(request._replace(client=self.http_async_client))
         with error_context(response, prompt=sensitive):
             return _parse_response(response)
+
+
+class ModelResource(APIResource):
+    """A resource that calls a model: what chat has as fields of the body too."""
+
+    model: str
+    """The model's slug."""
+    openrouter_provider: Provider | None = None
+    """Provider preferences, as in `ChatOpenRouter`."""
+    session_id: str | None = Field(default=None, max_length=MAX_SESSION_ID)
+    """Groups requests with those of chat, as the header `x-session-id`.
+
+    `"thread"` stands for the `thread_id` of the LangGraph run.
+    """
+    model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    """Further fields of the request's body."""
+
+    @field_validator("openrouter_provider")
+    @classmethod
+    def _check_provider(cls, value: Any) -> Any:
+        return validate_vocabulary("provider", value)
+
+    def _own_headers(self) -> dict[str, str]:
+        session_id = resolve_session_id(self.session_id)
+        return {"x-session-id": session_id} if session_id else {}
 
 
 def _checked_field(name: str, value: Any) -> Any:

@@ -8,7 +8,7 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
@@ -16,14 +16,7 @@ from pydantic import Field
 from langchain_openrouter import errors
 from langchain_openrouter._json import get_dict, get_dicts, get_number, get_str
 from langchain_openrouter._provider_preferences import merge_provider
-from langchain_openrouter._resource import APIResource
-
-if TYPE_CHECKING:
-    from langchain_openrouter import wire
-
-    Provider = wire.ProviderPreferences | dict[str, Any]
-else:  # pydantic would drop the keys that a TypedDict does not name
-    Provider = dict[str, Any]
+from langchain_openrouter._resource import ModelResource
 
 __all__ = ["EmbeddingsResult", "OpenRouterEmbeddings"]
 
@@ -46,7 +39,7 @@ class EmbeddingsResult:
     """The generation id of each request."""
 
 
-class OpenRouterEmbeddings(APIResource, Embeddings):
+class OpenRouterEmbeddings(ModelResource, Embeddings):
     """Embed with any embedding model on OpenRouter.
 
     Texts are sent as text: nothing is tokenized here, and no tokenizer is loaded.
@@ -65,21 +58,15 @@ class OpenRouterEmbeddings(APIResource, Embeddings):
         pydantic.ValidationError: An argument is unknown or not valid. No value is shown.
     """
 
-    model: str
-    """The model's slug."""
     dimensions: int | None = Field(default=None, ge=1)
     """Length of the vectors, for models that support several."""
     encoding_format: str | None = None
     """"float" or "base64", which is smaller on the wire; vectors are lists of floats either way."""
     input_type: str | None = None
     """"query" or "document", for models that distinguish them."""
-    openrouter_provider: Provider | None = None
-    """Provider preferences, as in `ChatOpenRouter`."""
     user: str | None = None
     chunk_size: int = Field(default=256, ge=1)
     """The maximum number of inputs in a request; more are sent in several requests."""
-    model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    """Further fields of the request's body."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each text, in order."""
@@ -135,7 +122,7 @@ class OpenRouterEmbeddings(APIResource, Embeddings):
             "encoding_format": self.encoding_format,
             "dimensions": self.dimensions,
             "input_type": self.input_type,
-            "user": self.user,
+            "user": self.user or None,
             **self.model_kwargs,
         }
         if self.openrouter_provider is not None:

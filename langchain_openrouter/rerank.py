@@ -12,16 +12,10 @@ from pydantic import Field
 from langchain_openrouter import errors
 from langchain_openrouter._json import get_dict, get_dicts, get_int, get_number, get_str
 from langchain_openrouter._provider_preferences import merge_provider
-from langchain_openrouter._resource import APIResource
+from langchain_openrouter._resource import ModelResource
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
-
-    from langchain_openrouter import wire
-
-    Provider = wire.ProviderPreferences | dict[str, Any]
-else:  # pydantic would drop the keys that a TypedDict does not name
-    Provider = dict[str, Any]
 
 
 __all__ = ["OpenRouterRerank", "Ranked", "RankedDocument", "RerankResult"]
@@ -59,7 +53,7 @@ class RerankResult:
         return self.results
 
 
-class OpenRouterRerank(APIResource, BaseDocumentCompressor):
+class OpenRouterRerank(ModelResource, BaseDocumentCompressor):
     """Rerank with any rerank model on OpenRouter.
 
     Example:
@@ -73,13 +67,8 @@ class OpenRouterRerank(APIResource, BaseDocumentCompressor):
     See https://openrouter.ai/docs/api-reference/rerank.
     """
 
-    model: str
-    """The model's slug."""
     top_n: int | None = Field(default=None, ge=1)
     """The maximum number of results; None returns all."""
-    openrouter_provider: Provider | None = None
-    model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    """Further fields of the request's body."""
 
     def rerank(
         self, query: str, documents: Sequence[Any], *, top_n: int | None = None

@@ -20,7 +20,9 @@ from langchain_openrouter._http.urls import BASE_URL, validate_base_url
 from langchain_openrouter.errors import ConnectionFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pydantic_settings.sources import DotenvType, PathType
 
 __all__ = ["OpenRouterSettings", "ResponseLimits", "response_limits"]
 
@@ -93,16 +95,33 @@ class OpenRouterSettings(BaseSettings):
     max_retries: int = Field(MAX_RETRIES, ge=0)
     """How often a failed request is repeated before the error is raised; 0 means never."""
 
-    def __init__(self, **values: Any) -> None:
-        unknown = [
-            name
-            for name in values
-            if name not in type(self).model_fields and not name.startswith("_")
-        ]
+    if TYPE_CHECKING:
 
-        if unknown:
-            raise TypeError(unknown_argument_message(unknown[0], type(self).model_fields))
-        super().__init__(**{name: value for name, value in values.items() if value is not None})
+        def __init__(  # noqa: PLR0913 - each is optional
+            self,
+            *,
+            api_key: SecretStr | str | None = None,
+            base_url: str | None = None,
+            app_url: str | None = None,
+            app_title: str | None = None,
+            app_categories: Sequence[str] | None = None,
+            session_id: str | None = None,
+            timeout: float | None = None,
+            max_retries: int | None = None,
+            _env_file: DotenvType | None = None,
+            _env_file_encoding: str | None = None,
+            _secrets_dir: PathType | None = None,
+        ) -> None: ...
+
+    else:
+
+        def __init__(self, **values: Any) -> None:
+            fields = type(self).model_fields
+            unknown = [name for name in values if name not in fields and name[:1] != "_"]
+            if unknown:
+                raise TypeError(unknown_argument_message(unknown[0], fields))
+
+            super().__init__(**{name: value for name, value in values.items() if value is not None})
 
     @field_validator("app_categories", mode="before")
     @classmethod
@@ -249,8 +268,11 @@ def resolve_settings(values: dict[str, Any], names: Mapping[str, str]) -> dict[s
 
 def unknown_argument_message(name: str, known: Iterable[str]) -> str:
     """Return the message for an unknown argument, with the closest known name."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)
+    known = set(known)
+    official = name.removeprefix("openrouter_")  # as LangChain's own package names some fields
+    nearest = [official] if official in known else difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean `{nearest[0]}`?" if nearest else "see the README for the arguments."
+
     return (
         f"unknown argument `{name}`: {hint} "
         "A field of the API that this package does not know goes into `model_kwargs`."

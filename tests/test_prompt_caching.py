@@ -11,6 +11,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from loopback import Reply, stream, whole
 from pydantic import ValidationError
 
+from langchain_openrouter import OpenRouterEmbeddings, OpenRouterRerank, OpenRouterSettings
+
 SYSTEM, HUMAN = SystemMessage("Be brief."), HumanMessage("Hi")
 MARK = {"type": "ephemeral"}
 
@@ -199,6 +201,37 @@ def test_an_empty_session_and_user_are_not_sent(serve, model_on):
 
     for seen in server.seen:
         assert not {"session_id", "user"} & set(seen.body)
+
+
+@pytest.mark.off_spec("two endpoints on one server")
+async def test_embeddings_and_rerank_name_their_session_in_a_header(serve):
+    """Their own, that of the settings, and the thread's of a graph; an empty one is not sent."""
+    server = serve(
+        lambda seen: Reply(
+            {"data": [{"embedding": [1.0], "index": 0}]}
+            if seen.path.endswith("/embeddings")
+            else {"results": [{"index": 0, "relevance_score": 1.0}]}
+        )
+    )
+    common = {"model": "a/b", "api_key": "k", "base_url": server.url}
+
+    for session_id in ("s", "thread", "", None):
+        embeddings = OpenRouterEmbeddings(**common, session_id=session_id, user="")
+        rerank = OpenRouterRerank(**common, session_id=session_id)
+        builder = StateGraph(MessagesState)
+        builder.add_node("embed", lambda _, e=embeddings: {"messages": [str(e.embed_query("x"))]})
+        builder.add_node("rank", lambda _, r=rerank: {"messages": [str(r.rerank("q", ["d"]))]})
+        builder.add_edge(START, "embed")
+        builder.add_edge("embed", "rank")
+        builder.compile().invoke({"messages": "x"}, {"configurable": {"thread_id": "t-3"}})
+
+    settings = OpenRouterSettings(api_key="k", base_url=server.url, session_id="of-the-settings")
+    await OpenRouterEmbeddings(model="a/b", settings=settings).aembed_query("x")
+    await OpenRouterRerank(model="a/b", settings=settings).arerank("q", ["d"])
+
+    sessions = [seen.headers.get("x-session-id") for seen in server.seen]
+    assert sessions == ["s", "s", "t-3", "t-3", None, None, None, None, *["of-the-settings"] * 2]
+    assert not any({"session_id", "user"} & set(seen.body) for seen in server.seen)
 
 
 # --- features by header -----------------------------------------------------------------------

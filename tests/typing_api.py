@@ -50,6 +50,19 @@ preferences: wire.ProviderPreferences = {"zdr": True, "max_price": {"prompt": 1,
 reasoning: wire.Reasoning = {"effort": "brand-new", "max_tokens": 1}
 
 ChatOpenRouter(model="a/b")
+ChatOpenRouter("a/b", prompt_caching="1h", response_cache=600, router_metadata=True)
+ChatOpenRouter(model_name="a/b", openrouter_api_key="k", openrouter_api_base="https://a.org")
+ChatOpenRouter("a/b", provider={"zrd": True})  # type: ignore[arg-type]
+ChatOpenRouter("a/b", reasoning={"efort": "low"})  # type: ignore[arg-type]
+ChatOpenRouter("a/b", temprature=1)  # type: ignore[call-arg]
+OpenRouterSettings(timeut=3)  # type: ignore[call-arg]
+settings = OpenRouterSettings(api_key="k", app_categories=["cli-agent"], _env_file=".env")
+assert_type(
+    ChatOpenRouter("a/b", settings=settings, stop_sequences=["x"]).settings,
+    OpenRouterSettings | None,
+)
+OpenRouterEmbeddings(model="a/b", settings=settings, session_id="thread")
+OpenRouterRerank(model="a/b", settings=settings, openrouter_api_key="k", session_id="s")
 ChatOpenRouter(model="a/b", api_key="k", settings=OpenRouterSettings(timeout=3))
 ChatOpenRouter(model="a/b", api_key=SecretStr("k"), base_url="https://openrouter.ai/api/v1")
 ChatOpenRouter(model="a/b", api_key="k", provider=preferences)

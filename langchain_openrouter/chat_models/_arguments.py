@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter import wire
 from langchain_openrouter._http.api_key import to_secret
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter.chat_models._private_arguments import move_private_model_kwargs
+from langchain_openrouter.chat_models._request import FIELD_NAMES
 from langchain_openrouter.settings import (
     EnvironmentUrl,
+    OpenRouterSettings,
     resolve_settings,
     unknown_argument_message,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pydantic.fields import FieldInfo
 
 API_KEY_FIELD = "openai_api_key"
@@ -57,6 +59,8 @@ _UNSUPPORTED = {
     "ChatOpenAI(base_url='https://openrouter.ai/api/v1', use_responses_api=True)",
 }
 
+# Fields of the body that no model sets.
+_OF_EACH_CALL = {"messages", "prompt", "stream"}
 # Arguments of the constructor that `model_copy(update=...)` accepts too -> fields.
 FIELDS_OF_COPY = {
     "api_key": "openai_api_key",
@@ -82,7 +86,44 @@ def resolve_arguments(values: dict[str, Any], fields: Mapping[str, FieldInfo]) -
     if by_field.get("openai_api_base") is None:
         by_field.pop("openai_api_base", None)
 
-    return resolve_settings(move_private_model_kwargs(by_field), _SETTINGS)
+    by_field = move_private_model_kwargs(by_field)
+    _check_model_kwargs(by_field, {*fields, *_SYNONYMS, *_SETTINGS, "settings"})
+    return resolve_settings(by_field, _SETTINGS)
+
+
+def _check_model_kwargs(values: Mapping[str, Any], arguments: set[str]) -> None:
+    """Refuse names in `model_kwargs` that are arguments of the model, or are set twice.
+
+    Args:
+        values: The values of fields.
+        arguments: The names of arguments.
+
+    Raises:
+        ValueError: There is such a name.
+    """
+    extra = values.get("model_kwargs")
+    for name in extra if isinstance(extra, Mapping) else ():
+        field = str(FIELD_NAMES.get(name, name))
+        if name in _OF_EACH_CALL:
+            msg = f"model_kwargs[{name!r}] is not accepted: it is part of each call"
+        elif name not in wire.REQUEST_FIELDS:
+            if name not in arguments:
+                continue
+            msg = f"model_kwargs[{name!r}] is an argument, not a field of the API: pass `{name}=`"
+        elif name != "provider" and values.get(field) is not None:
+            msg = f"`{field}` is set twice: as an argument and in `model_kwargs`; leave one out"
+        else:
+            continue
+
+        raise ValueError(msg)
+
+
+def settings_of(model: Any) -> OpenRouterSettings:
+    """Return the settings of a model; the key only if it is no callable."""
+    values = {name: getattr(model, field) for name, field in _SETTINGS.items()}
+    if callable(values["api_key"]):
+        values["api_key"] = None
+    return OpenRouterSettings.model_construct(**values)
 
 
 def _by_field(values: dict[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from langchain_core.language_models import chat_models as core
 from langchain_core.runnables import RunnableBinding
 
 from langchain_openrouter._provider_preferences import merge_provider
+from langchain_openrouter._vocabulary import validate_vocabulary
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, hide, reveal
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ def prepare_bind(model: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any
     Returns:
         The model with the provider preferences merged in, and the arguments that remain to be
         bound, with the values of headers, queries and extra bodies hidden.
+
+    Raises:
+        ValueError: A name in the provider preferences is misspelled.
     """
     preferences, rest = _take_preferences(kwargs)
     if preferences:
@@ -85,7 +89,7 @@ def _take_preferences(kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]
     if isinstance(body, Mapping) and "provider" in body:
         preferences.append(body["provider"])
         rest["extra_body"] = {name: value for name, value in body.items() if name != "provider"}
-    return preferences, rest
+    return [validate_vocabulary("provider", value) for value in preferences], rest
 
 
 def _with_preferences(model: Any, preferences: list[Any]) -> Any:

@@ -17,6 +17,8 @@ class ExtraFieldsAccumulator:
         self._annotations: list[dict[str, Any]] = []
         self._seen_digests: set[bytes] = set()  # of images and annotations
         self._refusal: list[str] = []
+        self.name: str | None = None
+        """Of the message's author."""
 
         self._audio_pieces: dict[str, list[str]] = {}
         self._audio_metadata: dict[str, Any] = {}
@@ -33,6 +35,7 @@ class ExtraFieldsAccumulator:
         self._add_new(self._annotations, get_dicts(delta, "annotations"))
         if refusal := get_str(delta, "refusal"):
             self._refusal.append(refusal)
+        self.name = get_str(delta, "name") or self.name
 
         for name, value in (get_dict(delta, "audio") or {}).items():
             if name in {"data", "transcript"} and isinstance(value, str):

@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic reads the annotations
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models.model_profile import _warn_unknown_profile_keys
@@ -30,6 +31,7 @@ from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
     FIELDS_OF_COPY,
     resolve_arguments,
+    settings_of,
     validate_field,
 )
 from langchain_openrouter.chat_models._private_arguments import reveal
@@ -74,7 +76,11 @@ class ChatOpenRouterFields(RequestFields):
 
     # --- model, key and address -----------------------------------------------------------
 
-    model_name: str = Field(alias="model")
+    if TYPE_CHECKING:  # a checker then accepts the slug alone, and both names
+        model: str = Field(default="", kw_only=False)
+        model_name: str = ""
+    else:
+        model_name: str = Field(alias="model")
     """Slug, as `author/model[:variant]`. Nothing is inferred from it."""
 
     openai_api_key: SecretStr | str | Callable[[], Any] | None = Field(  # type: ignore[assignment]
@@ -112,7 +118,12 @@ class ChatOpenRouterFields(RequestFields):
     """Merged into the body last; `provider` key by key. Never traced or serialized."""
 
     model_kwargs: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
-    """Fields of the API that this package does not know. Never traced or serialized."""
+    """Fields of the API that this package does not know. Never traced or serialized.
+
+    A field that it knows may be here instead of in its argument, but not in both: that is refused,
+    and so is the name of an argument that is no field of the API. Only `provider` may be in both,
+    and is merged. In a model that was changed later, `model_kwargs` wins over the fields.
+    """
 
     default_query: Mapping[str, object] | None = Field(default=None, exclude=True, repr=False)
     """Added to the URL of every request. Never traced or serialized."""
@@ -131,6 +142,23 @@ class ChatOpenRouterFields(RequestFields):
         stop_sequences: list[str] | str | None = None
         openrouter_api_base: str | None = None
         settings: OpenRouterSettings | None = None
+        openrouter_api_key: SecretStr | str | Callable[[], Any] | None = None
+    else:
+        # The fields under those names.
+        provider = property(attrgetter("openrouter_provider"))
+        stop_sequences = property(attrgetter("stop"))
+        openrouter_api_base = property(attrgetter("openai_api_base"))
+        openrouter_api_key = property(attrgetter(API_KEY_FIELD))
+        settings = property(settings_of)
+
+        def __init__(self, model: str | None = None, /, **values: Any) -> None:
+            """Make a model; the slug may be given without `model=`."""
+            if model is not None:
+                if "model" in values or "model_name" in values:
+                    msg = "the model is given twice: by position and by name"
+                    raise TypeError(msg)
+                values["model"] = model
+            super().__init__(**values)
 
     # --- fields of the parent that are not fields here ------------------------------------
 
@@ -258,11 +286,6 @@ class ChatOpenRouterFields(RequestFields):
         copy = super().model_copy(update=fields, deep=deep)
         copy.__dict__.pop("_serialized", None)  # core's cached property, of the old values
         return copy
-
-    @property
-    def openrouter_api_key(self) -> SecretStr | str | Callable[[], Any] | None:
-        """The key, under the name it has in LangChain's own OpenRouter package."""
-        return self.openai_api_key
 
     @property
     def lc_secrets(self) -> dict[str, str]:

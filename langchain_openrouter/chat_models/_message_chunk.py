@@ -62,8 +62,16 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
         """Add up; many chunks at once cost time in proportion to their total size."""
         if isinstance(other, list) and all(isinstance(chunk, AIMessageChunk) for chunk in other):
             first, *rest = _merge_runs([self, *other])
-            return AIMessageChunk.__add__(first, rest)
-        return super().__add__(other)
+            total = AIMessageChunk.__add__(first, rest)
+        else:
+            total = super().__add__(other)
+
+        # Core's sum has no name.
+        chunks = [self, *(other if isinstance(other, list) else [other])]
+        name = next((chunk.name for chunk in chunks if getattr(chunk, "name", None)), None)
+        if name and isinstance(total, AIMessageChunk):
+            total.name = name
+        return total
 
     @classmethod
     def lc_id(cls) -> list[str]:

@@ -50,6 +50,7 @@ _KNOWN_BODY = {
     "user_id",
 }
 _KNOWN_MESSAGE = {
+    "name",
     "role",
     "content",
     "refusal",
@@ -331,6 +332,7 @@ def to_ai_message(body: dict[str, Any], choice: dict[str, Any]) -> AIMessage:
     return AIMessage(
         content=content,
         additional_kwargs=extras,
+        name=get_str(raw, "name"),
         response_metadata=to_response_metadata(body, choice, usage),
         tool_calls=valid,
         invalid_tool_calls=invalid,

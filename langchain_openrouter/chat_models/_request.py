@@ -8,11 +8,11 @@ from langchain_openrouter import wire
 from langchain_openrouter._json import get_dicts
 from langchain_openrouter._langgraph import resolve_session_id
 from langchain_openrouter._provider_preferences import merge_provider
+from langchain_openrouter._vocabulary import validate_vocabulary
 from langchain_openrouter.chat_models._messages import to_wire_messages
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS
 from langchain_openrouter.chat_models._prompt_caching import apply_prompt_caching
 from langchain_openrouter.chat_models._tools import to_wire_tool
-from langchain_openrouter.chat_models._vocabulary import validate_vocabulary
 from langchain_openrouter.settings import unknown_argument_message
 
 if TYPE_CHECKING:

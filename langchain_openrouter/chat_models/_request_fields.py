@@ -8,17 +8,18 @@ from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import Field, ValidationInfo, field_validator
 
 from langchain_openrouter._langgraph import MAX_SESSION_ID
+from langchain_openrouter._vocabulary import validate_vocabulary
 from langchain_openrouter.chat_models._request import WIRE_NAMES
-from langchain_openrouter.chat_models._vocabulary import validate_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_openrouter import wire
 
-    Provider = wire.ProviderPreferences | dict[str, Any]
-    Reasoning = wire.Reasoning | dict[str, Any]
-    Plugins = Sequence[wire.Plugin | dict[str, Any]]
+    # Without `dict`, so that a checker finds a misspelled name.
+    Provider = wire.ProviderPreferences
+    Reasoning = wire.Reasoning
+    Plugins = Sequence[wire.Plugin]
 else:  # pydantic would drop the keys that a TypedDict does not name
     Provider = Reasoning = dict[str, Any]
     Plugins = list[dict[str, Any]]

@@ -159,13 +159,12 @@ def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResul
 
     for message in messages[1:]:
         message.usage_metadata = None  # `usage` is the sum of all choices: count it once
-    usage = get_dict(body, "usage")
     return ChatResult(
         generations=[
             ChatGeneration(message=message, generation_info=_generation_info(message, info))
             for message in messages
         ],
-        llm_output={"token_usage": usage} if usage else {},
+        llm_output=_llm_output(messages[0], get_dict(body, "usage")),
     )
 
 
@@ -184,11 +183,20 @@ def _result_from_stream(data: bytes, headers: Mapping[str, str]) -> ChatResult:
     chunks.append(state.final_chunk())
     merged = merge_chat_generation_chunks(chunks) or chunks[-1]
     message = message_chunk_to_message(merged.message)
-    usage = message.response_metadata.get("token_usage")
     return ChatResult(
         generations=[ChatGeneration(message=message, generation_info=merged.generation_info)],
-        llm_output={"token_usage": usage} if usage else {},
+        llm_output=_llm_output(message, message.response_metadata.get("token_usage")),
     )
+
+
+def _llm_output(message: Any, usage: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the `llm_output` of a result: usage, model and generation id, each where it came."""
+    fields = {
+        "token_usage": usage,
+        "model_name": message.response_metadata.get("model_name"),
+        "id": message.id,
+    }
+    return {name: value for name, value in fields.items() if value}
 
 
 def _find_error(body: Any, choices: list[dict[str, Any]]) -> dict[str, Any] | None:

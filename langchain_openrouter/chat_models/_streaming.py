@@ -279,6 +279,7 @@ class StreamState:
 
         chunk = self._validated_chunk("", extras, calls_with_ids, last=True)
         message = chunk.message
+        message.name = self._extra_fields.name
         set_attribute(message, "detail_index", None)
         set_attribute(message, "shown_details", self._shown_details(extras))
         message.response_metadata = self._metadata()
@@ -302,9 +303,7 @@ class StreamState:
             choice.setdefault("finish_reason", "tool_calls")
 
         metadata = to_response_metadata(body, choice, self._usage)
-        if self._headers:
-            metadata["headers"] = self._headers
-        return metadata
+        return {**metadata, "headers": self._headers} if self._headers else metadata
 
     # --- failures -------------------------------------------------------------------------
 
@@ -334,6 +333,7 @@ class StreamState:
         return AIMessage(
             content=[text, *self._parts] if self._parts else text,
             additional_kwargs=extras,
+            name=self._extra_fields.name,
             response_metadata=self._metadata(),
             invalid_tool_calls=self._calls.as_invalid(),
             usage_metadata=to_usage_metadata(self._usage),
