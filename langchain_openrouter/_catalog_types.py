@@ -29,6 +29,8 @@ class Model:
     prompt_price: float | None = None
     completion_price: float | None = None
     request_price: float | None = None
+    cache_read_price: float | None = None
+    cache_write_price: float | None = None
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -47,6 +49,8 @@ class Model:
             prompt_price=_price(prices, "prompt"),
             completion_price=_price(prices, "completion"),
             request_price=_price(prices, "request"),
+            cache_read_price=_price(prices, "input_cache_read"),
+            cache_write_price=_price(prices, "input_cache_write"),
             data=row,
         )
 

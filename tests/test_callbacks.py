@@ -11,6 +11,7 @@ from langchain.agents import create_agent
 
 from langchain_openrouter import ChatOpenRouter, UserKey, errors
 from langchain_openrouter.callbacks import UsageKey, get_openrouter_callback
+from langchain_openrouter.catalog import Model
 from langchain_openrouter.testing import Reply, error
 
 
@@ -47,6 +48,58 @@ def test_everything_inside_is_added_up(model):
     )
     assert used.total.total_tokens == 84
     assert "6 requests" in repr(used)
+
+
+CACHED = {"cost": 0.01, "prompt_tokens": 1000, "completion_tokens": 4, "total_tokens": 1004}
+ROW = {
+    "id": "anthropic/claude-sonnet-4.6",
+    "canonical_slug": "anthropic/claude-4.6-sonnet-20260217",
+    "pricing": {"prompt": "0.000003", "completion": "0.000015", "input_cache_read": "0.0000003",
+                "input_cache_write": "0.00000375"},
+}  # fmt: skip
+
+
+def usage_of(read, write):
+    """Return a usage that read and wrote so many tokens."""
+    return {**CACHED, "prompt_tokens_details": {"cached_tokens": read, "cache_write_tokens": write}}
+
+
+@pytest.mark.parametrize("slug", [ROW["id"], f"{ROW['id']}:nitro", ROW["canonical_slug"]])
+async def test_what_prompt_caching_saved_is_shown(emulate, slug):
+    """Reads below the input price less what writes cost above it, whole and streamed, in USD."""
+    usages = iter([usage_of(0, 800), usage_of(800, 100), usage_of(900, 0), usage_of(900, 0)])
+    emulator = emulate(lambda _: Reply("ok", usage=next(usages), model=slug))
+    model = ChatOpenRouter(slug, api_key="k", base_url=emulator.url)
+    with get_openrouter_callback([Model.from_api(ROW)]) as used:
+        model.invoke("x")
+        assert used.saved == pytest.approx(-800 * 0.75e-6)
+        list(model.stream("x"))
+        await model.ainvoke("x")
+        assert [chunk async for chunk in model.astream("x")]
+
+    assert (used.total.cached_tokens, used.total.cache_write_tokens) == (2600, 900)
+    assert used.total.cache_hit_rate == pytest.approx(0.65)
+    assert used.saved == pytest.approx(2600 * 2.7e-6 - 900 * 0.75e-6)
+    assert "2600 cached, 900 written to the cache, $0.040000, $0.006345 saved by caching" in repr(
+        used
+    )
+    assert "Caching saved 0.006345 USD" in used._repr_html_()
+
+
+def test_savings_are_unknown_without_prices(model):
+    """No list of models, or one without the model's cache prices, is not a saving of zero."""
+    with (
+        get_openrouter_callback() as without,
+        get_openrouter_callback([Model.from_api(ROW)]) as other,
+    ):
+        model.invoke("x")
+    with get_openrouter_callback([Model.from_api(ROW)]) as idle:
+        pass
+
+    assert without.saved is None
+    assert other.saved is None
+    assert idle.saved == 0
+    assert "saved" not in repr(without)
 
 
 def test_by_model_provider_and_user(model):

@@ -114,6 +114,7 @@ assert_type(Catalog().estimate(model, "x").cost, float)
 
 with get_openrouter_callback() as used:
     assert_type(used.cost, float)
+    assert_type(used.saved, float | None)
     assert_type(used.by_user()["ann"].total_tokens, int)
 
 sign_in = SignIn(secret=["new", b"old"], store=RedisStore("redis://h"), on_event=print)
