@@ -23,6 +23,39 @@ Effort: TypeAlias = (
 ServiceTier: TypeAlias = (
     Literal["auto", "default", "fast", "flex", "priority", "scale", "ultrafast"] | str  # noqa: PYI051
 )
+KnownPlugin = Literal[
+    "web",
+    "web-fetch",
+    "file-parser",
+    "response-healing",
+    "context-compression",
+    "moderation",
+    "alignment",
+    "armor",
+    "auto-router",
+    "auto-beta-router",
+    "pareto-router",
+    "jev-router",
+    "switchyard-router",
+    "fusion",
+]
+PluginId: TypeAlias = KnownPlugin | str
+KnownServerTool = Literal[
+    "openrouter:web_search",
+    "openrouter:web_fetch",
+    "openrouter:datetime",
+    "openrouter:image_generation",
+    "openrouter:advisor",
+    "openrouter:subagent",
+    "openrouter:fusion",
+    "openrouter:bash",
+    "openrouter:shell",
+    "openrouter:files",
+    "openrouter:apply_patch",
+    "openrouter:tool_search",
+    "openrouter:experimental__search_models",
+]
+ServerToolType: TypeAlias = KnownServerTool | str
 Sort: TypeAlias = Literal["price", "throughput", "latency", "exacto"] | str  # noqa: PYI051
 
 
@@ -34,10 +67,20 @@ class CacheControl(TypedDict, total=False):
 
 
 class PromptCacheOptions(TypedDict, total=False):
-    """OpenAI's explicit caching, GPT-5.6 and later. Same page as `CacheControl`."""
+    """OpenAI's explicit caching, GPT-5.6 and later. Same page as `CacheControl`.
 
-    mode: str
-    ttl: str
+    With mode "explicit" only what is marked is written, and without a mark nothing.
+    """
+
+    mode: Literal["explicit"] | str  # noqa: PYI051 - open vocabulary
+    ttl: Literal["30m", "12h"] | str  # noqa: PYI051 - open vocabulary
+
+
+class PromptCacheBreakpoint(TypedDict, total=False):
+    """OpenAI's mark on a text part; OpenRouter translates it into `cache_control` and back."""
+
+    mode: Literal["explicit"] | str  # noqa: PYI051 - open vocabulary
+    ttl: Literal["30m", "12h"] | str  # noqa: PYI051 - open vocabulary
 
 
 class Percentiles(TypedDict, total=False):
@@ -104,11 +147,10 @@ class Reasoning(TypedDict, total=False):
 class Plugin(TypedDict, total=False):
     """One plugin, told apart by `id`. https://openrouter.ai/docs/features/plugins.
 
-    The fields of all plugins in one: web, web-fetch, file-parser, response-healing,
-    context-compression, moderation, auto-router, auto-beta-router, pareto-router, fusion.
+    The fields of all plugins in one; `PluginId` lists them.
     """
 
-    id: str
+    id: PluginId
     enabled: bool
     engine: str
     mode: str
@@ -137,6 +179,47 @@ class Plugin(TypedDict, total=False):
     model: str
     max_tool_calls: int
     tools: Sequence[Json]
+    models: Sequence[str]
+    algorithm: str
+    judge_model: str
+    rules: Sequence[AlignmentRule]
+    instruct: bool
+    max_retries: int
+    threshold: float
+    classifier_context: Json
+    evaluate_native_tools: bool
+    on_error: Literal["log", "block"] | str  # noqa: PYI051 - open vocabulary
+    output_mode: str
+    use_cc_style_default_rules: bool
+
+
+class AlignmentRule(TypedDict, total=False):
+    """A rule of the plugin `alignment` (beta), and the fields of a message that it is about."""
+
+    rule: str
+    watch: Sequence[str]
+
+
+class DeferredToolSearch(TypedDict, total=False):
+    """How deferred tools are searched; "custom" is a tool of the caller's."""
+
+    type: Literal["bm25", "regex", "custom"] | str  # noqa: PYI051 - open vocabulary
+    max_results: int
+    tool_id: str
+    result_key: str
+
+
+class DeferredTools(TypedDict, total=False):
+    """Tools with `defer_loading` are searched by OpenRouter instead of being in the prompt.
+
+    Reasoning goes back unchanged and the tools stay the same; an error says what was not so in
+    `ErrorMetadata.code`.
+    """
+
+    protocol: Literal["v1"] | str  # noqa: PYI051 - open vocabulary
+    profile: Literal["portable"] | str  # noqa: PYI051 - open vocabulary
+    validation: Literal["runtime"] | str  # noqa: PYI051 - open vocabulary
+    search: DeferredToolSearch
 
 
 class FunctionTool(TypedDict, total=False):
@@ -154,7 +237,7 @@ class ServerTool(TypedDict, total=False):
     https://openrouter.ai/docs/features/server-tools
     """
 
-    type: str
+    type: ServerToolType
     parameters: ServerToolParameters
 
 
@@ -372,7 +455,7 @@ class Part(TypedDict, total=False):
     video_url: ImageUrl
     file: File
     cache_control: CacheControl
-    prompt_cache_breakpoint: Json
+    prompt_cache_breakpoint: PromptCacheBreakpoint
 
 
 class ToolCall(TypedDict, total=False):
@@ -446,7 +529,7 @@ class ChatRequest(TypedDict, total=False):
     parallel_tool_calls: bool
     max_tool_calls: int
     stop_server_tools_when: Sequence[StopCondition]
-    deferred_tools: Json
+    deferred_tools: DeferredTools
     response_format: ResponseFormat
     structured_outputs: bool
     reasoning: Reasoning
@@ -531,10 +614,29 @@ class Usage(TypedDict, total=False):
     server_tool_use: ServerToolUse
 
 
+DeferredToolsCode = Literal[
+    "deferred_tools_state_missing",
+    "deferred_tools_state_invalid",
+    "deferred_tools_history_changed",
+    "deferred_tools_catalog_changed",
+]
+LimitSource = Literal[
+    "openrouter_in_flight_budget",
+    "openrouter_credits",
+    "openrouter_key_limit",
+    "upstream_provider_shared_pool",
+]
+
+
 class ErrorMetadata(TypedDict, total=False):
     """Details of an error; may quote the prompt (`flagged_input`, `raw`)."""
 
     error_type: str
+    code: DeferredToolsCode | str
+    limit_source: LimitSource | str
+    reason: str
+    remedy_hint: str
+    retry_after_seconds: float
     provider_code: str | int
     provider_name: str
     raw: Any

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from typing import get_args
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -15,6 +16,8 @@ from langchain_openrouter import (
     OpenRouterEmbeddings,
     OpenRouterRerank,
     OpenRouterSettings,
+    errors,
+    wire,
 )
 
 
@@ -208,3 +211,42 @@ async def test_the_name_of_a_message_arrives(serve, model_on):
 
     model.invoke([HumanMessage("x", name="bob"), answers[2]])
     assert [m["name"] for m in json.loads(server.seen[-1].raw)["messages"]] == ["bob", "ann"]
+
+
+DEFERRED_CODES = get_args(wire.DeferredToolsCode)
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("code", DEFERRED_CODES)
+async def test_an_error_of_deferred_tools_has_its_code(serve, model_on, how, code):
+    """It says what the history lacks, in `metadata`, and asking again does not help."""
+    body = {
+        "error": {
+            "code": 400,
+            "message": "Deferred tools: see the code.",
+            "metadata": {"code": code},
+        }
+    }
+    server = serve(Reply(body, status=400))
+    deferred = {
+        "protocol": "v1",
+        "profile": "portable",
+        "validation": "runtime",
+        "search": {"type": "bm25"},
+    }
+    model = model_on(server, deferred_tools=deferred)
+
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        match how:
+            case "invoke":
+                model.invoke("x")
+            case "ainvoke":
+                await model.ainvoke("x")
+            case "stream":
+                list(model.stream("x"))
+            case _:
+                _ = [chunk async for chunk in model.astream("x")]
+
+    assert caught.value.metadata["code"] == code
+    assert not caught.value.is_retryable
+    assert server.seen[0].body["deferred_tools"] == deferred

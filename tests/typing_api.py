@@ -76,6 +76,17 @@ model = ChatOpenRouter(
     app_url="https://a.org", app_title="A", app_categories=["cli-agent"], default_headers={"a": "b"},
 )  # fmt: skip
 
+deferred: wire.DeferredTools = {
+    "protocol": "v1",
+    "profile": "portable",
+    "validation": "runtime",
+    "search": {"type": "bm25"},
+}
+search: wire.ServerTool = {"type": "openrouter:web_search", "parameters": {"engine": "exa"}}
+rules: wire.Plugin = {"id": "alignment", "rules": [{"rule": "Be kind.", "watch": ["content"]}]}
+mark: wire.CacheControl = {"type": "ephemeral", "ttl": "1h"}
+ChatOpenRouter("a/b", tools=[search], plugins=[rules], deferred_tools=deferred, cache_control=mark)
+ChatOpenRouter("a/b", plugins=[{"id": "web", "max_resluts": 3}])  # type: ignore[typeddict-unknown-key]
 assert_type(model.invoke("x"), AIMessage)
 assert_type(model.stream("x"), Iterator[AIMessageChunk])
 assert_type(model.astream("x"), AsyncIterator[AIMessageChunk])

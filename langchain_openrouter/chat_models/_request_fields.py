@@ -20,9 +20,14 @@ if TYPE_CHECKING:
     Provider = wire.ProviderPreferences
     Reasoning = wire.Reasoning
     Plugins = Sequence[wire.Plugin]
+    DeferredTools = wire.DeferredTools
+    CacheControl = wire.CacheControl
+    StopConditions = Sequence[wire.StopCondition]
+    XSearch = wire.XSearch
+    Tools = Sequence[wire.FunctionTool | wire.ServerTool | dict[str, Any]]
 else:  # pydantic would drop the keys that a TypedDict does not name
-    Provider = Reasoning = dict[str, Any]
-    Plugins = list[dict[str, Any]]
+    Provider = Reasoning = DeferredTools = CacheControl = XSearch = dict[str, Any]
+    Plugins = StopConditions = Tools = list[dict[str, Any]]
 
 
 class RequestFields(BaseChatOpenAI):
@@ -77,23 +82,23 @@ class RequestFields(BaseChatOpenAI):
     logit_bias: dict[str | int, float] | None = None  # type: ignore[assignment]
     parallel_tool_calls: bool | None = None
     max_tool_calls: int | None = None
-    stop_server_tools_when: list[dict[str, Any]] | None = None
-    deferred_tools: dict[str, Any] | None = None
+    stop_server_tools_when: StopConditions | None = None
+    deferred_tools: DeferredTools | None = None
     structured_outputs: bool | None = None
     web_search_options: dict[str, Any] | None = None
-    x_search_filter: dict[str, Any] | None = None
+    x_search_filter: XSearch | None = None
     modalities: list[str] | None = None
     image_config: dict[str, Any] | None = None
     audio: dict[str, Any] | None = None
     prediction: dict[str, Any] | None = None
     speed: str | None = None
-    cache_control: dict[str, Any] | None = None
+    cache_control: CacheControl | None = None
     prompt_cache_key: str | None = None
     debug: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
     stream_options: dict[str, Any] | None = None
     stop: list[str] | str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: Tools | None = None
     """Sent with every call that has no tools of its own."""
     tool_choice: str | dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
