@@ -213,6 +213,19 @@ async def test_the_name_of_a_message_arrives(serve, model_on):
     assert [m["name"] for m in json.loads(server.seen[-1].raw)["messages"]] == ["bob", "ann"]
 
 
+async def call(model, how):
+    """Call a model in one of four ways."""
+    match how:
+        case "invoke":
+            model.invoke("x")
+        case "ainvoke":
+            await model.ainvoke("x")
+        case "stream":
+            list(model.stream("x"))
+        case _:
+            _ = [chunk async for chunk in model.astream("x")]
+
+
 DEFERRED_CODES = get_args(wire.DeferredToolsCode)
 
 
@@ -237,15 +250,7 @@ async def test_an_error_of_deferred_tools_has_its_code(serve, model_on, how, cod
     model = model_on(server, deferred_tools=deferred)
 
     with pytest.raises(errors.InvalidRequestError) as caught:
-        match how:
-            case "invoke":
-                model.invoke("x")
-            case "ainvoke":
-                await model.ainvoke("x")
-            case "stream":
-                list(model.stream("x"))
-            case _:
-                _ = [chunk async for chunk in model.astream("x")]
+        await call(model, how)
 
     assert caught.value.metadata["code"] == code
     assert not caught.value.is_retryable
