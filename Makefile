@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOWEST := .lowest
+# Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
+LOWEST_TESTS := -k "not deep" $(patsubst %,--ignore tests/test_%.py,benchmarks jupyterlab kernel notebooks)
+EXTRAS := agents,cli,keyring,testing,web
 
-.PHONY: demo test lint format record profiles notebooks bench soak clean
+.PHONY: demo test test-lowest lint dist format record profiles notebooks bench soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -13,11 +17,28 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
+# With the oldest versions that pyproject.toml allows, in an environment of its own: weekly, and
+# before a release. What serves only the tests is as new as those versions let it be.
+test-lowest: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable ".[$(EXTRAS)]"
+	$(BIN)/uv pip freeze --quiet --python $(LOWEST) --exclude-editable > $(LOWEST)/lowest.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint $(LOWEST)/lowest.txt --group test
+	$(LOWEST)/bin/python -m pytest -m "not slow" -p no:codspeed $(LOWEST_TESTS)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_prose.py
+
+# The wheel and the sdist, checked for an index.
+dist: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents --package langchain_openrouter dist/*.whl
+	$(BIN)/python scripts/check_dist.py dist
 
 # Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
 record: $(STAMP)
@@ -46,8 +67,8 @@ format: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[agents,cli,keyring,testing,web]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]" --group dev
 	touch $@
 
 clean:
-	rm -rf $(VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

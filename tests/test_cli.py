@@ -284,3 +284,27 @@ def test_without_the_extra_it_says_how_to_get_it(shell):
 
     assert done.returncode == 1
     assert "pip install 'langchain-openrouter-oauth[cli]'" in done.stderr
+
+
+def commands():
+    """Return each command with its name, and the whole program."""
+    import typer
+
+    from langchain_openrouter._cli import app
+
+    return {"": None, **typer.main.get_command(app).commands}
+
+
+@pytest.mark.parametrize("name", commands())
+def test_the_help_of_every_command_names_its_options(shell, name):
+    """With every version of typer that may be installed."""
+    command = commands()[name]
+    text = shell(*name.split(), "--help").stdout
+
+    assert "Usage:" in text
+    if command is None:
+        assert all(name in text for name in commands())
+    else:
+        options = [option for param in command.params for option in param.opts if option[0] == "-"]
+        assert all(option in text for option in options)
+        assert command.help.splitlines()[0].split(".")[0] in text
