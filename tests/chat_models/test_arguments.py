@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 from langchain_core.messages import HumanMessage
-from loopback import Reply, event, sse, stream, whole
+from tests.support.loopback import Reply, event, sse, stream, whole
 from pydantic import SecretStr, ValidationError
 
 from langchain_openrouter import (

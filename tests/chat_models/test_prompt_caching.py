@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
-from loopback import Reply, stream, whole
+from tests.support.loopback import Reply, stream, whole
 from pydantic import ValidationError
 
 from langchain_openrouter import OpenRouterEmbeddings, OpenRouterRerank, OpenRouterSettings
