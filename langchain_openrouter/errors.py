@@ -6,12 +6,13 @@
     │  │  └─ ContextOverflowError
     │  ├─ AuthenticationError   401, and no key at all
     │  ├─ InsufficientCreditsError  402, and an exhausted key limit
+    │  │  └─ InFlightBudgetError    402 for now: running requests hold the budget
     │  ├─ PermissionDeniedError 403
     │  │  └─ ModerationError    the input was flagged
     │  ├─ ModelUnavailableError 404, and no endpoint may serve the request
     │  ├─ RateLimitError        429
     │  ├─ RequestTimeoutError   408 504 524
-    │  ├─ RefusalError          the model refused a structured answer
+    │  ├─ RefusalError          the model refused a structured answer, or the request
     │  └─ UpstreamError         5xx, an error during the answer, an unreadable body
     ├─ ConnectionFailedError    no answer, or an answer cut short
     │  └─ ConnectionTimeoutError  no byte came for `timeout` seconds
@@ -52,6 +53,7 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionTimeoutError",
     "ContextOverflowError",
+    "InFlightBudgetError",
     "InsufficientCreditsError",
     "InvalidCodeError",
     "InvalidRequestError",
@@ -125,6 +127,11 @@ class OpenRouterError(core.LangChainException):
         if is_retryable is not None:
             self.is_retryable = is_retryable
 
+    @property
+    def status_code(self) -> int | None:
+        """The same as `code`: the name that the SDKs of OpenAI and others use."""
+        return self.code
+
 
 class ResponseError(OpenRouterError, core.ModelError):
     """OpenRouter answered with an error."""
@@ -143,9 +150,11 @@ class AuthenticationError(ResponseError, core.ModelAuthenticationError):
 
 
 class InsufficientCreditsError(ResponseError):
-    """The account, or this key's own limit, is used up.
+    """There is no money for this request: `limit_source` says whose limit it met.
 
     Attributes:
+        affordable_tokens: How many tokens of `max_tokens` the account can pay for, if the service
+            says so.
         settings_url: The page where the owner of the key that was sent raises its limit; only
             the owner can open it. See https://openrouter.ai/docs/use-cases/oauth-pkce.
     """
@@ -153,13 +162,62 @@ class InsufficientCreditsError(ResponseError):
     credits_url = "https://openrouter.ai/settings/credits"
     """Where the owner of the account adds credits."""
     settings_url = "https://openrouter.ai/settings/keys"
+    affordable_tokens: int | None = None
+
+    @property
+    def limit_source(self) -> str | None:
+        """`openrouter_credits`, `openrouter_key_limit` or `openrouter_in_flight_budget`."""
+        return get_str(self.metadata, "limit_source")
+
+    @property
+    def reason(self) -> str | None:
+        """`weight_exceeds_budget`: this one request is estimated above all that is left."""
+        return get_str(self.metadata, "reason")
+
+    @property
+    def remedy_hint(self) -> str | None:
+        """The service's own advice, as sent."""
+        return get_str(self.metadata, "remedy_hint")
+
+    @property
+    def remedy(self) -> str:
+        """What to do, with the page where the owner of the account or the key does it."""
+        add_credits = f"add credits at {self.credits_url}"
+        raise_limit = f"raise the key's limit at {self.settings_url}"
+        if self.limit_source == "openrouter_key_limit":
+            return f"{raise_limit} or wait until it resets"
+
+        lower = ""
+        if self.affordable_tokens is not None:
+            lower = f"set `max_tokens` to {self.affordable_tokens} or less, "
+        elif self.reason == "weight_exceeds_budget":
+            lower = "lower `max_tokens`, "
+        if lower:
+            lower += (
+                "shorten the prompt, " if self.limit_source is None else "shorten the prompt or "
+            )
+        if self.limit_source == "openrouter_credits":
+            return f"{lower}{add_credits}"
+        return f"{lower}{add_credits} or {raise_limit}"
 
     def __str__(self) -> str:
-        """Return the message, and the pages where the owner can act."""
-        remedy = (
-            f"add credits at {self.credits_url} or raise the key's limit at {self.settings_url}"
+        """Return the message and the remedy."""
+        return f"{super().__str__()} - {self.remedy}"
+
+
+class InFlightBudgetError(InsufficientCreditsError):
+    """Requests that are running hold the budget: wait `retry_after` seconds and try again."""
+
+    is_retryable = True
+
+    @property
+    def remedy(self) -> str:
+        """What to do: wait, and hold less of the budget."""
+        wait = "wait" if self.retry_after is None else f"wait {self.retry_after:g} s"
+        return (
+            f"{wait} and try again; fewer requests at once and a lower `max_tokens` hold less of "
+            "the budget"
         )
-        return f"{super().__str__()} - {remedy}"
 
 
 class PermissionDeniedError(ResponseError, core.ModelPermissionDeniedError):
@@ -190,13 +248,18 @@ class ModelUnavailableError(ResponseError, core.ModelNotFoundError):
 class RateLimitError(ResponseError, core.ModelRateLimitError):
     """Too many requests; `retry_after` has the seconds to wait, if the service sent them."""
 
+    @property
+    def limit_source(self) -> str | None:
+        """Whose limit it is, such as `upstream_provider_shared_pool`; None if not sent."""
+        return get_str(self.metadata, "limit_source")
+
 
 class RequestTimeoutError(ResponseError, core.ModelTimeoutError):
     """OpenRouter or the provider timed out."""
 
 
 class RefusalError(ResponseError, _ModelRefusalError):
-    """The model refused to give the structured answer; `partial` is its message."""
+    """The model refused: a structured answer, of which `partial` is the message, or the request."""
 
     @property
     def raw_message(self) -> AIMessage | None:  # type: ignore[override]

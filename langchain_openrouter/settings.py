@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from langchain_openrouter._http.limits import ResponseLimits, response_limits
+from langchain_openrouter._http.retry_after import RetryLimits, retry_limits
 from langchain_openrouter._http.urls import BASE_URL, validate_base_url
 from langchain_openrouter.errors import ConnectionFailedError
 
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
     from pydantic_settings.sources import DotenvType, PathType
 
-__all__ = ["OpenRouterSettings", "ResponseLimits", "response_limits"]
+__all__ = [
+    "OpenRouterSettings",
+    "ResponseLimits",
+    "RetryLimits",
+    "response_limits",
+    "retry_limits",
+]
 
 TIMEOUT = 300.0
 MAX_RETRIES = 2

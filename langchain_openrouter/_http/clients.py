@@ -23,6 +23,7 @@ from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
 from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
+from langchain_openrouter._http.retry_after import retry_limits
 from langchain_openrouter._json import parse_json_or_text
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from openai._models import FinalRequestOptions
 
-MAX_RETRY_AFTER = 60.0  # seconds
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _USER_AGENT = f"langchain-openrouter-oauth/{VERSION}"
@@ -84,12 +84,18 @@ class _ClientOverrides:
             parse_json_or_text(self.body), status=response.status_code, headers=response.headers
         )
         self.retry_after = error.retry_after
-        return error.is_retryable and (error.retry_after or 0) <= MAX_RETRY_AFTER
+        return error.is_retryable and retry_limits.allows(error)
 
     def _parse_retry_after_header(self, response_headers: httpx2.Headers | None = None) -> Any:
         """Return the wait of the last response in seconds; the SDK reads the header only."""
         del response_headers
         return self.retry_after or None
+
+    def _calculate_retry_timeout(self, *args: Any, **kwargs: Any) -> float:
+        """Return the wait of the last response, else the SDK's; the SDK's own bound is fixed."""
+        if self.retry_after:
+            return self.retry_after
+        return super()._calculate_retry_timeout(*args, **kwargs)  # type: ignore[misc,no-any-return]
 
     def _make_status_error_from_response(self, response: httpx2.Response) -> APIStatusError:
         """Return an error that holds the response; the SDK's own would parse the body again."""

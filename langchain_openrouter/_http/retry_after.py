@@ -5,9 +5,11 @@ from __future__ import annotations
 import email.utils
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter._json import get_number
+from langchain_openrouter.errors import InFlightBudgetError, OpenRouterError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,10 +18,32 @@ _MAX_HEADER_LENGTH = 100  # characters of a Retry-After
 _MAX_WAIT = 366 * 86_400.0  # seconds; a longer Retry-After is ignored
 
 
+@dataclass(slots=True)
+class RetryLimits:
+    """The longest `Retry-After` that is obeyed, in seconds, by kind of error.
+
+    Where the service asks for a longer wait, the error is raised at once, with its `retry_after`.
+    Change the limits in place: `retry_limits.in_flight_budget = 30`.
+    """
+
+    default: float = 60.0
+    in_flight_budget: float = 120.0
+    """Of an `InFlightBudgetError`: the budget is free again when the running requests end."""
+
+    def allows(self, error: OpenRouterError) -> bool:
+        """Tell whether the wait that an error asks for is short enough to be obeyed."""
+        is_in_flight = isinstance(error, InFlightBudgetError)
+        return (error.retry_after or 0) <= (self.in_flight_budget if is_in_flight else self.default)
+
+
+retry_limits = RetryLimits()
+
+
 def retry_after_of(
     headers: Mapping[str, str],
     availability: dict[str, Any] | None,
     metadata: dict[str, Any],
+    error: dict[str, Any] | None = None,
 ) -> float | None:
     """Return the seconds to wait: the header's (a number or a date), or the body's."""
     candidates = (
@@ -27,6 +51,8 @@ def retry_after_of(
         get_number(availability, "retry_after"),
         get_number(metadata, "retry_after"),
         get_number(metadata, "retry_after_seconds"),
+        get_number(error, "retry_after"),
+        get_number(error, "retry_after_seconds"),
     )
 
     for candidate in candidates:

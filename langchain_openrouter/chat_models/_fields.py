@@ -106,7 +106,8 @@ class ChatOpenRouterFields(RequestFields):
     """
 
     max_retries: int = Field(default=MAX_RETRIES, ge=0)
-    """Retries after 408, 429, 5xx and connection errors; `Retry-After` is obeyed up to 60 s."""
+    """Retries after 408, 429, 5xx, connection errors and a 402 that passes. `Retry-After` is obeyed
+    up to 60 s, after that 402 up to 120 s; see `settings.retry_limits`."""
 
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
     """Sent with every request, instead of the package's own whatever the case of the names.

@@ -8,7 +8,6 @@ from typing import get_args
 
 import pytest
 from langchain_core.messages import HumanMessage
-from tests.support.loopback import Reply, event, sse, stream, whole
 from pydantic import SecretStr, ValidationError
 
 from langchain_openrouter import (
@@ -19,6 +18,7 @@ from langchain_openrouter import (
     errors,
     wire,
 )
+from tests.support.loopback import Reply, event, sse, stream, whole
 
 
 def test_the_slug_may_come_by_position(serve):

@@ -8,10 +8,10 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from langgraph.graph import START, MessagesState, StateGraph
-from tests.support.loopback import Reply, stream, whole
 from pydantic import ValidationError
 
 from langchain_openrouter import OpenRouterEmbeddings, OpenRouterRerank, OpenRouterSettings
+from tests.support.loopback import Reply, stream, whole
 
 SYSTEM, HUMAN = SystemMessage("Be brief."), HumanMessage("Hi")
 MARK = {"type": "ephemeral"}
