@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import assert_type
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, assert_type
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from pydantic import SecretStr
@@ -29,6 +30,7 @@ from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware import PerUserModel
+from langchain_openrouter.oauth import KeyBudget
 from langchain_openrouter.testing import (
     Emulator,
     Fault,
@@ -101,6 +103,12 @@ started = PKCELogin.start("https://a.org/cb", key_label="A", limit=3)
 assert_type(PKCELogin.unseal(started.seal("s"), ["s", b"t"]), PKCELogin)
 assert_type(started.redeem("code"), UserKey)
 assert_type(started.redeem("code").info().remaining, float | None)
+assert_type(started.redeem("code").info().blocked_by, str | None)
+assert_type(started.redeem("code").info().effective_budget, KeyBudget | None)
+assert_type(started.redeem("code").granted, Mapping[str, Any] | None)
+PKCELogin.start(expires_at=timedelta(days=30), required_workspace_id="w")
+login(required_workspace_id="w", expires_at=timedelta(days=30))
+SignIn(secret="s", workspace_id="w", required_workspace_id="w", expires_at=timedelta(days=30))
 PerUserModel(KeyStore(), user_id="who")
 PerUserModel(lambda context: context.key, strict=False)
 ChatOpenRouter(model="a/b", api_key=current_user).for_user(current_user)
@@ -148,6 +156,10 @@ try:
     model.invoke("x", provider=preferences)
 except errors.ModerationError as error:
     assert_type(error.reasons, list[str])
+except errors.InFlightBudgetError as error:
+    assert_type(error.limit_source, str | None)
+    assert_type(error.affordable_tokens, int | None)
+    assert_type(error.status_code, int | None)
 except errors.RateLimitError as error:
     assert_type(error.retry_after, float | None)
 except OpenRouterError as error:

@@ -38,6 +38,7 @@ _LOGIN_KEYWORDS = (
     "usage_limit_type",
     "expires_at",
     "workspace_id",
+    "required_workspace_id",
 )
 # Those of both the sign-in and the model.
 _SHARED_KEYWORDS = ("settings", "base_url")

@@ -21,6 +21,7 @@ from langchain_openrouter.errors import (
     SignInTimeoutError,
 )
 from langchain_openrouter.oauth import _headless
+from langchain_openrouter.oauth._granted import warn_of_difference
 from langchain_openrouter.oauth._loopback_server import CallbackResponse, LoopbackServer
 from langchain_openrouter.oauth._options import (
     USER_ID,
@@ -50,7 +51,9 @@ def login(**options: Unpack[LoginOptions]) -> UserKey:
         **options: See `LoginOptions`, and `PKCELogin.start` for the options of the page.
 
     Returns:
-        The key, from the key store if it has one that OpenRouter accepts.
+        The key, from the key store if it has one that OpenRouter accepts. Where a new key has
+        another limit, expiry or workspace than requested, there is a warning, and `key.granted`
+        says how it differs.
 
     Raises:
         SignInError: The sign-in ended without a key. The port is free again in every case.
@@ -77,6 +80,7 @@ def login(**options: Unpack[LoginOptions]) -> UserKey:
             store.set(user_id, key)
         except Exception as error:  # noqa: BLE001 - the key must not be lost with it
             remembered.warn(error)
+    flow.warn_of_difference(key)
     return key
 
 
@@ -103,6 +107,7 @@ async def alogin(**options: Unpack[LoginOptions]) -> UserKey:
             await store.aset(user_id, key)
         except Exception as error:  # noqa: BLE001 - the key must not be lost with it
             remembered.warn(error)
+    flow.warn_of_difference(key)
     return key
 
 
@@ -195,6 +200,7 @@ class _LoginFlow:
                 usage_limit_type=options.get("usage_limit_type"),
                 expires_at=options.get("expires_at"),
                 workspace_id=options.get("workspace_id"),
+                required_workspace_id=options.get("required_workspace_id"),
                 settings=options.get("settings"),
                 base_url=options.get("base_url"),
             )
@@ -283,6 +289,10 @@ class _LoginFlow:
             f"nobody signed in within {self._timeout:g} s - begin anew, or raise `timeout=`"
         )
 
+    def warn_of_difference(self, key: UserKey) -> None:
+        """Warn where the key has something else than was requested; after it was stored."""
+        warn_of_difference(self._login, key)
+
     # --- results --------------------------------------------------------------------------
 
     def _exchange_once(self, pasted: str) -> UserKey | SignInError:
@@ -304,7 +314,11 @@ class _LoginFlow:
                 f"the exchange failed unexpectedly ({type(error).__name__}) - begin a new sign-in"
             )
 
-        if isinstance(outcome, UserKey) and _is_rejected(_verify(outcome)):
+        if (
+            isinstance(outcome, UserKey)
+            and outcome.granted is None
+            and _is_rejected(_verify(outcome))
+        ):
             return SignInRefusedError(
                 "OpenRouter does not accept the key that it gave - begin a new sign-in", code=401
             )

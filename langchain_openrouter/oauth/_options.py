@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.settings import OpenRouterSettings
@@ -67,8 +67,9 @@ class LoginOptions(TypedDict, total=False):
     key_label: str | None
     limit: float | None
     usage_limit_type: str | None
-    expires_at: datetime | str | None
+    expires_at: datetime | timedelta | str | None
     workspace_id: str | None
+    required_workspace_id: str | None
     settings: OpenRouterSettings | None
     base_url: str | None
 

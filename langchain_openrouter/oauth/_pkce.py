@@ -10,7 +10,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
@@ -22,15 +22,14 @@ from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._json import get_str
 from langchain_openrouter._key_object import KeyObject
 from langchain_openrouter.errors import (
-    SignInChallengeError,
-    SignInCodeError,
     SignInConnectionError,
     SignInError,
     SignInExpiredError,
-    SignInRefusedError,
     SignInSealError,
 )
 from langchain_openrouter.oauth._callback import code_of, parse_callback
+from langchain_openrouter.oauth._exchange_errors import exchange_error
+from langchain_openrouter.oauth._granted import compare_granted, requested_of, warn_of_difference
 from langchain_openrouter.oauth._user_key import TIMEOUT, UserKey
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _MAX_LABEL_LENGTH = 100  # characters
+_COMPARE_TIMEOUT = 10.0  # seconds; the sign-in does not fail if it passes
 _PURPOSE = "langchain-openrouter sign-in"
 _OTHER_BASE_URL = (
     "the sealed sign-in is for another base URL than this app's: pass `base_url=` to `unseal` as "
@@ -73,6 +73,7 @@ class PKCELogin(KeyObject):
     expires_at: str | None = None
     workspace_id: str | None = None
     base_url: str = urls.BASE_URL
+    required_workspace_id: str | None = None
 
     def __post_init__(self) -> None:
         """Validate what the page would refuse.
@@ -103,8 +104,9 @@ class PKCELogin(KeyObject):
         limit: float | None = None,
         *,
         usage_limit_type: str | None = None,
-        expires_at: datetime | str | None = None,
+        expires_at: datetime | timedelta | str | None = None,
         workspace_id: str | None = None,
+        required_workspace_id: str | None = None,
         settings: OpenRouterSettings | None = None,
         base_url: str | None = None,
     ) -> Self:
@@ -116,8 +118,11 @@ class PKCELogin(KeyObject):
             key_label: Name of the key in the user's account, up to 100 characters.
             limit: What the key may spend, in USD.
             usage_limit_type: When the limit resets: "daily", "weekly" or "monthly".
-            expires_at: When the key expires; an aware datetime, or `YYYY-MM-DDTHH:MM:SSZ`.
-            workspace_id: The workspace that the key is created in.
+            expires_at: When the key expires; an aware datetime, `YYYY-MM-DDTHH:MM:SSZ`, or the
+                time from now.
+            workspace_id: The workspace that the page proposes for the key.
+            required_workspace_id: The only workspace that the key may be created in: a user who is
+                no member gets no key. Wins over `workspace_id`.
             settings: Where the base URL is read from; None reads the environment.
             base_url: The API's base URL, from which those of the page and the exchange follow.
 
@@ -133,6 +138,7 @@ class PKCELogin(KeyObject):
             usage_limit_type=usage_limit_type,
             expires_at=_utc(expires_at),
             workspace_id=workspace_id,
+            required_workspace_id=required_workspace_id,
             base_url=_base_url(base_url, settings),
         )
 
@@ -163,6 +169,7 @@ class PKCELogin(KeyObject):
             "usage_limit_type": self.usage_limit_type,
             "expires_at": self.expires_at,
             "workspace_id": self.workspace_id,
+            "required_workspace_id": self.required_workspace_id,
             "state": self.nonce if callback else None,
         }
 
@@ -172,6 +179,9 @@ class PKCELogin(KeyObject):
 
     def redeem(self, code_or_pasted: str, *, timeout: float = TIMEOUT) -> UserKey:
         """Exchange a code for the user's key. Never retried: a code works once.
+
+        Where a limit, an expiry or a workspace was requested, `GET /key` is sent too: a key that
+        differs is returned with a warning, and its `granted` says how.
 
         Args:
             code_or_pasted: The callback's complete URL, which proves which sign-in it belongs to;
@@ -183,13 +193,13 @@ class PKCELogin(KeyObject):
         """
         request = self._build_exchange(code_or_pasted, timeout)
         del code_or_pasted  # no frame of a traceback may hold the code
-        return _raise_or_return(self._exchange(request))
+        return self._raise_or_return(self._exchange(request))
 
     async def aredeem(self, code_or_pasted: str, *, timeout: float = TIMEOUT) -> UserKey:  # noqa: ASYNC109 - as in `redeem`
         """Exchange like `redeem`, in the running event loop."""
         request = self._build_exchange(code_or_pasted, timeout)
         del code_or_pasted
-        return _raise_or_return(await self._aexchange(request))
+        return self._raise_or_return(await self._aexchange(request))
 
     def _redeem(self, code_or_pasted: str, *, timeout: float = TIMEOUT) -> UserKey | SignInError:
         """Exchange like `redeem`; return the error as a value, to show it on a page."""
@@ -301,12 +311,21 @@ class PKCELogin(KeyObject):
     def _exchange(self, request: oneshot.Request | SignInError) -> UserKey | SignInError:
         if isinstance(request, SignInError):
             return request
-        return self._parse_exchange(oneshot.send(request))
+        outcome = self._parse_exchange(oneshot.send(request))
+        if isinstance(outcome, SignInError) or not requested_of(self):
+            return outcome
+        return compare_granted(self, outcome, oneshot.send(self._build_comparison(outcome)))
 
     async def _aexchange(self, request: oneshot.Request | SignInError) -> UserKey | SignInError:
         if isinstance(request, SignInError):
             return request
-        return self._parse_exchange(await oneshot.asend(request))
+        outcome = self._parse_exchange(await oneshot.asend(request))
+        if isinstance(outcome, SignInError) or not requested_of(self):
+            return outcome
+        return compare_granted(self, outcome, await oneshot.asend(self._build_comparison(outcome)))
+
+    def _build_comparison(self, key: UserKey) -> oneshot.Request:
+        return oneshot.Request("GET", f"{self.base_url}/key", _COMPARE_TIMEOUT, key=key.secret)
 
     def _parse_exchange(self, response: oneshot.Response) -> UserKey | SignInError:
         if response.failure is not None:
@@ -320,35 +339,13 @@ class PKCELogin(KeyObject):
         key = get_str(response.data, "key")
         if response.status == 200 and key:  # noqa: PLR2004 - HTTP
             return UserKey(SecretStr(key), get_str(response.data, "user_id"), self.base_url)
-        return _exchange_error(response)
+        return exchange_error(response)
 
-
-def _raise_or_return(outcome: UserKey | SignInError) -> UserKey:
-    if isinstance(outcome, SignInError):
-        raise outcome
-    return outcome
-
-
-def _exchange_error(response: oneshot.Response) -> SignInError:
-    """Return the error of a response without a key; its message quotes nothing of the response."""
-    status = response.status
-    error = response.error()
-    message = str(error or "").lower()
-
-    kind: type[SignInError] = SignInRefusedError
-    what = f"OpenRouter refused the exchange with status {status}"
-    if status == 403:  # noqa: PLR2004 - HTTP
-        kind, what = SignInCodeError, "the code is wrong, or was used before"
-        if "expired" in message:
-            kind, what = SignInExpiredError, "the code has expired: it lives ten minutes"
-    elif status == 400 and "method" in message:  # noqa: PLR2004 - HTTP
-        kind, what = SignInChallengeError, "OpenRouter does not take the challenge method S256"
-    elif status == 200:  # noqa: PLR2004 - HTTP
-        what = "OpenRouter's answer holds no key"
-
-    wait = error.retry_after if error else None
-    advice = "begin a new sign-in" if wait is None else f"wait {wait:g} s and begin a new sign-in"
-    return kind(f"{what} - {advice}", code=status, retry_after=wait)
+    def _raise_or_return(self, outcome: UserKey | SignInError) -> UserKey:
+        if isinstance(outcome, SignInError):
+            raise outcome
+        warn_of_difference(self, outcome)
+        return outcome
 
 
 def _validate_callback_url(url: str, nonce: str) -> None:
@@ -383,10 +380,13 @@ def _base_url(base_url: str | None, settings: OpenRouterSettings | None) -> str:
     return (settings or OpenRouterSettings()).base_url
 
 
-def _utc(moment: datetime | str | None) -> str | None:
+def _utc(moment: datetime | timedelta | str | None) -> str | None:
     """Return ISO 8601 with seconds and Z, the only form that the service accepts."""
     if moment is None or isinstance(moment, str):
         return moment
+    if isinstance(moment, timedelta):
+        moment = datetime.now(UTC) + moment
+
     if moment.tzinfo is None:
         msg = "expires_at must be an aware datetime: add `tzinfo=UTC`"
         raise ValueError(msg)

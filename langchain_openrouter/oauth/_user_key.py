@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from html import escape
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
 from langchain_openrouter import _html
 from langchain_openrouter._http import oneshot, urls
 from langchain_openrouter._http.api_key import UserSecret, to_secret
-from langchain_openrouter._json import get_dict, get_number, get_str
 from langchain_openrouter._key_object import KeyObject
 from langchain_openrouter.errors import AuthenticationError
+from langchain_openrouter.oauth._key_info import KeyInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,66 +21,6 @@ if TYPE_CHECKING:
     from langchain_openrouter.errors import OpenRouterError
 
 TIMEOUT = 30.0  # seconds without a byte
-
-
-@dataclass(frozen=True, slots=True)
-class KeyInfo:
-    """The facts of a key from `GET /key`. Amounts are USD; None means no limit, or unknown.
-
-    See https://openrouter.ai/docs/api-reference/limits.
-    """
-
-    label: str | None = None
-    """The key's name; if the user chose none, the service's masked form of the key."""
-    limit: float | None = None
-    remaining: float | None = None
-    reset: str | None = None
-    """When the limit resets: "daily", "weekly" or "monthly"; None means never."""
-    usage: float = 0.0
-    """Spent with this key so far."""
-    is_free_tier: bool = False
-    """Whether the account has never bought credits."""
-    expires_at: str | None = None
-    """ISO 8601, UTC."""
-    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """All fields, as sent."""
-
-    @classmethod
-    def from_api(cls, body: Any) -> Self:
-        """Convert a response of `GET /key`; an absent field stays absent."""
-        data = get_dict(body, "data") or {}
-
-        return cls(
-            label=get_str(data, "label"),
-            limit=get_number(data, "limit"),
-            remaining=get_number(data, "limit_remaining"),
-            reset=get_str(data, "limit_reset"),
-            usage=get_number(data, "usage") or 0.0,
-            is_free_tier=data.get("is_free_tier") is True,
-            expires_at=get_str(data, "expires_at"),
-            data=data,
-        )
-
-    of = from_api  # former name
-
-    def _repr_html_(self) -> str:
-        """Return HTML for a notebook: the amounts, and a bar if there is a limit."""
-        rows = {
-            "key": self.label,
-            "used": _usd(self.usage),
-            "limit": _usd(self.limit),
-            "left": _usd(self.remaining),
-            "resets": self.reset,
-            "expires": self.expires_at,
-        }
-
-        bar = ""
-        if self.limit and self.remaining is not None:
-            left = min(1.0, max(0.0, self.remaining / self.limit))
-            bar = f'<meter min="0" max="1" low="0.2" value="{left:.3f}"></meter>'
-
-        known = ((name, str(value)) for name, value in rows.items() if value is not None)
-        return _html.facts(known) + bar
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,11 +31,15 @@ class UserKey(KeyObject):
         secret: The key. A plain string is converted to a `SecretStr`.
         user_id: OpenRouter's id of the user; the service may send none.
         base_url: The API that the key is for.
+        granted: What the key has where it differs from what the sign-in requested, by argument:
+            `{"limit": None}` is a key without the limit. Empty if it is as requested; None if that
+            is not known: nothing was requested, or `GET /key` was not answered. Is not stored.
     """
 
     secret: SecretStr
     user_id: str | None = None
     base_url: str = urls.BASE_URL
+    granted: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Wrap a plain string."""
@@ -186,7 +130,3 @@ def _to_key_info(response: oneshot.Response) -> KeyInfo:
     if error is not None:
         raise error
     return KeyInfo.from_api(response.data)
-
-
-def _usd(amount: float | None) -> str | None:
-    return None if amount is None else f"${amount:,.4f}"

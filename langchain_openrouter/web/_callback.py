@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from langchain_openrouter import errors
 from langchain_openrouter.oauth._callback import code_of, parse_callback
+from langchain_openrouter.oauth._granted import warn_of_difference
 from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.web import _pages
 from langchain_openrouter.web._cookies import PENDING_AGE
@@ -96,7 +97,9 @@ class CallbackRoute:
                 await self._site.sessions.end(session)
                 await self._site.redemptions.failed(claim, may_repeat=False)
             return await self._store_failed(outcome, error)
-        await self._site.emit(Event("signed_in", outcome.user_id))
+        with suppress(Warning):  # where warnings are errors, the visitor is signed in all the same
+            warn_of_difference(login, outcome)
+        await self._site.emit(Event("signed_in", outcome.user_id, granted=outcome.granted))
         return self._redirect_signed_in(request, session, pending)
 
     async def _second_click(self, request: Request, pending: Pending) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_openrouter import errors
@@ -56,11 +56,13 @@ class Event:
         kind: What happened; see `EventKind`.
         user_id: OpenRouter's id of the user, if known.
         error: Why it ended.
+        granted: `UserKey.granted` of a new key: what it has instead of what was requested.
     """
 
     kind: EventKind
     user_id: str | None = None
     error: errors.SignInError | errors.KeyStoreError | None = None
+    granted: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

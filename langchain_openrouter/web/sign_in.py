@@ -28,6 +28,7 @@ from langchain_openrouter.web._spending import SpendingCache
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from datetime import datetime, timedelta
 
     from langchain_openrouter._encryption import Secret
     from langchain_openrouter.chat_models import ChatOpenRouter
@@ -85,6 +86,9 @@ class SignIn:
         key_label: Name of the key in the user's account.
         limit: What the key may spend, in USD.
         usage_limit_type: When the limit resets: "daily", "weekly" or "monthly".
+        expires_at: When the key expires: the time from each sign-in, or a moment.
+        workspace_id: The workspace that the page proposes for the key.
+        required_workspace_id: The only workspace that the key may be created in.
         session_age: Seconds after which a session ends.
         on_event: Called with each `Event`; sync or async.
         settings: Where the base URL of the API is read from; None reads the environment.
@@ -105,6 +109,9 @@ class SignIn:
         key_label: str | None = None,
         limit: float | None = None,
         usage_limit_type: str | None = None,
+        expires_at: datetime | timedelta | str | None = None,
+        workspace_id: str | None = None,
+        required_workspace_id: str | None = None,
         session_age: float = _SESSION_AGE,
         on_event: Callable[[Event], Any] | None = None,
         settings: OpenRouterSettings | None = None,
@@ -128,6 +135,9 @@ class SignIn:
             "key_label": key_label,
             "limit": limit,
             "usage_limit_type": usage_limit_type,
+            "expires_at": expires_at,
+            "workspace_id": workspace_id,
+            "required_workspace_id": required_workspace_id,
         }
 
     @property
