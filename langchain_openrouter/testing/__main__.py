@@ -25,6 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     serve = commands.add_parser("serve", help="run the emulator (the default)")
     serve.add_argument("--port", type=int, default=8787)
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="the address to listen at: 0.0.0.0 is every address, for containers; whoever reaches "
+        "it may use the emulator (default: 127.0.0.1)",
+    )
     run = commands.add_parser("run", help="run a command with an emulator beside it")
     run.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND")
     lint = commands.add_parser("lint", help="look for secrets and faults in cassettes")
@@ -35,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _lint(options.paths)
     if options.command == "run":
         return _run(options.arguments)
-    return _serve(getattr(options, "port", 8787))
+    return _serve(getattr(options, "host", "127.0.0.1"), getattr(options, "port", 8787))
 
 
 def _lint(paths: list[Path]) -> int:
@@ -61,10 +67,10 @@ def _run(command: list[str]) -> int:
         return subprocess.run(command, env={**os.environ, **added}, check=False).returncode  # noqa: S603 - the user's own command
 
 
-def _serve(port: int) -> int:
+def _serve(host: str, port: int) -> int:
     from langchain_openrouter.testing.emulator import Emulator  # noqa: PLC0415 - `lint` needs none
 
-    emulator = Emulator(port=port)
+    emulator = Emulator(host=host, port=port)
     print(f"OpenRouter, emulated: OPENROUTER_BASE_URL={emulator.url}", flush=True)  # noqa: T201
     emulator.serve()
     return 0

@@ -10,15 +10,15 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 from langchain_core.stores import InMemoryByteStore
-from tests.support.loopback import Reply
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from tests.support.webapp import Visit, in_thread
 
 from langchain_openrouter import ChatOpenRouter, errors
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.oauth import KeyInfo, PKCELogin, UserKey, alogin, login
 from langchain_openrouter.web import SignIn
+from tests.support.loopback import Reply
+from tests.support.webapp import Visit, in_thread
 
 pytestmark = pytest.mark.off_spec("no chat request")
 BOTH = pytest.mark.parametrize("how", ["sync", "async"])
