@@ -12,13 +12,13 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CODE_LIFETIME", "Accounts", "ApiRefusal", "Key"]
+__all__ = ["CODE_LIFETIME", "Accounts", "ApiRefusal", "Key", "budget"]
 
 CODE_LIFETIME = 600.0  # seconds
 _MAX_LABEL_LENGTH = 100  # characters
@@ -31,11 +31,21 @@ class ApiRefusal(Exception):  # noqa: N818 - a response, not a fault of the emul
     Attributes:
         status: HTTP status.
         message: The message of the service's error.
+        metadata: The error's.
+        headers: Of the response.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.message = status, message
+        self.metadata, self.headers = dict(metadata or {}), dict(headers or {})
 
 
 @dataclass
@@ -55,6 +65,14 @@ class Key:
     """What the account has left, USD; None is plenty."""
     expires_at: str | None = None
     """ISO 8601 with an offset."""
+    in_flight_budget: float | None = None
+    """What requests that run at the same time may cost at most, USD; None is no limit."""
+    held: float = 0.0
+    """What the running requests may cost at most, USD."""
+    budgets: list[dict[str, Any]] = field(default_factory=list)
+    """Budgets beside the key's limit, in the shape of `GET /key`; `budget` makes one."""
+    workspace_id: str | None = "ws_emulated"
+    organization_id: str | None = None
 
     @property
     def hash(self) -> str:
@@ -66,9 +84,26 @@ class Key:
         """What the key may still spend, USD."""
         return None if self.limit is None else max(0.0, self.limit - self.usage)
 
-    def info(self) -> dict[str, Any]:
-        """Return the body of `GET /key`."""
+    def all_budgets(self, now: float) -> list[dict[str, Any]]:
+        """Return every budget that is checked, the key's own limit last.
+
+        Args:
+            now: Unix time in seconds.
+        """
+        budgets = list(self.budgets)
+        if self.limit is not None:
+            limit = budget("key_limit", self.limit, self.usage, self.limit_reset)
+            budgets.append({**limit, "resets_at": _next_reset(self.limit_reset, now)})
+        return budgets
+
+    def info(self, now: float | None = None) -> dict[str, Any]:
+        """Return the body of `GET /key`.
+
+        Args:
+            now: Unix time in seconds; None is now.
+        """
         usage = {f"usage{period}": self.usage for period in ("", "_daily", "_weekly", "_monthly")}
+        budgets = self.all_budgets(time.time() if now is None else now)
         data = {
             "label": self.label,
             "limit": self.limit,
@@ -83,9 +118,55 @@ class Key:
             "creator_user_id": self.user_id,
             "expires_at": self.expires_at,
             "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
+            "budgets": budgets,
+            "effective_budget": min(budgets, key=lambda b: b["remaining_usd"], default=None),
+            "free_model_daily_requests": {"limit": 1000, "used": 0, "remaining": 1000},
+            "workspace_id": self.workspace_id,
+            "organization_id": self.organization_id,
+            "allowed_data_regions": ["global"],
         }
 
         return {"data": data}
+
+
+def budget(
+    scope: str, limit: float, spend: float = 0.0, reset_interval: str | None = None
+) -> dict[str, Any]:
+    """Return a budget in the shape of `GET /key`.
+
+    Args:
+        scope: Such as "workspace" or "member".
+        limit: USD.
+        spend: USD, since the budget was last reset.
+        reset_interval: "daily", "weekly" or "monthly"; None is never.
+    """
+    return {
+        "scope": scope,
+        "limit_usd": limit,
+        "spend_usd": spend,
+        "remaining_usd": max(0.0, limit - spend),
+        "reset_interval": reset_interval,
+        "resets_at": None,
+        "include_byok": False,
+        "budget_id": None if scope == "key_limit" else f"budget_{scope}",
+        "guardrail_id": None,
+    }
+
+
+def _next_reset(interval: str | None, now: float) -> str | None:
+    """Return when a budget begins anew, ISO 8601: at midnight UTC, on Monday, on the first."""
+    today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    match interval:
+        case "daily":
+            reset = today + timedelta(days=1)
+        case "weekly":
+            reset = today + timedelta(days=7 - today.weekday())
+        case "monthly":
+            reset = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+        case _:
+            return None
+
+    return reset.isoformat()
 
 
 @dataclass
@@ -104,13 +185,22 @@ class Accounts:
     Args:
         any_key: Whether a key that was not made here works too, as one without a limit.
         clock: Returns the time in seconds; a test may move it.
+        wrong_code_status: The status of a wrong or used code: 400, which the live service was seen
+            to send, or 403, which its documentation has.
     """
 
-    def __init__(self, *, any_key: bool = True, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        any_key: bool = True,
+        clock: Callable[[], float] = time.time,
+        wrong_code_status: int = 403,
+    ) -> None:
         self.keys: dict[str, Key] = {}
         """By secret."""
         self.any_key = any_key
         self.clock = clock
+        self.wrong_code_status = wrong_code_status
         self._codes: dict[str, _Code] = {}
         self._lock = threading.Lock()
 
@@ -173,7 +263,7 @@ class Accounts:
             if method is not None and method != (issued.method or "plain"):
                 raise ApiRefusal(400, "Invalid code_challenge_method")
             if _challenge(values.get("code_verifier"), issued.method) != issued.challenge:
-                raise ApiRefusal(403, "Invalid code or code_verifier")
+                raise self._wrong_code()
 
         limit = issued.parameters.get("limit")
         return self.add_key(
@@ -182,14 +272,22 @@ class Accounts:
             limit=float(limit) if limit else None,
             limit_reset=issued.parameters.get("usage_limit_type"),
             expires_at=issued.parameters.get("expires_at"),
+            workspace_id=issued.parameters.get("required_workspace_id")
+            or issued.parameters.get("workspace_id")
+            or "ws_emulated",
         )
+
+    def _wrong_code(self) -> ApiRefusal:
+        if self.wrong_code_status == 400:  # noqa: PLR2004 - HTTP
+            return ApiRefusal(400, "Invalid code")
+        return ApiRefusal(self.wrong_code_status, "Invalid code or code_verifier")
 
     def _use_code(self, code: str) -> _Code:
         """Return what is known of a code; it cannot be used again, whatever follows."""
         with self._lock:
             issued = self._codes.get(code)
             if issued is None or issued.used:
-                raise ApiRefusal(403, "Invalid code or code_verifier")
+                raise self._wrong_code()
             issued.used = True
 
         if self.clock() - issued.issued > CODE_LIFETIME:
@@ -218,26 +316,15 @@ class Accounts:
             raise ApiRefusal(401, "This API key has expired")
         return key
 
-    @staticmethod
-    def require_credit(key: Key) -> None:
-        """Check that a key can pay for a request.
-
-        Raises:
-            ApiRefusal: The account has no credits left, or the key has reached its limit.
-        """
-        if key.credits is not None and key.credits <= 0:
-            raise ApiRefusal(
-                402, "Insufficient credits. Add more using https://openrouter.ai/settings/credits"
-            )
-        if key.limit is not None and key.usage >= key.limit:
-            raise ApiRefusal(403, "Key limit exceeded (total limit). Manage it in your settings")
-
     def charge(self, key: Key, cost: float) -> None:
         """Take the cost of a response, USD, from a key and its account."""
         with self._lock:
             key.usage = round(key.usage + cost, 10)
             if key.credits is not None:
                 key.credits = round(key.credits - cost, 10)
+            for entry in key.budgets:
+                entry["spend_usd"] = round(entry["spend_usd"] + cost, 10)
+                entry["remaining_usd"] = max(0.0, entry["limit_usd"] - entry["spend_usd"])
 
 
 def _challenge(verifier: Any, method: str | None) -> str | None:

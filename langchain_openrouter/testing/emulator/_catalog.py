@@ -1,13 +1,15 @@
-"""The models that the emulator lists, and the bodies of its responses other than chat."""
+"""The models and providers that the emulator lists, and which slugs name one of them."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import difflib
+import json
 import re
-import struct
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter import _model_profiles
 from langchain_openrouter._json import get_dict, get_str
 
 if TYPE_CHECKING:
@@ -15,29 +17,47 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODELS",
-    "embeddings",
+    "base_slug",
     "endpoints",
+    "endpoints_of",
     "find_model",
-    "generation",
+    "is_mandatory_reasoning",
     "listing",
+    "price_of",
     "providers",
-    "rerank",
+    "takes_forced_tools",
+    "unknown_slug_error",
 ]
 
 _CHAT_PARAMETERS = (
-    "temperature top_p max_tokens max_completion_tokens stop seed tools tool_choice "
-    "response_format structured_outputs"
+    "max_tokens max_completion_tokens stop seed tools tool_choice response_format "
+    "structured_outputs"
 )
-_EMBEDDING_PRICE = 2e-08  # USD per token
-_RERANK_PRICE = 0.001  # USD per search
-_DIMENSIONS = 64
+_SAMPLING_PARAMETERS = "temperature top_p"
+_MAX_SLUG_LENGTH = 200  # characters that are compared with the slugs of the catalog
+_VARIANT = re.compile(r"@preset/.*|:[a-z]+$")
+_ROUTERS = "openrouter/"
 
-# slug | name | context length | USD per prompt and completion token | inputs | outputs | reasoning
+# slug | name | context length | USD per token: prompt, completion, cache read, cache write
+#      | inputs | outputs | flags
+# `mandatory`: reasoning cannot be turned off; `auto-tools`: a forced tool is refused;
+# `fixed-sampling`: no temperature
 _MODELS = """
-openai/gpt-4o-mini | OpenAI: GPT-4o-mini | 128000 | 0.00000015 0.0000006 | text image file | text |
-anthropic/claude-sonnet-4.6 | Anthropic: Claude Sonnet 4.6 | 1000000 | 0.000003 0.000015 \
-    | text image file | text | reasoning
-google/gemini-2.5-flash | Google: Gemini 2.5 Flash | 1048576 | 0.0000003 0.0000025 \
+openai/gpt-4o-mini | OpenAI: GPT-4o-mini | 128000 | 0.00000015 0.0000006 0.000000075 \
+    | text image file | text |
+openai/gpt-5.6-luna | OpenAI: GPT-5.6 Luna | 1050000 \
+    | 0.0000002 0.0000012 0.00000002 0.00000025 | text image | text | reasoning
+anthropic/claude-sonnet-4.6 | Anthropic: Claude Sonnet 4.6 | 1000000 \
+    | 0.000003 0.000015 0.0000003 0.00000375 | text image file | text | reasoning
+anthropic/claude-opus-5.5 | Anthropic: Claude Opus 5.5 | 1000000 \
+    | 0.000004 0.00002 0.0000002 0.000005 | text image | text \
+    | reasoning mandatory auto-tools fixed-sampling
+anthropic/claude-sonnet-5.5 | Anthropic: Claude Sonnet 5.5 | 1000000 \
+    | 0.000002 0.00001 0.0000001 0.0000025 | text image | text \
+    | reasoning mandatory auto-tools fixed-sampling
+anthropic/claude-haiku-5.5 | Anthropic: Claude Haiku 5.5 | 1000000 \
+    | 0.0000001 0.0000005 0.00000001 0.000000125 | text image | text | reasoning fixed-sampling
+google/gemini-2.5-flash | Google: Gemini 2.5 Flash | 1048576 | 0.0000003 0.0000025 0.00000003 \
     | text image file audio video | text | reasoning
 deepseek/deepseek-chat:free | DeepSeek: Chat (free) | 64000 | 0 0 | text | text |
 google/gemini-2.5-flash-image | Google: Gemini 2.5 Flash Image | 32768 | 0.0000003 0.0000025 \
@@ -46,21 +66,48 @@ openai/text-embedding-3-small | OpenAI: Embedding 3 small | 8192 | 0.00000002 0 
     | text | embeddings |
 cohere/rerank-v3.5 | Cohere: Rerank 3.5 | 4096 | 0 0 | text | rerank |
 """
-
-
-_REASONING = {
-    "mandatory": False,
-    "supported_efforts": ["high", "medium", "low"],
-    "default_enabled": False,
-    "supports_max_tokens": True,
+_ALIASES = {
+    "~anthropic/claude-opus-latest": "anthropic/claude-opus-5.5",
+    "~anthropic/claude-sonnet-latest": "anthropic/claude-sonnet-5.5",
+    "~anthropic/claude-haiku-latest": "anthropic/claude-haiku-5.5",
 }
+
+# tag | display name | its price as a factor | latency, ms | throughput, tokens per second
+_PROVIDERS = """
+openai | OpenAI | 1 | 400 | 90
+azure | Azure | 2 | 800 | 120
+anthropic | Anthropic | 1 | 900 | 60
+amazon-bedrock | Amazon Bedrock | 1.1 | 600 | 50
+google-vertex | Google | 1.1 | 700 | 110
+google-ai-studio | Google AI Studio | 1 | 900 | 80
+deepseek | DeepSeek | 1 | 1200 | 30
+deepinfra | DeepInfra | 0.8 | 700 | 70
+cohere | Cohere | 1 | 300 | 100
+groq | Groq | 1 | 150 | 500
+together | Together | 1 | 500 | 100
+fireworks | Fireworks | 1 | 450 | 140
+cerebras | Cerebras | 1.5 | 120 | 1500
+mistral | Mistral | 1 | 500 | 80
+xai | xAI | 1 | 600 | 90
+"""
+_SERVED_BY = {
+    "openai": ("openai", "azure"),
+    "anthropic": ("anthropic", "amazon-bedrock", "google-vertex"),
+    "google": ("google-vertex", "google-ai-studio"),
+    "deepseek": ("deepseek", "deepinfra"),
+    "cohere": ("cohere",),
+    "mistralai": ("mistral",),
+    "x-ai": ("xai",),
+}
+
+
+# --- models -----------------------------------------------------------------------------------
 
 
 def _parse_model(line: str) -> dict[str, Any]:
     """Return an entry of `GET /models`."""
-    slug, name, context, prices, inputs, outputs, reasons = map(str.strip, line.split("|"))
-    prompt_price, completion_price = prices.split()
-    parameters = f"{_CHAT_PARAMETERS} {'reasoning include_reasoning' if reasons else ''}".split()
+    slug, name, context, prices, inputs, outputs, flags = map(str.strip, line.split("|"))
+    is_chat = "text" in outputs.split()
     context_length = int(context)
     top_provider = {
         "context_length": context_length,
@@ -76,21 +123,39 @@ def _parse_model(line: str) -> dict[str, Any]:
         "description": f"{name}, as far as the emulator goes.",
         "context_length": context_length,
         "architecture": _architecture(inputs.split(), outputs.split()),
-        "pricing": {
-            "prompt": prompt_price,
-            "completion": completion_price,
-            "request": "0",
-            "image": "0",
-        },
+        "pricing": _pricing(*prices.split()),
         "top_provider": top_provider,
         "per_request_limits": None,
-        "supported_parameters": parameters if "text" in outputs.split() else [],
+        "supported_parameters": _parameters(set(flags.split())) if is_chat else [],
+        "supported_voices": None,
         "default_parameters": None,
         "knowledge_cutoff": None,
         "expiration_date": None,
         "hugging_face_id": None,
         "links": {"details": f"/api/v1/models/{slug}/endpoints"},
-        **({"reasoning": dict(_REASONING)} if reasons else {}),
+        **({"reasoning": _reasoning(set(flags.split()))} if "reasoning" in flags else {}),
+    }
+
+
+def _pricing(prompt: str, completion: str, *cache_prices: str) -> dict[str, str]:
+    names = ("input_cache_read", "input_cache_write")
+    prices = {"prompt": prompt, "completion": completion, "request": "0", "image": "0"}
+    return {**prices, **dict(zip(names, cache_prices, strict=False))}
+
+
+def _parameters(flags: set[str]) -> list[str]:
+    sampling = "" if "fixed-sampling" in flags else _SAMPLING_PARAMETERS
+    reasoning = "reasoning include_reasoning" if "reasoning" in flags else ""
+    return f"{sampling} {_CHAT_PARAMETERS} {reasoning}".split()
+
+
+def _reasoning(flags: set[str]) -> dict[str, Any]:
+    is_mandatory = "mandatory" in flags
+    return {
+        "mandatory": is_mandatory,
+        "supported_efforts": ["high", "medium", "low"],
+        "default_enabled": is_mandatory,
+        "supports_max_tokens": not is_mandatory,
     }
 
 
@@ -104,7 +169,23 @@ def _architecture(inputs: list[str], outputs: list[str]) -> dict[str, Any]:
     }
 
 
-MODELS: tuple[dict[str, Any], ...] = tuple(map(_parse_model, _MODELS.strip().splitlines()))
+_LINES = _MODELS.strip().splitlines()
+_BY_SLUG = {model["id"]: model for model in map(_parse_model, _LINES)}
+_AUTO_TOOLS = {line.split("|")[0].strip() for line in _LINES if "auto-tools" in line}
+
+
+def _alias(slug: str, target: str) -> dict[str, Any]:
+    """Return the entry of an alias that follows a family's newest model."""
+    model = _BY_SLUG[target]
+    alias_target = {"slug": target, "name": model["name"]}
+    links = {"details": f"/api/v1/models/{slug}/endpoints"}
+    return {**model, "id": slug, "links": links, "alias_target": alias_target}
+
+
+MODELS: tuple[dict[str, Any], ...] = (
+    *_BY_SLUG.values(),
+    *(_alias(slug, target) for slug, target in _ALIASES.items()),
+)
 """The entries of `GET /models`."""
 
 
@@ -132,27 +213,97 @@ def find_model(slug: str) -> dict[str, Any] | None:
     return next((model for model in MODELS if slug in {model["id"], model["canonical_slug"]}), None)
 
 
+def base_slug(slug: str) -> str:
+    """Return the slug that is served: without preset and variant, an alias resolved."""
+    base = _VARIANT.sub("", slug)
+    return _ALIASES.get(base, base.lstrip("~"))
+
+
+def takes_forced_tools(slug: str) -> bool:
+    """Tell whether a model takes a `tool_choice` other than "auto" and "none"."""
+    return base_slug(slug) not in _AUTO_TOOLS
+
+
+def unknown_slug_error(slug: str) -> str | None:
+    """Return the service's message for a slug that no model has; None for a model's.
+
+    Known are the emulator's models and those of the bundled profiles, with any variant.
+    """
+    is_router = slug.startswith((_ROUTERS, "@preset/"))
+    if is_router or base_slug(slug) in _known_slugs() or _model_profiles.profile_of(slug):
+        return None
+
+    near = difflib.get_close_matches(slug[:_MAX_SLUG_LENGTH], _known_slugs(), n=3)
+    hint = f". Did you mean {', '.join(near)}?" if near else ""
+    return f"{slug} is not a valid model ID{hint}"
+
+
+@cache
+def _known_slugs() -> frozenset[str]:
+    text = files("langchain_openrouter").joinpath(_model_profiles.FILE).read_text(encoding="utf-8")
+    return frozenset(json.loads(text)["models"]) | {model["id"] for model in MODELS}
+
+
+# --- endpoints, providers ---------------------------------------------------------------------
+
+
+def _parse_provider(line: str) -> dict[str, Any]:
+    tag, name, price, latency, throughput = map(str.strip, line.split("|"))
+
+    return {
+        "tag": tag,
+        "name": name,
+        "price": float(price),
+        "latency": float(latency),
+        "throughput": float(throughput),
+    }
+
+
+_BY_TAG = {row["tag"]: row for row in map(_parse_provider, _PROVIDERS.strip().splitlines())}
+
+
 def endpoints(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of `GET /models/{author}/{slug}/endpoints`: two, the second dearer."""
+    """Return the body of `GET /models/{author}/{slug}/endpoints`: one per provider."""
     names = ("id", "name", "created", "description", "architecture")
-    rows = [_endpoint(model, "OpenAI", "openai", 1), _endpoint(model, "Azure", "azure", 2)]
+    rows = endpoints_of(model["id"])
     return {"data": {**{name: model[name] for name in names}, "endpoints": rows}}
 
 
-def _endpoint(model: Mapping[str, Any], provider: str, tag: str, factor: int) -> dict[str, Any]:
-    """Return an endpoint: its price and latency are multiplied, its throughput is divided."""
+def endpoints_of(slug: str, more: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Return a model's endpoints, the one that serves by default first.
+
+    Args:
+        slug: A model's; one that is not listed has the prices of a small model.
+        more: Tags or names of further providers, for a model that is not listed: any provider
+            that the emulator knows serves it.
+    """
+    base = base_slug(slug)
+    listed = find_model(slug) or find_model(base)
+    model = {**(listed or _BY_SLUG["openai/gpt-4o-mini"])}
+    vendor = base.partition("/")[0]
+    tags = list(_SERVED_BY.get(vendor, (vendor,)))
+    if listed is None:
+        model |= {"id": base, "name": base}
+        names = {name.lower() for name in more}
+        tags += [tag for tag, row in _BY_TAG.items() if {tag, row["name"].lower()} & names]
+
+    return [_endpoint(model, tag) for tag in dict.fromkeys(tags)]
+
+
+def _endpoint(model: Mapping[str, Any], tag: str) -> dict[str, Any]:
+    row = _BY_TAG.get(tag) or {**_BY_TAG["openai"], "tag": tag, "name": tag.title()}
     pricing = {
-        name: f"{float(price) * factor:.10f}".rstrip("0").rstrip(".") or "0"
+        name: f"{float(price) * row['price']:.12f}".rstrip("0").rstrip(".") or "0"
         for name, price in model["pricing"].items()
     }
-    latency = {"p50": 400.0 * factor, "p75": 600.0, "p90": 900.0, "p99": 2000.0}
-    throughput = {"p50": 90.0 / factor, "p75": 70.0, "p90": 50.0, "p99": 20.0}
+    takes_forced = takes_forced_tools(model["id"])
+    has_tools = "tools" in model["supported_parameters"]
 
     return {
-        "name": f"{provider} | {model['id']}",
+        "name": f"{row['name']} | {model['id']}",
         "model_id": model["id"],
         "model_name": model["name"],
-        "provider_name": provider,
+        "provider_name": row["name"],
         "tag": tag,
         "context_length": model["context_length"],
         "max_completion_tokens": 16384,
@@ -160,14 +311,36 @@ def _endpoint(model: Mapping[str, Any], provider: str, tag: str, factor: int) ->
         "quantization": "unknown",
         "pricing": pricing,
         "supported_parameters": model["supported_parameters"],
+        "supports_tool_choice": {
+            "auto": has_tools,
+            "none": has_tools,
+            "required": has_tools and takes_forced,
+            "function": has_tools and takes_forced,
+        },
+        "native_tools": _native_tools(tag) if has_tools else {},
+        "service_tier": None,
         "status": 0,
         "uptime_last_30m": 99.9,
         "uptime_last_5m": 100.0,
         "uptime_last_1d": 99.8,
-        "supports_implicit_caching": False,
-        "latency_last_30m": latency,
-        "throughput_last_30m": throughput,
+        "supports_implicit_caching": "input_cache_read" in pricing,
+        "supports_diarization": False,
+        "latency_last_30m": _percentiles(row["latency"], 600.0, 900.0, 2000.0),
+        "throughput_last_30m": _percentiles(row["throughput"], 70.0, 50.0, 20.0),
     }
+
+
+def _percentiles(*values: float) -> dict[str, float]:
+    return dict(zip(("p50", "p75", "p90", "p99"), values, strict=True))
+
+
+def _native_tools(tag: str) -> dict[str, Any]:
+    """Return the server tools that a provider runs itself."""
+    if tag in {"openai", "azure"}:
+        return {"openrouter:web_search": {"type": "web_search"}}
+    if tag == "anthropic":
+        return {"openrouter:web_search": {"type": "web_search_20250305"}}
+    return {}
 
 
 def providers() -> dict[str, Any]:
@@ -175,157 +348,25 @@ def providers() -> dict[str, Any]:
     pages = ("privacy_policy_url", "terms_of_service_url", "status_page_url")
     rows = [
         {
-            "name": name,
-            "slug": name.lower(),
+            "name": row["name"],
+            "slug": row["tag"],
             **dict.fromkeys(pages),
             "headquarters": "US",
             "datacenters": ["US"],
         }
-        for name in ("OpenAI", "Azure", "Anthropic")
+        for row in _BY_TAG.values()
     ]
 
     return {"data": rows}
 
 
-def embeddings(body: Mapping[str, Any], generation_id: str) -> dict[str, Any]:
-    """Return the body of `POST /embeddings`: texts that share words have vectors that are near.
-
-    Args:
-        body: The request's; `input` is a text, a list of tokens, or a list of either.
-        generation_id: The chat API's form of the id.
-    """
-    value = body["input"]
-    is_batch = isinstance(value, list) and not (value and isinstance(value[0], int))
-    inputs = value if is_batch else [value]
-    size = body.get("dimensions") or _DIMENSIONS
-    data = []
-    for index, text in enumerate(inputs):
-        vector: Any = _word_vector(str(text), size)
-        if body.get("encoding_format") == "base64":
-            vector = base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
-        data.append({"object": "embedding", "embedding": vector, "index": index})
-
-    tokens = sum(len(str(text)) // 4 + 1 for text in inputs)
-    cost = round(tokens * _EMBEDDING_PRICE, 12)
-    cost_details = {
-        "upstream_inference_cost": cost,
-        "upstream_inference_prompt_cost": cost,
-        "upstream_inference_completions_cost": 0,
-    }
-    return {
-        "object": "list",
-        "data": data,
-        "model": str(body["model"]).rpartition("/")[2],
-        "usage": {
-            "prompt_tokens": tokens,
-            "total_tokens": tokens,
-            "cost": cost,
-            "is_byok": False,
-            "cost_details": cost_details,
-        },
-        "provider": "OpenAI",
-        "id": generation_id.replace("gen-", "gen-emb-", 1),
-    }
+def is_mandatory_reasoning(slug: str) -> bool:
+    """Tell whether a model always reasons."""
+    model = find_model(base_slug(slug))
+    return bool((get_dict(model, "reasoning") or {}).get("mandatory")) if model else False
 
 
-def _word_vector(text: str, size: int) -> list[float]:
-    """Return a unit vector to which each word of a text adds one component."""
-    vector = [0.0] * size
-    for word in re.findall(r"\w+", text.lower()):
-        digest = hashlib.sha256(word.encode()).digest()
-        vector[int.from_bytes(digest[:4], "big") % size] += 1.0 if digest[4] % 2 else -1.0
-    length = sum(component**2 for component in vector) ** 0.5 or 1.0
-    return [component / length for component in vector]
-
-
-def rerank(body: Mapping[str, Any], generation_id: str) -> dict[str, Any]:
-    """Return the body of `POST /rerank`: by the share of the query's words in a document.
-
-    Args:
-        body: The request's.
-        generation_id: The chat API's form of the id.
-    """
-    query = set(re.findall(r"\w+", str(body["query"]).lower()))
-    results: list[dict[str, Any]] = []
-    for index, document in enumerate(body["documents"]):
-        text = document if isinstance(document, str) else get_str(document, "text") or ""
-        share = len(query & set(re.findall(r"\w+", text.lower()))) / (len(query) or 1)
-        echoed = {"text": document} if isinstance(document, str) else document
-        results.append({"document": echoed, "index": index, "relevance_score": round(share, 6)})
-
-    results.sort(key=lambda result: (-result["relevance_score"], result["index"]))
-    return {
-        "id": generation_id.replace("gen-", "gen-rerank-", 1),
-        "model": str(body["model"]).rpartition("/")[2],
-        "provider": "Cohere",
-        "results": results[: body.get("top_n")],
-        "usage": {"cost": _RERANK_PRICE, "search_units": 1},
-    }
-
-
-_GENERATION: dict[str, Any] = {
-    "id": None,
-    "upstream_id": None,
-    "total_cost": 0,
-    "usage": 0,
-    "cache_discount": None,
-    "upstream_inference_cost": 0,
-    "created_at": "2026-01-02T03:04:05+00:00",
-    "model": None,
-    "app_id": None,
-    "provider_name": None,
-    "streamed": False,
-    "cancelled": False,
-    "latency": 120,
-    "moderation_latency": None,
-    "generation_time": 480,
-    "finish_reason": None,
-    "origin": "",
-    "api_type": "completions",
-    "native_finish_reason": None,
-    "external_user": None,
-    "tokens_prompt": 0,
-    "is_byok": False,
-    "tokens_completion": 0,
-    "native_tokens_prompt": 0,
-    "native_tokens_completion": 0,
-    "native_tokens_reasoning": 0,
-    "native_tokens_cached": 0,
-    "native_tokens_completion_images": None,
-    "num_media_prompt": None,
-    "num_input_audio_prompt": None,
-    "num_media_completion": 0,
-    "num_search_results": None,
-}
-
-
-def generation(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body of `GET /generation`.
-
-    Args:
-        record: What the emulator remembers of a chat response.
-    """
-    usage = get_dict(record, "usage") or {}
-    details = get_dict(usage, "completion_tokens_details") or {}
-    cost = usage.get("cost", 0)
-    prompt_tokens = usage.get("prompt_tokens", 0)
-    completion_tokens = usage.get("completion_tokens", 0)
-
-    data = {
-        **_GENERATION,
-        "id": record["id"],
-        "total_cost": cost,
-        "usage": cost,
-        "model": record["model"],
-        "provider_name": record["provider"],
-        "streamed": record["streamed"],
-        "finish_reason": record["finish_reason"],
-        "native_finish_reason": record["native_finish_reason"],
-        "external_user": record["user"],
-        "tokens_prompt": prompt_tokens,
-        "tokens_completion": completion_tokens,
-        "native_tokens_prompt": prompt_tokens,
-        "native_tokens_completion": completion_tokens,
-        "native_tokens_reasoning": details.get("reasoning_tokens", 0),
-    }
-    return {"data": data}
+def price_of(endpoint: Mapping[str, Any], name: str, default: float = 0.0) -> float:
+    """Return a price of an endpoint, USD per token."""
+    text = get_str(get_dict(endpoint, "pricing"), name)
+    return default if text is None else float(text)

@@ -1,9 +1,10 @@
 """What the emulator replies when nothing is scripted; a function of the request alone.
 
 One rule reads the user's words: a tool is called when a word of its name, of three letters or more
-and other than `get`, is in the last user message. Names are split at underscores and capitals:
-`get_weather` and `GetWeather` are called for "weather". Everything else follows from the fields of
-the request: a forced tool, a response format, modalities, plugins, reasoning.
+and other than `get`, is in the last user message, in any of its endings. Names are split at
+underscores and capitals: `get_weather` and `GetWeather` are called for "weather", `multiply` for
+"multiplied". Everything else follows from the fields of the request: a forced tool, a response
+format, modalities, plugins, reasoning.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str
-from langchain_openrouter.testing.emulator._replies import PIXEL, Call, Reply
+from langchain_openrouter.testing.emulator import _catalog
+from langchain_openrouter.testing.emulator._picture import draw
+from langchain_openrouter.testing.emulator._replies import Call, Reply
 from langchain_openrouter.testing.emulator._schema_examples import example_for
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ _CITATION = {
     },
 }
 _GREETING = re.compile(r"\s*(?:hi|hello|hey)\b", re.IGNORECASE)
+_ENDINGS = (("ies", "y"), ("ied", "y"), ("ing", ""), ("ed", ""), ("ss", "ss"), ("s", ""))
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # also of `get_weather` and `GetWeather`
 
 
@@ -51,8 +55,8 @@ def default_reply(body: Mapping[str, Any]) -> Reply:
         body: The request's.
     """
     prompt = _last_user_text(body)
-    reasoning = f"The user asks: {prompt[:80]}" if _wants_reasoning(body) else None
     calls = _tool_calls(body, prompt)
+    reasoning = _reasoning(prompt, calls) if _wants_reasoning(body) else None
     if calls:
         return Reply(tool_calls=calls, reasoning=reasoning)
 
@@ -69,7 +73,7 @@ def default_reply(body: Mapping[str, Any]) -> Reply:
     return Reply(
         _sentence(body, prompt),
         reasoning=reasoning,
-        images=[PIXEL] if "image" in modalities else [],
+        images=[draw(prompt)] if "image" in modalities else [],
         audio=dict(_AUDIO) if "audio" in modalities else None,
         annotations=[*([_CITATION] if searches else []), *_parsed_files(body)],
         usage={"server_tool_use_details": {"web_search_requests": 1}} if searches else {},
@@ -91,13 +95,32 @@ def _sentence(body: Mapping[str, Any], prompt: str) -> str:
         if part.get("type") != "text"
     ]
     seen = f"I see: {', '.join(kinds)}. " if kinds else ""
-    return f"{seen}{_echo(prompt)}"
+    return f"{seen}{_echo(body, prompt)}"
 
 
-def _echo(prompt: str) -> str:
+def _echo(body: Mapping[str, Any], prompt: str) -> str:
     if _GREETING.match(prompt):
         return "Hello! I am the emulator of OpenRouter, and no model at all."
-    return f"This is the emulator: no model thought about “{prompt.strip()[:120]}”."
+
+    messages = get_dicts(body, "messages")
+    return (
+        f"This is the emulator: no model thought about “{prompt.strip()[:120]}”. "
+        f"It received {_count(messages, 'message')} and {_count(get_dicts(body, 'tools'), 'tool')} "
+        f"for {body.get('model') or 'the default model'}. A model would answer here, in about as "
+        "many words, which come one by one in a stream; the last part of it says how many tokens "
+        "were counted, and what they cost."
+    )
+
+
+def _count(items: list[Any], name: str) -> str:
+    return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
+
+
+def _reasoning(prompt: str, calls: list[Call]) -> str:
+    """Return what the reply shows as its reasoning."""
+    names = " and ".join(call.name for call in calls)
+    step = f"That is a task for {names}." if names else "No tool is needed for that."
+    return f"The user asks: {prompt[:80]}\n{step} I answer in a few sentences."
 
 
 def _json_object(prompt: str) -> dict[str, Any]:
@@ -176,12 +199,20 @@ def _is_named(tool: Mapping[str, Any], prompt: str) -> bool:
 
 
 def _words_of(text: str) -> set[str]:
-    """Return the words of a text or a name, in lower case."""
+    """Return the stems of the words of a text or a name, in lower case."""
     return {
-        word.lower()
+        _stem(word.lower())
         for word in _WORD.findall(text)
         if len(word) > 2 and word.lower() != "get"  # noqa: PLR2004 - see the module
     }
+
+
+def _stem(word: str) -> str:
+    """Return a word without the ending of a plural or a verb."""
+    for ending, rest in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= 3:  # noqa: PLR2004 - letters
+            return word.removesuffix(ending) + rest
+    return word
 
 
 # --- reasoning, search, files -----------------------------------------------------------------
@@ -191,12 +222,15 @@ def _wants_reasoning(body: Mapping[str, Any]) -> bool:
     if body.get("include_reasoning") is True:
         return True
     reasoning = get_dict(body, "reasoning")
+    if reasoning and reasoning.get("exclude"):
+        return False
+    if _catalog.is_mandatory_reasoning(str(body.get("model"))):
+        return True
     if reasoning is None:
         return body.get("reasoning_effort") not in _NO_REASONING
 
     effort = body.get("reasoning_effort") or reasoning.get("effort", "medium")
-    is_hidden = reasoning.get("enabled") is False or reasoning.get("exclude")
-    return effort != "none" and not is_hidden
+    return effort != "none" and reasoning.get("enabled") is not False
 
 
 def _wants_search(body: Mapping[str, Any]) -> bool:

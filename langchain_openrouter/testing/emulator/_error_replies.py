@@ -23,6 +23,17 @@ _MESSAGES: dict[str, tuple[int, str]] = {
         402,
         "Insufficient credits. Add more using https://openrouter.ai/credits",
     ),
+    "key_limit_402": (402, "Key limit exceeded (total limit)"),
+    "unaffordable": (
+        402,
+        "You requested up to 16384 tokens, but can only afford 3324.",
+    ),
+    "in_flight_budget": (402, "Your running requests hold the budget of this account"),
+    "forced_tool": (400, "Provider returned error"),
+    "mandatory_reasoning": (
+        400,
+        "Reasoning is mandatory for this endpoint and cannot be disabled.",
+    ),
     "key_limit": (403, "Key limit exceeded (total limit)"),
     "permission": (403, "Only management keys can perform this operation"),
     "moderation": (403, "Your chosen model requires moderation and your input was flagged"),
@@ -42,7 +53,22 @@ _MESSAGES: dict[str, tuple[int, str]] = {
 _METADATA: dict[str, dict[str, Any]] = {
     "context_length": {"error_type": "context_length_exceeded"},
     "authentication": {"error_type": "authentication"},
-    "payment_required": {"error_type": "payment_required"},
+    "payment_required": {"error_type": "payment_required", "limit_source": "openrouter_credits"},
+    "key_limit_402": {"error_type": "payment_required", "limit_source": "openrouter_key_limit"},
+    "unaffordable": {
+        "error_type": "payment_required",
+        "limit_source": "openrouter_credits",
+        "reason": "weight_exceeds_budget",
+    },
+    "in_flight_budget": {
+        "error_type": "payment_required",
+        "limit_source": "openrouter_in_flight_budget",
+        "reason": "in_flight_budget_exhausted",
+    },
+    "forced_tool": {
+        "provider_name": "Anthropic",
+        "raw": 'tool_choice: type "tool" and "any" are not supported for this model.',
+    },
     "permission": {"error_type": "permission_denied"},
     "moderation": {
         "reasons": ["violence"],

@@ -14,6 +14,7 @@ from langchain_openrouter.testing.emulator._rendering import CUT, RESET, Rendere
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Callable
 
     from starlette.types import Receive, Scope, Send
 
@@ -26,14 +27,29 @@ class ScriptedResponse(Response):
     Args:
         rendered: What is sent.
         gone: Set when the client disconnects before the response has ended.
+        on_end: Called before the end of the response is sent, and when it ends otherwise; perhaps
+            twice.
     """
 
-    def __init__(self, rendered: RenderedResponse, gone: threading.Event) -> None:
+    def __init__(
+        self,
+        rendered: RenderedResponse,
+        gone: threading.Event,
+        on_end: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(status_code=rendered.status)
         self._rendered = rendered
         self._gone = gone
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        try:
+            await self._send(scope, receive, send)
+        finally:
+            self._on_end()
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = scope.get("openrouter.transport")
         items = self._rendered.items
         if not items[:1] or items[0] not in {CUT, RESET}:
@@ -52,6 +68,7 @@ class ScriptedResponse(Response):
                 self._gone.set()
                 return
 
+        self._on_end()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _send_head(self, send: Send) -> None:

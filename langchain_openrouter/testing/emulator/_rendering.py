@@ -10,23 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_openrouter._json import get_str
+from langchain_openrouter.testing.emulator._prompt_cache import CacheUse
+from langchain_openrouter.testing.emulator._usage import count_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_openrouter.testing.emulator._replies import Call, Fault, Reply
+    from langchain_openrouter.testing.emulator._routing import Route
 
 CUT, RESET = "cut", "reset"
 Item: TypeAlias = bytes | float | str
 """Bytes to send, seconds to wait, or `CUT` or `RESET`."""
 
 _OK = 200
-_PRICE = {"prompt": 1.5e-07, "completion": 6e-07}  # USD per token
-_VENDORS = {"openai": "OpenAI", "deepseek": "DeepSeek"}
 _KEEP_ALIVE = b": OPENROUTER PROCESSING\n\n"
 _BLANK_LINES = b"\n         \n"  # the live service's keep-alive before a body that is not streamed
 
@@ -39,6 +39,7 @@ class RenderedResponse:
     headers: Mapping[str, str]
     items: Sequence[Item]
     cost: float = 0.0
+    usage: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Context:
     generation_id: str
     created: int
     """Unix time in seconds."""
+    route: Route
+    cache_use: CacheUse = field(default_factory=CacheUse)
 
     @property
     def streamed(self) -> bool:
@@ -58,21 +61,18 @@ class Context:
 
     @property
     def model(self) -> str:
-        """The slug that is served: the request's first, without alias and variant."""
-        models = self.body.get("models")
-        slug = get_str(self.body, "model") or (models[0] if models else "openai/gpt-4o-mini")
-        return re.sub(r"@preset/.*|:[a-z]+$", "", slug.lstrip("~")) or "openai/gpt-4o-mini"
+        """The slug that is served."""
+        return self.route.model
 
     @property
     def provider(self) -> str:
-        """The vendor of the model, as a provider's display name."""
-        vendor = self.model.partition("/")[0]
-        return _VENDORS.get(vendor, vendor.title())
+        """The provider's display name."""
+        return self.route.provider
 
 
 def render(reply: Reply, context: Context) -> RenderedResponse:
     """Return the HTTP response of a reply."""
-    usage = _usage(reply, context)
+    usage = count_usage(reply, context)
     status, content_type = reply.status, "application/json"
     items: list[Item]
     if reply.error is not None and (reply.form == "status" or not context.streamed):
@@ -91,7 +91,7 @@ def render(reply: Reply, context: Context) -> RenderedResponse:
     }
     is_free = reply.error is not None and reply.form == "status"
     cost = 0.0 if is_free else float(usage["cost"] or 0)
-    response = RenderedResponse(status, headers, items, cost)
+    response = RenderedResponse(status, headers, items, cost, usage)
     return response if reply.fault is None else _apply_fault(response, reply.fault)
 
 
@@ -188,42 +188,6 @@ def _vendor_details(reasoning: str, model: str) -> list[dict[str, Any]]:
             layout = "google-gemini-v1"
             return [{**text, "format": layout}, {**encrypted, "format": layout, "index": 1}]
     return [text]
-
-
-def _usage(reply: Reply, context: Context) -> dict[str, Any]:
-    """Count a token for every four characters, at the prices of a small model."""
-    output = (reply.text or "") + "".join(call.text for call in reply.tool_calls)
-    reasoning_tokens = len(reply.reasoning or "") // 4
-    prompt_tokens = len(json.dumps(context.body.get("messages", ""))) // 4 + 1
-    completion_tokens = len(output) // 4 + 1 + reasoning_tokens
-
-    prompt_cost = prompt_tokens * _PRICE["prompt"]
-    completion_cost = completion_tokens * _PRICE["completion"]
-    cost = round(prompt_cost + completion_cost, 10)
-    usage = {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "cost": cost,
-        "is_byok": False,
-        "prompt_tokens_details": {
-            "cached_tokens": 0,
-            "cache_write_tokens": 0,
-            "audio_tokens": 0,
-            "video_tokens": 0,
-        },
-        "cost_details": {
-            "upstream_inference_cost": cost,
-            "upstream_inference_prompt_cost": round(prompt_cost, 10),
-            "upstream_inference_completions_cost": round(completion_cost, 10),
-        },
-        "completion_tokens_details": {
-            "reasoning_tokens": reasoning_tokens,
-            "image_tokens": 0,
-            "audio_tokens": 0,
-        },
-    }
-    return {**usage, **reply.usage}
 
 
 def _error_body(reply: Reply, context: Context, usage: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,14 +18,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from langchain_openrouter.testing.emulator import _catalog
+from langchain_openrouter.testing.emulator import _beside_chat, _catalog
 from langchain_openrouter.testing.emulator._accounts import Accounts, ApiRefusal, Key
-from langchain_openrouter.testing.emulator._fault_injection import COOKIE, ScriptedResponse
-from langchain_openrouter.testing.emulator._rendering import Context, render
+from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
+from langchain_openrouter.testing.emulator._model_routes import ModelRoutes
+from langchain_openrouter.testing.emulator._payment import Payments
+from langchain_openrouter.testing.emulator._prompt_cache import CacheUse, PromptCache
+from langchain_openrouter.testing.emulator._rendering import Context, RenderedResponse, render
 from langchain_openrouter.testing.emulator._replies import Reply
+from langchain_openrouter.testing.emulator._responses import to_json, to_response
+from langchain_openrouter.testing.emulator._routing import Route as ModelRoute
+from langchain_openrouter.testing.emulator._routing import choose_route
 from langchain_openrouter.testing.emulator._script import ReceivedRequest, Script, ScriptedReplies
 from langchain_openrouter.testing.emulator._sign_in import SignInPages
 from langchain_openrouter.testing.emulator._validation import validate_chat, validate_fields
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
 _API = "/api/v1"
@@ -50,12 +56,19 @@ class Emulator:
         echo_state: Whether the sign-in page hands `state` back, which OpenRouter's own tools rely
             on and its documentation does not promise.
         generation_delay: Seconds after a response until `GET /generation` knows it.
+        strict_models: Whether a slug must be that of a model: of this list, or of the bundled
+            profiles. The refusal of another names those that are near.
+        wrong_code_status: The status of a wrong code in a sign-in: 400, which the live service was
+            seen to send, or 403, which its documentation has.
         clock: The account service's time, seconds; a test may move it.
+        host: The address to listen at. "0.0.0.0" is every address of the machine: whoever reaches
+            it may use the emulator, and sign in on its page.
         port: 0 lets the system choose.
 
     Attributes:
         requests: Every request to the API, in order.
         accounts: Users' keys: give them limits, use them up, disable them.
+        payments: What running requests hold of a key's budget, and how long others are to wait.
     """
 
     def __init__(  # noqa: PLR0913 - switches of a test double, all optional
@@ -65,19 +78,26 @@ class Emulator:
         any_key: bool = True,
         echo_state: bool = True,
         generation_delay: float = 0.0,
+        strict_models: bool = False,
+        wrong_code_status: int = 403,
         clock: Callable[[], float] = time.time,
+        host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.requests: list[ReceivedRequest] = []
-        self.accounts = Accounts(any_key=any_key, clock=clock)
+        self.accounts = Accounts(any_key=any_key, clock=clock, wrong_code_status=wrong_code_status)
+        self.payments = Payments(self.accounts)
         self.generation_delay = generation_delay
+        self.strict_models = strict_models
+        self._prompt_cache = PromptCache(clock)
         self._script = ScriptedReplies(script)
         self._sign_in = SignInPages(self.accounts, echo_state=echo_state)
         self._generations: dict[str, tuple[float, dict[str, Any]]] = {}
         self._generation_count = 0
         self._lock = threading.Lock()
 
-        self._socket = socket.create_server(("127.0.0.1", port), backlog=1024)
+        self._socket = socket.create_server((host, port), backlog=1024)
+        self._host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - the user's choice
         self.port: int = self._socket.getsockname()[1]
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -90,7 +110,7 @@ class Emulator:
     @property
     def site(self) -> str:
         """Where the sign-in page is, without a path."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -186,8 +206,6 @@ class Emulator:
             await self._app(scope, receive, send)
 
     def _routes(self) -> list[Route]:
-        model = "{author}/{slug}"
-
         return [
             Route(f"{_API}/chat/completions", self._chat, methods=["POST"]),
             Route(f"{_API}/embeddings", self._embeddings, methods=["POST"]),
@@ -196,12 +214,8 @@ class Emulator:
             Route(f"{_API}/auth/key", self._key, methods=["GET"]),
             Route(f"{_API}/credits", self._credits, methods=["GET"]),
             Route(f"{_API}/generation", self._generation, methods=["GET"]),
-            Route(f"{_API}/models", self._models, methods=["GET"]),
             Route(f"{_API}/models/user", self._user_models, methods=["GET"]),
-            Route(f"{_API}/models/count", self._count, methods=["GET"]),
-            Route(f"{_API}/model/{model}", self._model, methods=["GET"]),
-            Route(f"{_API}/models/{model}/endpoints", self._endpoints, methods=["GET"]),
-            Route(f"{_API}/providers", self._providers, methods=["GET"]),
+            *ModelRoutes(self._record).routes(_API),
             Route(f"{_API}/auth/keys", self._exchange, methods=["GET", "POST", "PUT", "DELETE"]),
             Route(f"{_API}/auth/keys/code", self._issue, methods=["POST"]),
             *self._sign_in.routes(),
@@ -228,35 +242,54 @@ class Emulator:
         body = received.body
         try:
             key = self.accounts.require_key(received.key)
-            validate_chat(body)
-            self.accounts.require_credit(key)
+            validate_chat(body, strict_models=self.strict_models)
+            self.payments.require_credit(key)
+            route = choose_route(body)
+            hold = self.payments.hold(key, body, route.endpoint)
         except ApiRefusal as refusal:
-            return _to_response(refusal)
+            return to_response(refusal)
 
-        context = self._context(body)
+        try:
+            rendered = await self._answer(received, key, route)
+        except BaseException:
+            hold.release()
+            raise
+        return ScriptedResponse(rendered, received.gone, hold.release)
+
+    async def _answer(
+        self, received: ReceivedRequest, key: Key, route: ModelRoute
+    ) -> RenderedResponse:
+        """Return the response to a chat request, and charge the key for it."""
         reply = await asyncio.to_thread(self._script.next_reply, received)
+        use = CacheUse()
+        if reply.error is None:
+            use = self._prompt_cache.use(key.hash, route.model, received.body)
+        context = self._context(received.body, route, use)
         rendered = render(reply, context)
+
         self.accounts.charge(key, rendered.cost)
         if reply.error is None:
-            self._remember(reply, context, rendered.cost)
-        return ScriptedResponse(rendered, received.gone)
+            self._remember(reply, context, rendered)
+        return rendered
 
-    def _context(self, body: Mapping[str, Any]) -> Context:
+    def _context(
+        self, body: Mapping[str, Any], route: ModelRoute, use: CacheUse | None = None
+    ) -> Context:
         with self._lock:
             self._generation_count += 1
             number = self._generation_count
         created = int(time.time())
         suffix = hashlib.sha256(f"{self.port} {number}".encode()).hexdigest()[:20]
-        return Context(body, f"gen-{created}-{suffix}", created)
+        return Context(body, f"gen-{created}-{suffix}", created, route, use or CacheUse())
 
-    def _remember(self, reply: Reply, context: Context, cost: float) -> None:
+    def _remember(self, reply: Reply, context: Context, rendered: RenderedResponse) -> None:
         """Keep what `GET /generation` reports of a response."""
         record = {
             "id": context.generation_id,
             "model": reply.model or context.model,
             "provider": reply.provider or context.provider,
             "streamed": context.streamed,
-            "usage": {"cost": cost},
+            "usage": rendered.usage,
             "finish_reason": reply.reason,
             "native_finish_reason": reply.native,
             "user": context.body.get("user"),
@@ -267,10 +300,10 @@ class Emulator:
     # --- embeddings, rerank ---------------------------------------------------------------
 
     async def _embeddings(self, request: Request) -> Response:
-        return await self._paid(request, ("model", "input"), _catalog.embeddings)
+        return await self._paid(request, ("model", "input"), _beside_chat.embeddings)
 
     async def _rerank(self, request: Request) -> Response:
-        return await self._paid(request, ("model", "query", "documents"), _catalog.rerank)
+        return await self._paid(request, ("model", "query", "documents"), _beside_chat.rerank)
 
     async def _paid(
         self,
@@ -283,24 +316,25 @@ class Emulator:
         body = received.body
         try:
             key = self.accounts.require_key(received.key)
-            validate_fields(body, fields)
-            self.accounts.require_credit(key)
+            validate_fields(body, fields, strict_models=self.strict_models)
+            self.payments.require_credit(key)
+            route = choose_route(body)
         except ApiRefusal as refusal:
-            return _to_response(refusal)
+            return to_response(refusal)
 
-        context = self._context(body)
+        context = self._context(body, route)
         function = self._script.function
         reply = await asyncio.to_thread(function, received) if function else None
         if isinstance(reply, Reply) and reply.error is not None:
             return ScriptedResponse(render(reply, context), received.gone)
         payload = respond(body, context.generation_id)
         self.accounts.charge(key, payload["usage"]["cost"])
-        return _to_json(payload)
+        return to_json(payload)
 
     # --- keys, models ---------------------------------------------------------------------
 
     async def _key(self, request: Request) -> Response:
-        return await self._with_key(request, lambda _, key: key.info())
+        return await self._with_key(request, lambda _, key: key.info(self.accounts.clock()))
 
     async def _user_models(self, request: Request) -> Response:
         return await self._with_key(request, lambda received, _: _catalog.listing(received.query))
@@ -311,7 +345,7 @@ class Emulator:
             since, record = self._generations.get(name, (None, {}))
             if since is None or time.monotonic() - since < self.generation_delay:
                 raise ApiRefusal(404, f"Generation {name} not found")
-            return _catalog.generation(record)
+            return _beside_chat.generation(record)
 
         return await self._with_key(request, find)
 
@@ -327,53 +361,26 @@ class Emulator:
         """Respond to a request that has a key."""
         received = await self._record(request)
         try:
-            return _to_json(respond(received, self.accounts.require_key(received.key)))
+            return to_json(respond(received, self.accounts.require_key(received.key)))
         except ApiRefusal as refusal:
-            return _to_response(refusal)
-
-    async def _models(self, request: Request) -> Response:
-        return _to_json(_catalog.listing((await self._record(request)).query))
-
-    async def _count(self, request: Request) -> Response:
-        await self._record(request)
-        return _to_json({"data": {"count": len(_catalog.MODELS)}})
-
-    async def _model(self, request: Request) -> Response:
-        return await self._with_model(request, lambda model: {"data": model})
-
-    async def _endpoints(self, request: Request) -> Response:
-        return await self._with_model(request, _catalog.endpoints)
-
-    async def _with_model(
-        self, request: Request, respond: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> Response:
-        """Respond to a request for a model of the list."""
-        await self._record(request)
-        model = _catalog.find_model("{author}/{slug}".format(**request.path_params))
-        if model is None:
-            return _to_response(ApiRefusal(404, "Model not found"))
-        return _to_json(respond(model))
-
-    async def _providers(self, request: Request) -> Response:
-        await self._record(request)
-        return _to_json(_catalog.providers())
+            return to_response(refusal)
 
     async def _not_found(self, request: Request) -> Response:
         await self._record(request)
-        return _to_response(ApiRefusal(404, "Not Found"))
+        return to_response(ApiRefusal(404, "Not Found"))
 
     # --- the sign-in ----------------------------------------------------------------------
 
     async def _exchange(self, request: Request) -> Response:
         received = await self._record(request)
         if received.method != "POST":
-            return _to_response(ApiRefusal(405, "Method Not Allowed"))
+            return to_response(ApiRefusal(405, "Method Not Allowed"))
 
         try:
             key = self.accounts.redeem(received.body)
         except ApiRefusal as refusal:
-            return _to_response(refusal, signed_in=False)
-        return _to_json({"key": key.secret, "user_id": key.user_id})
+            return to_response(refusal, signed_in=False)
+        return to_json({"key": key.secret, "user_id": key.user_id})
 
     async def _issue(self, request: Request) -> Response:
         def issue(received: ReceivedRequest, key: Key) -> dict[str, Any]:
@@ -385,15 +392,3 @@ class Emulator:
             return {"data": {"id": code, "app_id": 1, "created_at": "2026-01-02T03:04:05Z"}}
 
         return await self._with_key(request, issue)
-
-
-def _to_json(body: Any) -> Response:
-    return JSONResponse(body, headers={"set-cookie": COOKIE.format("json")})
-
-
-def _to_response(refusal: ApiRefusal, *, signed_in: bool = True) -> Response:
-    """Return the service's response to a refused request; it names a user who is signed in."""
-    body: dict[str, Any] = {"error": {"message": refusal.message, "code": refusal.status}}
-    if signed_in and refusal.status not in {401, 404, 405}:
-        body["user_id"] = "user_emulated"
-    return JSONResponse(body, refusal.status)

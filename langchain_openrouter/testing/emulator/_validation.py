@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from langchain_openrouter import wire
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
+from langchain_openrouter.testing.emulator._catalog import unknown_slug_error
 
 __all__ = ["validate_chat", "validate_fields", "validation_errors"]
 
@@ -18,8 +19,12 @@ _PARTS = {"text", "image_url", "input_audio", "video_url", "input_video", "file"
 _MAX_STOPS = 4
 
 
-def validate_chat(body: Any) -> None:
+def validate_chat(body: Any, *, strict_models: bool = False) -> None:
     """Refuse a chat request that the live service would refuse.
+
+    Args:
+        body: The request's.
+        strict_models: Whether a slug must be that of a known model.
 
     Raises:
         ApiRefusal: The request is malformed, or no model has this slug.
@@ -29,12 +34,17 @@ def validate_chat(body: Any) -> None:
 
     slugs = [slug for slug in (body.get("model"), *(body.get("models") or ())) if slug is not None]
     for slug in slugs:
-        if not str(slug).startswith("@preset/") and (error := _slug_error(slug)):
+        if not str(slug).startswith("@preset/") and (error := _slug_error(slug, strict_models)):
             raise ApiRefusal(400, error)
 
 
-def validate_fields(body: Any, fields: tuple[str, ...]) -> None:
+def validate_fields(body: Any, fields: tuple[str, ...], *, strict_models: bool = False) -> None:
     """Refuse a request that lacks a field.
+
+    Args:
+        body: The request's.
+        fields: Their names.
+        strict_models: Whether the slug must be that of a known model.
 
     Raises:
         ApiRefusal: It does, or no model has this slug.
@@ -42,7 +52,7 @@ def validate_fields(body: Any, fields: tuple[str, ...]) -> None:
     for name in fields:
         if not (isinstance(body, dict) and body.get(name)):
             raise ApiRefusal(400, f"{name}: Invalid input: received undefined")
-    if error := _slug_error(body["model"]):
+    if error := _slug_error(body["model"], strict_models):
         raise ApiRefusal(400, error)
 
 
@@ -66,11 +76,13 @@ def validation_errors(body: Any) -> list[str]:
     return errors + _tool_errors(body)
 
 
-def _slug_error(slug: Any) -> str | None:
+def _slug_error(slug: Any, strict: bool) -> str | None:  # noqa: FBT001 - private
     """Return what the service answers to a slug that cannot be one; None for one that can."""
     text = slug if isinstance(slug, str) else ""
     author, slash, name = text.partition("/")
-    return None if author and slash and name else f"{text or slug} is not a valid model ID"
+    if not (author and slash and name):
+        return f"{text or slug} is not a valid model ID"
+    return unknown_slug_error(text) if strict else None
 
 
 @cache
