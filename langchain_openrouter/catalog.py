@@ -24,6 +24,7 @@ from langchain_openrouter._catalog_types import (
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import cache_fingerprint
 from langchain_openrouter._json import get_dict, get_dicts
+from langchain_openrouter._model_refusals import learn_from_endpoints
 from langchain_openrouter._redaction import printable
 from langchain_openrouter._resource import APIResource
 from langchain_openrouter.settings import environment_api_key
@@ -103,11 +104,11 @@ class Catalog(APIResource):
 
     def endpoints(self, slug: str) -> list[ModelEndpoint]:
         """Return the endpoints that serve a model, with their prices and speed."""
-        return _to_endpoints(self._get(f"/models/{_path(slug)}/endpoints"))
+        return _to_endpoints(slug, self._get(f"/models/{_path(slug)}/endpoints"))
 
     async def aendpoints(self, slug: str) -> list[ModelEndpoint]:
         """Return like `endpoints`."""
-        return _to_endpoints(await self._aget(f"/models/{_path(slug)}/endpoints"))
+        return _to_endpoints(slug, await self._aget(f"/models/{_path(slug)}/endpoints"))
 
     def providers(self) -> list[Provider]:
         """Return the providers."""
@@ -314,8 +315,9 @@ def _to_models(response: Any) -> Models:
     return Models(Model.from_api(row) for row in get_dicts(response, "data"))
 
 
-def _to_endpoints(response: Any) -> list[ModelEndpoint]:
+def _to_endpoints(slug: str, response: Any) -> list[ModelEndpoint]:
     rows = get_dicts(get_dict(response, "data"), "endpoints")
+    learn_from_endpoints(slug, rows)
     return [ModelEndpoint.from_api(row) for row in rows]
 
 

@@ -37,6 +37,14 @@ def _no_profiles_on_disk(
 
 
 @pytest.fixture(autouse=True)
+def _nothing_learned() -> None:
+    """Forget what other tests' models refused and were warned about."""
+    from langchain_openrouter import _model_refusals
+
+    _model_refusals.forget()
+
+
+@pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing leave the machine."""
     connect = socket.socket.connect

@@ -21,7 +21,7 @@ PACKAGE = Path(langchain_openrouter.__file__).parent
 # From the bottom up: a room imports only from its own folder and from those before it.
 LAYERS = [
     "wire", "_vocabulary", "_conflict", "_distribution", "_json", "_redaction", "_provider_preferences", "_html", "_pydantic", "_encryption", "errors",
-    "_model_slugs", "_http", "settings", "_key_object", "oauth", "key_store", "_current_user", "_profile_cache", "_model_profiles",
+    "_model_slugs", "_http", "settings", "_key_object", "oauth", "key_store", "_current_user", "_profile_cache", "_model_profiles", "_model_refusals",
     "_langgraph", "chat_models", "_resource", "embeddings", "rerank", "_catalog_types", "_catalog_parameters", "catalog",
     "callbacks", "_agent_runs", "middleware", "testing", "web", "_demo", "_cli", "__main__",
 ]  # fmt: skip

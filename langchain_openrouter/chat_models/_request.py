@@ -45,11 +45,11 @@ _NOT_IN_BODY = {
     "ls_structured_output_format",
     "response_cache",
     "router_metadata",
+    "relax_tool_choice",
 }
 # Arguments that are no fields of the body, and change others.
 _DIRECTIVES = {"prompt_caching"}
 _MESSAGE_FIELDS = {"messages", "prompt"}  # the messages are an argument of their own
-# Preferences, each with the value that keeps the user's data most private.
 
 
 def build_payload(

@@ -6,6 +6,7 @@ are parsing errors, in complete and in streamed responses.
 
 from __future__ import annotations
 
+from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,12 @@ from langchain_core.runnables import (
 )
 
 from langchain_openrouter._json import is_too_deep, parse_model_json
+from langchain_openrouter.chat_models._auto_structured_output import (
+    AutoStructuredOutput,
+    OfferedTool,
+)
 from langchain_openrouter.chat_models._parsing import was_truncated
+from langchain_openrouter.chat_models._refused_parameters import RELAX
 from langchain_openrouter.chat_models._tools import (
     is_pydantic,
     to_wire_response_format,
@@ -35,11 +41,12 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
     from langchain_core.outputs import Generation
-    from langchain_openai.chat_models.base import BaseChatOpenAI
+
+    from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
 
 
 def build_structured_output(  # noqa: PLR0913 - the arguments of `with_structured_output`
-    model: BaseChatOpenAI,
+    model: ChatOpenRouterFields,
     schema: Any,
     *,
     method: str,
@@ -54,28 +61,71 @@ def build_structured_output(  # noqa: PLR0913 - the arguments of `with_structure
     if require_parameters:
         preferences = options.pop("provider", None) or options.pop("openrouter_provider", None)
         options["provider"] = {**(preferences or {}), "require_parameters": True}
-    traced = {"kwargs": {"method": method, "strict": strict}, "schema": schema}
-    options = {"ls_structured_output_format": traced, **options}
 
-    tool_name = None
-    llm: Runnable[LanguageModelInput, Any]
-    if method == "function_calling":
-        tool = to_wire_tool(schema, strict=strict)
-        tool_name = tool["function"]["name"]
-        options = model._filter_disabled_params(  # noqa: SLF001 - the parent's own use of it
-            parallel_tool_calls=False, **options
-        )
-        llm = model.bind_tools([tool], tool_choice=tool_name, **options)
-    else:
-        if tools:
-            options["tools"] = [to_wire_tool(tool, strict=strict) for tool in tools]
-        response_format = {"type": "json_object"}
-        if method == "json_schema":
-            response_format = to_wire_response_format(schema, strict=strict)
-        llm = model.bind(response_format=response_format, **options)
+    def build(method: str) -> Runnable[LanguageModelInput, Any]:
+        traced_method = "function_calling" if method == "offered_tool" else method
+        traced = {"kwargs": {"method": traced_method, "strict": strict}, "schema": schema}
+        call = {"ls_structured_output_format": traced, **options}
+        if method in {"function_calling", "offered_tool"}:
+            is_offered = method == "offered_tool"
+            llm, name = _bind_tool(model, schema, call, strict=strict, is_offered=is_offered)
+        else:
+            llm, name = _bind_format(model, schema, call, method, strict=strict, tools=tools), None
 
-    parser = build_parser(schema, tool=tool_name, with_tools=bool(tools))
-    return _with_raw(llm, parser) if include_raw else llm | parser
+        parser = build_parser(schema, tool=name, with_tools=bool(tools))
+        return _with_raw(llm, parser) if include_raw else llm | parser
+
+    if method != "auto" or tools:
+        return build("json_schema" if tools else method)
+    return AutoStructuredOutput(model, options, cache(build))
+
+
+def _bind_tool(
+    model: ChatOpenRouterFields,
+    schema: Any,
+    options: dict[str, Any],
+    *,
+    strict: bool | None,
+    is_offered: bool,
+) -> tuple[Runnable[LanguageModelInput, Any], str]:
+    """Return the model with the schema as a tool, and the tool's name.
+
+    Args:
+        model: The model.
+        schema: The schema.
+        options: Arguments of each call.
+        strict: Sent unless None; an offered tool is strict by default.
+        is_offered: Whether the prompt names the tool, instead of a choice that forces it.
+    """
+    tool = to_wire_tool(schema, strict=True if is_offered and strict is None else strict)
+    name = tool["function"]["name"]
+    options = model._filter_disabled_params(  # noqa: SLF001 - the parent's own use of it
+        parallel_tool_calls=False, **options
+    )
+    options["tool_choice"] = {"type": "function", "function": {"name": name}}
+    if not is_offered:
+        return model.bind(tools=[tool], **options), name
+
+    bound = model.bind(tools=[tool], **{RELAX: True}, **options)
+    return OfferedTool(model, bound, name), name
+
+
+def _bind_format(  # noqa: PLR0913 - of `build_structured_output`
+    model: ChatOpenRouterFields,
+    schema: Any,
+    options: dict[str, Any],
+    method: str,
+    *,
+    strict: bool | None,
+    tools: list[Any] | None,
+) -> Runnable[LanguageModelInput, Any]:
+    """Return the model with a response format, and the further tools."""
+    response_format = {"type": "json_object"}
+    if method == "json_schema":
+        response_format = to_wire_response_format(schema, strict=strict)
+    if tools:
+        options["tools"] = [to_wire_tool(tool, strict=strict) for tool in tools]
+    return model.bind(response_format=response_format, **options)
 
 
 def _with_raw(
@@ -98,13 +148,13 @@ def _validate_arguments(
         ValueError: They cannot.
     """
     msg = None
-    if method not in {"function_calling", "json_mode", "json_schema"}:
-        msg = f"method {method!r}: use 'function_calling', 'json_schema' or 'json_mode'"
+    if method not in {"auto", "function_calling", "json_mode", "json_schema"}:
+        msg = f"method {method!r}: use 'auto', 'function_calling', 'json_schema' or 'json_mode'"
     elif schema is None and method != "json_mode":
         msg = f"method {method!r} needs a schema"
     elif strict is not None and method == "json_mode":
         msg = "`strict` needs a schema: use method='json_schema'"
-    elif tools and (method != "json_schema" or not include_raw):
+    elif tools and (method not in {"auto", "json_schema"} or not include_raw):
         msg = "`tools` needs method='json_schema' and include_raw=True"
 
     if msg is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_core.messages.utils import count_tokens_approximately
-
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.run_key import user_id
@@ -17,6 +15,12 @@ from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
 from langchain_openrouter.chat_models._parsing import PROVIDER
 from langchain_openrouter.chat_models._per_user import PerUserMixin
 from langchain_openrouter.chat_models._private_arguments import REDACTED, redact_private, reveal
+from langchain_openrouter.chat_models._refused_parameters import (
+    RELAX,
+    adapt_payload,
+    is_forced,
+    relax_refused_choice,
+)
 from langchain_openrouter.chat_models._request import build_payload
 from langchain_openrouter.chat_models._response import (
     chunks_of_event,
@@ -25,7 +29,8 @@ from langchain_openrouter.chat_models._response import (
     to_chat_result,
 )
 from langchain_openrouter.chat_models._structured_output import build_structured_output
-from langchain_openrouter.chat_models._tools import build_tool_kwargs, to_wire_tool
+from langchain_openrouter.chat_models._token_counts import TokenCountsMixin
+from langchain_openrouter.chat_models._tools import build_tool_kwargs
 from langchain_openrouter.chat_models._usage import sum_usage
 
 if TYPE_CHECKING:
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["ChatOpenRouter"]
 
 
-class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
+class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
     """Chat with any model on OpenRouter.
 
     The key is read when a request is sent, and a model holds no client: models can be copied,
@@ -141,13 +146,14 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
 
         # The id of the user whose run this is; not a default, which traces and caches would show.
         user = user_id()
-        return build_payload(
+        payload = build_payload(
             {"user": user, **self._default_params} if user else self._default_params,
             kwargs,
             self._convert_input(input_).to_messages(),
             extras=(self.extra_body, reveal(kwargs.get("extra_body"))),
             extra_fields=self.model_kwargs,
         )
+        return adapt_payload(payload, kwargs.get(RELAX))
 
     def _request(
         self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any
@@ -167,6 +173,27 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
             client=client,
         )
 
+    def _send(
+        self, payload: dict[str, Any], kwargs: dict[str, Any], *, stream: bool = False
+    ) -> transport.ApiResponse:
+        """Send a request; once more with its tool choice relaxed, if that alone was refused."""
+        response = transport.send(self._request(payload, kwargs, self.http_client), stream=stream)
+        relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX))
+        if relaxed is None:
+            return response
+        return transport.send(self._request(relaxed, kwargs, self.http_client), stream=stream)
+
+    async def _asend(
+        self, payload: dict[str, Any], kwargs: dict[str, Any], *, stream: bool = False
+    ) -> transport.ApiResponse:
+        """Send like `_send`."""
+        client = self.http_async_client
+        response = await transport.asend(self._request(payload, kwargs, client), stream=stream)
+        relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX))
+        if relaxed is None:
+            return response
+        return await transport.asend(self._request(relaxed, kwargs, client), stream=stream)
+
     # --- complete responses ---------------------------------------------------------------
 
     def _generate(
@@ -178,7 +205,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
     ) -> ChatResult:
         warn_if_key_in_run_config(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
-        response = transport.send(self._request(payload, kwargs, self.http_client))
+        response = self._send(payload, kwargs)
         with error_context(response, prompt=payload["messages"]):
             return to_chat_result(response, with_headers=self.include_response_headers)
 
@@ -191,7 +218,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
     ) -> ChatResult:
         warn_if_key_in_run_config(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
-        response = await transport.asend(self._request(payload, kwargs, self.http_async_client))
+        response = await self._asend(payload, kwargs)
         with error_context(response, prompt=payload["messages"]):
             return to_chat_result(response, with_headers=self.include_response_headers)
 
@@ -219,7 +246,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
         del stream_usage  # OpenRouter always sends the usage
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
-        response = transport.send(self._request(payload, kwargs, self.http_client), stream=True)
+        response = self._send(payload, kwargs, stream=True)
         state = stream_state(response, with_headers=self.include_response_headers)
         events = transport.iter_events(response)
 
@@ -243,8 +270,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
         del stream_usage  # OpenRouter always sends the usage
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
-        request = self._request(payload, kwargs, self.http_async_client)
-        response = await transport.asend(request, stream=True)
+        response = await self._asend(payload, kwargs, stream=True)
         state = stream_state(response, with_headers=self.include_response_headers)
         events = transport.aiter_events(response)
 
@@ -293,7 +319,9 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
             tools: Functions, pydantic classes, LangChain tools, dicts in OpenAI's form, and server
                 tools, which are dicts such as `{"type": "openrouter:web_search"}`.
             tool_choice: A tool's name, "auto", "none", "any", "required", True, a server tool's
-                type, or a dict in the form of OpenAI or Anthropic.
+                type, or a dict in the form of OpenAI or Anthropic. A choice that forces a tool is
+                relaxed for a model that refuses forcing: "auto" is sent, a line in the prompt
+                names the tools, and one warning says so. `bind` sends the choice as it is.
             strict: Sent with each function unless None.
             parallel_tool_calls: False allows one call at a time.
             response_format: A schema for the final answer beside the tools.
@@ -305,8 +333,11 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
         kwargs |= build_tool_kwargs(
             tools, tool_choice=tool_choice, strict=strict, response_format=response_format
         )
+        if is_forced(kwargs.get("tool_choice")):
+            kwargs[RELAX] = "if_refused"
         if parallel_tool_calls is not None:
             kwargs["parallel_tool_calls"] = parallel_tool_calls
+
         bound: Runnable[LanguageModelInput, AIMessage] = self.bind(**kwargs)
         return bound
 
@@ -314,7 +345,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: Literal["function_calling", "json_mode", "json_schema"] = "function_calling",
+        method: Literal["auto", "function_calling", "json_mode", "json_schema"] = "auto",
         include_raw: bool = False,
         strict: bool | None = None,
         tools: list[Any] | None = None,
@@ -326,8 +357,12 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
         Args:
             schema: A pydantic class, for outputs that are its instances; a TypedDict or a JSON
                 schema, for dicts.
-            method: "function_calling" (any model with tools), "json_schema", or "json_mode"
-                (any JSON: the prompt has to describe it).
+            method: "auto" chooses what the model supports: "json_schema", also for a model that
+                nobody knows; a forced tool; or a tool that the prompt names, and that is asked for
+                once more if it was not called. A model that refuses the first choice gets the
+                next, and is remembered. The others are sent as they are: "function_calling" (a
+                forced tool), "json_schema", or "json_mode" (any JSON: the prompt has to describe
+                it).
             include_raw: Return `{"raw", "parsed", "parsing_error"}`, and do not raise for a
                 response that cannot be parsed.
             strict: Sent unless None; with some models no endpoint serves strict schemas.
@@ -352,42 +387,7 @@ class ChatOpenRouter(PerUserMixin, ChatOpenRouterFields):
             require_parameters=require_parameters,
         )
 
-    # --- tokens and connections -----------------------------------------------------------
-
-    def get_token_ids(self, text: str) -> list[int]:
-        """Return the token ids of the `custom_get_token_ids` field.
-
-        Raises:
-            NotImplementedError: The field is not set. A slug does not identify a tokenizer.
-        """
-        if self.custom_get_token_ids is not None:
-            return self.custom_get_token_ids(text)
-        msg = "OpenRouter models have tokenizers of their own: pass `custom_get_token_ids=`"
-        raise NotImplementedError(msg)
-
-    def get_num_tokens(self, text: str) -> int:
-        """Return an estimate, four characters a token, unless `custom_get_token_ids` is set."""
-        if self.custom_get_token_ids is not None:
-            return len(self.custom_get_token_ids(text))
-        return (len(text) + 3) // 4
-
-    def get_num_tokens_from_messages(
-        self,
-        messages: Sequence[BaseMessage],
-        tools: Sequence[Any] | None = None,
-        *,
-        allow_fetching_images: bool = True,
-    ) -> int:
-        """Return an estimate, without the network and without a tokenizer.
-
-        Args:
-            messages: The conversation.
-            tools: Counted too, in any form that `bind_tools` accepts.
-            allow_fetching_images: Ignored; no image is fetched.
-        """
-        del allow_fetching_images
-        wire_tools = [to_wire_tool(tool) for tool in tools] if tools else None
-        return count_tokens_approximately(messages, tools=wire_tools)  # type: ignore[arg-type]
+    # --- connections ----------------------------------------------------------------------
 
     @staticmethod
     def close() -> None:

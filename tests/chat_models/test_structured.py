@@ -94,7 +94,7 @@ def test_what_is_sent(serve, model_on):
     model.with_structured_output(
         Person, method="json_schema", strict=True, require_parameters=True
     ).invoke("x")
-    model.with_structured_output(Person).invoke("x")
+    model.with_structured_output(Person, method="function_calling").invoke("x")
     plain, strict, called = [seen.body for seen in server.seen]
 
     assert plain["response_format"]["json_schema"]["name"] == "Person"

@@ -1,0 +1,286 @@
+"""Structured output by the method that a model supports, and by the next if it refuses that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from langchain_core.messages import HumanMessage
+from langchain_core.runnables import Runnable
+
+from langchain_openrouter._model_refusals import Refusal, is_refusal, refuses, remember
+from langchain_openrouter.chat_models._parsing import was_truncated
+from langchain_openrouter.chat_models._refused_parameters import drops_reasoning
+from langchain_openrouter.errors import OpenRouterError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.runnables import RunnableConfig
+
+    from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
+
+Method: TypeAlias = Literal["json_schema", "function_calling", "offered_tool"]
+
+_REFUSALS: dict[str, Refusal] = {"json_schema": "json_schema", "function_calling": "forced_tool"}
+_REMINDER = "Call the tool {name} now: its arguments are the answer."
+
+
+class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
+    """Runs the chain of the first method that the model does not refuse.
+
+    The method is chosen when it is called, so that what was learned since counts.
+
+    Args:
+        model: The model.
+        options: Arguments of each call: `model` may name another one.
+        build: Returns the chain of a method.
+    """
+
+    def __init__(
+        self,
+        model: ChatOpenRouterFields,
+        options: Mapping[str, Any],
+        build: Callable[[Method], Runnable[Any, Any]],
+    ) -> None:
+        self._model = model
+        self._options = dict(options)
+        self._build = build
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """The model's."""
+        return self._model.InputType
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """That of the schema."""
+        return Any
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return the structured output."""
+        choice = _Choice(self._model, {**self._options, **kwargs})
+        while True:
+            try:
+                return self._build(choice.method).invoke(input, config, **kwargs)
+            except OpenRouterError as error:
+                if not choice.switch(error):
+                    raise
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Return like `invoke`."""
+        choice = _Choice(self._model, {**self._options, **kwargs})
+        while True:
+            try:
+                return await self._build(choice.method).ainvoke(input, config, **kwargs)
+            except OpenRouterError as error:
+                if not choice.switch(error):
+                    raise
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[Any]:
+        """Yield the structured output as it grows."""
+        choice, has_begun = _Choice(self._model, {**self._options, **kwargs}), False
+
+        while True:
+            try:
+                for item in self._build(choice.method).stream(input, config, **kwargs):
+                    has_begun = True
+                    yield item
+            except OpenRouterError as error:
+                if has_begun or not choice.switch(error):
+                    raise
+            else:
+                return
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[Any]:
+        """Yield like `stream`."""
+        choice, has_begun = _Choice(self._model, {**self._options, **kwargs}), False
+
+        while True:
+            try:
+                async for item in self._build(choice.method).astream(input, config, **kwargs):
+                    has_begun = True
+                    yield item
+            except OpenRouterError as error:
+                if has_begun or not choice.switch(error):
+                    raise
+            else:
+                return
+
+
+class _Choice:
+    """The method of a call: the first of those that remain."""
+
+    def __init__(self, model: ChatOpenRouterFields, call: Mapping[str, Any]) -> None:
+        slug = call.get("model") or call.get("model_name") or model.model_name
+        self._slug = str(slug)
+        # What preferences exclude says nothing about the model.
+        self._is_routed = bool(model.openrouter_provider or call.get("provider"))
+        profile: Any = model.profile if slug == model.model_name else None
+        params = {**model._default_params, **call}  # noqa: SLF001 - as they are sent
+
+        takes_schema = not refuses(self._slug, "json_schema", profile)
+        takes_forcing = not refuses(self._slug, "forced_tool", profile)
+        self._methods: list[Method] = ["json_schema"] if takes_schema else []
+        if takes_forcing and not drops_reasoning(self._slug, params):
+            self._methods.append("function_calling")
+        self._methods.append("offered_tool")
+
+    @property
+    def method(self) -> Method:
+        return self._methods[0]
+
+    def switch(self, error: OpenRouterError) -> bool:
+        """Go on to the next method if the error says that this one is refused."""
+        refusal = _REFUSALS.get(self.method)
+        if refusal is None or not is_refusal(error, refusal):
+            return False
+
+        if not self._is_routed:
+            remember(self._slug, refusal)
+        del self._methods[0]
+        return True
+
+
+class OfferedTool(Runnable["LanguageModelInput", "AIMessage"]):
+    """A model with a tool that it may ignore: asked once more if it does.
+
+    Args:
+        model: The model, to convert its input.
+        bound: It with the tool bound.
+        name: The tool's name.
+    """
+
+    def __init__(self, model: ChatOpenRouterFields, bound: Runnable[Any, Any], name: str) -> None:
+        self._model = model
+        self._bound = bound
+        self._name = name
+
+    @property
+    def InputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """The model's."""
+        return self._bound.InputType
+
+    @property
+    def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
+        """The model's."""
+        return self._bound.OutputType
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Return the message that calls the tool, or the second that does not."""
+        message: AIMessage = self._bound.invoke(input, config, **kwargs)
+        if _is_final(message):
+            return message
+        second: AIMessage = self._bound.invoke(self._reminder(input, message), config, **kwargs)
+        return second
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Return like `invoke`."""
+        message: AIMessage = await self._bound.ainvoke(input, config, **kwargs)
+        if _is_final(message):
+            return message
+        messages = self._reminder(input, message)
+        second: AIMessage = await self._bound.ainvoke(messages, config, **kwargs)
+        return second
+
+    def stream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> Iterator[AIMessage]:
+        """Yield the chunks of the message that `invoke` returns, from its first call on."""
+        held: list[Any] = []
+        calls = False
+        for chunk in self._bound.stream(input, config, **kwargs):
+            calls = calls or bool(getattr(chunk, "tool_call_chunks", None))
+            held.append(chunk)
+            if calls:
+                yield from held
+                held.clear()
+
+        if calls or not held:
+            return
+        message = held[0] + held[1:]
+        if _is_final(message):
+            yield from held
+            return
+        yield from self._bound.stream(self._reminder(input, message), config, **kwargs)
+
+    async def astream(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[AIMessage]:
+        """Yield like `stream`."""
+        held: list[Any] = []
+        calls = False
+        async for chunk in self._bound.astream(input, config, **kwargs):
+            calls = calls or bool(getattr(chunk, "tool_call_chunks", None))
+            held.append(chunk)
+            if calls:
+                for earlier in held:
+                    yield earlier
+                held.clear()
+
+        if calls or not held:
+            return
+        message = held[0] + held[1:]
+        if _is_final(message):
+            for chunk in held:
+                yield chunk
+            return
+        async for chunk in self._bound.astream(self._reminder(input, message), config, **kwargs):
+            yield chunk
+
+    def _reminder(self, prompt: LanguageModelInput, answer: AIMessage) -> list[BaseMessage]:
+        """Return the messages of the second request: the first, the answer in text, a reminder."""
+        messages = self._model._convert_input(prompt).to_messages()  # noqa: SLF001 - as it does
+        answers = [answer] if answer.content else []
+        return [*messages, *answers, HumanMessage(_REMINDER.format(name=self._name))]
+
+
+def _is_final(message: AIMessage) -> bool:
+    """Tell whether a second request would be of no use: it calls, was cut, or refuses."""
+    metadata = message.response_metadata
+    reason = metadata.get("finish_reason")
+
+    return bool(
+        message.tool_calls
+        or message.invalid_tool_calls
+        or message.additional_kwargs.get("refusal")
+        or reason == "content_filter"
+        or was_truncated(reason, metadata.get("native_finish_reason"))
+    )
