@@ -44,7 +44,7 @@ dist: $(STAMP)
 record: $(STAMP)
 	$(BIN)/python -m pytest tests/chat_models/test_recorded.py tests/chat_models/test_standard_recorded.py tests/test_embeddings.py --openrouter-record=all
 
-# What models can do, from the live list, or from a saved one: make profiles FROM=models.json
+# What models can do, from the live list, or from a saved one: make profiles FROM="models-2026-11-10.json ..."
 profiles: $(STAMP)
 	$(BIN)/python scripts/profiles.py $(FROM)
 

@@ -163,6 +163,15 @@ def test_models(shell):
     assert "more" in shell("models", "--limit", "1").stdout
 
 
+def test_models_refresh_writes_the_profiles(shell, tmp_path):
+    """Without a key; the path of the file is printed, and nothing is listed."""
+    done = shell("models", "--refresh", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    path = tmp_path / "cache" / "langchain-openrouter" / "model_profiles.json"
+
+    assert done.stdout.strip() == f"Profiles written to {path}"
+    assert "openai/gpt-4o-mini" in json.loads(path.read_text())["models"]
+
+
 def test_chat(shell):
     """The answer alone on the standard output; reasoning, cost and provider beside it."""
     said = shell(

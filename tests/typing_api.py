@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, assert_type
 
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -150,6 +151,8 @@ async def route() -> None:
 
 model.bind_tools([{"type": "openrouter:web_search"}], tool_choice="any", strict=True)
 model.with_structured_output({"title": "x"}, method="json_schema", require_parameters=True)
+model.with_structured_output({"title": "x"}, method="auto")
+assert_type(Catalog().refresh_profiles(), Path)
 model.close()
 
 try:

@@ -337,7 +337,7 @@ def test_endpoints_of_the_catalog_say_whether_forcing_is_refused(
     choices, refused, use_async, serve
 ):
     """Only where all of them say so."""
-    from loopback import Reply as Served
+    from tests.support.loopback import Reply as Served
 
     catalog = Catalog(base_url=serve(Served(endpoints(*choices))).url)
     asyncio.run(catalog.aendpoints(UNKNOWN)) if use_async else catalog.endpoints(UNKNOWN)
