@@ -150,7 +150,8 @@ def test_models(shell):
     """Searched, filtered, as a table and as JSON; no key is needed."""
     assert "openai/gpt-4o-mini" in shell("models").stdout
     slugs = [row["id"] for row in json.loads(shell("models", "claude", "--json").stdout)]
-    assert slugs == ["anthropic/claude-sonnet-4.6"]
+    assert "anthropic/claude-sonnet-4.6" in slugs
+    assert all("claude" in slug for slug in slugs)
     cheap = json.loads(
         shell(
             "models", "--supports", "tools", "--input", "image", "--max-price", "0.2", "--json"
@@ -187,7 +188,7 @@ def test_chat(shell):
 
     assert said.stdout.startswith("Hello! I am the emulator")
     assert "The user asks" in said.stderr
-    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.0000\d+", said.stderr)
+    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.000\d+", said.stderr)
     piped = shell(
         "chat",
         "Sum up:",
