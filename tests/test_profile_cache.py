@@ -157,6 +157,7 @@ def test_a_listing_that_is_empty_or_an_error_writes_nothing(cache, serve, monkey
 def test_profiles_are_refreshed_in_the_background_once_a_day(cache, listing, monkeypatch):
     """One thread for any number of calls; a fresh copy is left alone, a failure waits an hour."""
     monkeypatch.setattr(_profile_cache, "_refresher", None)
+    before = [thread.name for thread in threading.enumerate()].count("openrouter-profiles")
     for _ in range(5):
         Catalog().refresh_profiles_daily()
     deadline = time.monotonic() + 10
@@ -164,7 +165,8 @@ def test_profiles_are_refreshed_in_the_background_once_a_day(cache, listing, mon
         time.sleep(0.02)
 
     assert profile()["name"] == "Newest"
-    assert [t.name for t in threading.enumerate()].count("openrouter-profiles") == 1
+    after = [thread.name for thread in threading.enumerate()].count("openrouter-profiles")
+    assert after == before + 1
     pause = _profile_cache._refresh_if_old(lambda: pytest.fail("fresh"), listing.url)
     assert 86_000 < pause <= 86_400
     cache.unlink()

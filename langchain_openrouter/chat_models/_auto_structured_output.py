@@ -47,6 +47,13 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
         self._model = model
         self._options = dict(options)
         self._build = build
+        self._chains: dict[Method, Runnable[Any, Any]] = {}
+
+    def _chain(self, method: Method) -> Runnable[Any, Any]:
+        """Return the chain of a method; built once, as a schema takes its time."""
+        if method not in self._chains:
+            self._chains[method] = self._build(method)
+        return self._chains[method]
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's name
@@ -68,7 +75,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
         choice = _Choice(self._model, {**self._options, **kwargs})
         while True:
             try:
-                return self._build(choice.method).invoke(input, config, **kwargs)
+                return self._chain(choice.method).invoke(input, config, **kwargs)
             except OpenRouterError as error:
                 if not choice.switch(error):
                     raise
@@ -83,7 +90,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
         choice = _Choice(self._model, {**self._options, **kwargs})
         while True:
             try:
-                return await self._build(choice.method).ainvoke(input, config, **kwargs)
+                return await self._chain(choice.method).ainvoke(input, config, **kwargs)
             except OpenRouterError as error:
                 if not choice.switch(error):
                     raise
@@ -99,7 +106,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
 
         while True:
             try:
-                for item in self._build(choice.method).stream(input, config, **kwargs):
+                for item in self._chain(choice.method).stream(input, config, **kwargs):
                     has_begun = True
                     yield item
             except OpenRouterError as error:
@@ -119,7 +126,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
 
         while True:
             try:
-                async for item in self._build(choice.method).astream(input, config, **kwargs):
+                async for item in self._chain(choice.method).astream(input, config, **kwargs):
                     has_begun = True
                     yield item
             except OpenRouterError as error:

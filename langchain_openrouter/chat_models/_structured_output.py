@@ -6,7 +6,7 @@ are parsing errors, in complete and in streamed responses.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,7 @@ from langchain_openrouter.chat_models._tools import (
 from langchain_openrouter.errors import RefusalError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage
@@ -62,22 +62,38 @@ def build_structured_output(  # noqa: PLR0913 - the arguments of `with_structure
         preferences = options.pop("provider", None) or options.pop("openrouter_provider", None)
         options["provider"] = {**(preferences or {}), "require_parameters": True}
 
-    def build(method: str) -> Runnable[LanguageModelInput, Any]:
-        traced_method = "function_calling" if method == "offered_tool" else method
-        traced = {"kwargs": {"method": traced_method, "strict": strict}, "schema": schema}
-        call = {"ls_structured_output_format": traced, **options}
-        if method in {"function_calling", "offered_tool"}:
-            is_offered = method == "offered_tool"
-            llm, name = _bind_tool(model, schema, call, strict=strict, is_offered=is_offered)
-        else:
-            llm, name = _bind_format(model, schema, call, method, strict=strict, tools=tools), None
-
-        parser = build_parser(schema, tool=name, with_tools=bool(tools))
-        return _with_raw(llm, parser) if include_raw else llm | parser
-
+    build = partial(
+        _build_chain, model, schema, options, include_raw=include_raw, strict=strict, tools=tools
+    )
     if method != "auto" or tools:
         return build("json_schema" if tools else method)
-    return AutoStructuredOutput(model, options, cache(build))
+    return AutoStructuredOutput(model, options, build)
+
+
+def _build_chain(  # noqa: PLR0913 - of `build_structured_output`
+    model: ChatOpenRouterFields,
+    schema: Any,
+    options: Mapping[str, Any],
+    method: str,
+    *,
+    include_raw: bool,
+    strict: bool | None,
+    tools: list[Any] | None,
+) -> Runnable[LanguageModelInput, Any]:
+    """Return the model with its parser, by one method: a public one, or "offered_tool"."""
+    public_method = "function_calling" if method == "offered_tool" else method
+    traced = {"kwargs": {"method": public_method, "strict": strict}, "schema": schema}
+    call = {"ls_structured_output_format": traced, **options}
+
+    name = None
+    if public_method == "function_calling":
+        is_offered = method == "offered_tool"
+        llm, name = _bind_tool(model, schema, call, strict=strict, is_offered=is_offered)
+    else:
+        llm = _bind_format(model, schema, call, method, strict=strict, tools=tools)
+
+    parser = build_parser(schema, tool=name, with_tools=bool(tools))
+    return _with_raw(llm, parser) if include_raw else llm | parser
 
 
 def _bind_tool(

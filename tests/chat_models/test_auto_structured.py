@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import pickle
 import threading
 import warnings
 from typing import TypedDict
@@ -14,6 +15,7 @@ from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import SystemMessage
+from langchain_core.prompts import ChatPromptTemplate
 from pydantic import BaseModel
 
 from langchain_openrouter import ChatOpenRouter, _model_refusals, errors
@@ -155,6 +157,23 @@ def test_the_raw_message_comes_with_every_method(abilities, emulate):
         assert result["parsed"] == Person(**ADA)
         assert result["parsing_error"] is None
     assert structured.invoke("x")["raw"].response_metadata["cost"] is not None
+
+
+def test_the_runnable_is_used_like_any_other(emulate):
+    """In a chain, drawn, pickled, with a retry, and with arguments of the call."""
+    emulator = emulate(service())
+    structured = model_on(emulator).with_structured_output(Person)
+    chain = ChatPromptTemplate.from_messages([("human", "{q}")]) | structured
+
+    assert chain.invoke({"q": "x"}) == Person(**ADA)
+    assert chain.get_graph().nodes
+    assert chain.input_schema.model_json_schema()["properties"]["q"]
+    assert pickle.loads(pickle.dumps(structured)).invoke("x") == Person(**ADA)
+    assert structured.with_retry().invoke("x") == Person(**ADA)
+    assert structured.invoke("x", model=FORCED) == Person(**ADA)
+    assert way(bodies(emulator)[-1]) == "forced"
+    assert structured.bind(seed=7).invoke("x") == Person(**ADA)
+    assert bodies(emulator)[-1]["seed"] == 7
 
 
 def test_a_named_method_is_sent_as_it_is(emulate):
