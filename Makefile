@@ -8,7 +8,7 @@ LOWEST := .lowest
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
 EXTRAS := agents,cli,keyring,testing,web
 
-.PHONY: demo test test-lowest lint dist format record profiles notebooks bench soak clean
+.PHONY: demo test test-lowest lint types dist format record profiles notebooks bench soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -39,6 +39,12 @@ dist: $(STAMP)
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents --package langchain_openrouter dist/*.whl
 	$(BIN)/python scripts/check_dist.py dist
+
+# The README in pyright's strict mode, which has an environment of its own and brings Node along.
+types: $(STAMP)
+	test -x .bench/pyright/bin/pyright || $(PYTHON) -m venv .bench/pyright
+	.bench/pyright/bin/python -m pip install --quiet --disable-pip-version-check pyright
+	$(BIN)/python scripts/check_readme.py .bench/pyright/bin/pyright
 
 # Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
 record: $(STAMP)
