@@ -305,7 +305,7 @@ def test_a_code_works_once_and_ten_minutes(emulate, browse):
     with pytest.raises(errors.InvalidCodeError):
         PKCELogin.start(base_url=emulator.url).redeem(code)
 
-    assert used.value.code == 403
+    assert used.value.code == 400
 
 
 STATUSES = [

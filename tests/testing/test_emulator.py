@@ -798,7 +798,7 @@ def test_a_code_can_be_made_by_the_api(emulate):
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        ({"wrong_code_status": 400}, 400, "Invalid code"),
+        ({}, 400, "Invalid code"),
         ({"wrong_code_status": 403}, 403, "Invalid code or code_verifier"),
     ],
 )

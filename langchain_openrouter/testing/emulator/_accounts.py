@@ -194,7 +194,7 @@ class Accounts:
         *,
         any_key: bool = True,
         clock: Callable[[], float] = time.time,
-        wrong_code_status: int = 403,
+        wrong_code_status: int = 400,
     ) -> None:
         self.keys: dict[str, Key] = {}
         """By secret."""

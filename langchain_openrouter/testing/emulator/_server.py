@@ -79,7 +79,7 @@ class Emulator:
         echo_state: bool = True,
         generation_delay: float = 0.0,
         strict_models: bool = False,
-        wrong_code_status: int = 403,
+        wrong_code_status: int = 400,
         clock: Callable[[], float] = time.time,
         host: str = "127.0.0.1",
         port: int = 0,
