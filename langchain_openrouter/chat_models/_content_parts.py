@@ -15,6 +15,8 @@ from langchain_openrouter._json import get_dict, get_str
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from langchain_openrouter.chat_models._foreign_blocks import OmittedBlocks
+
 # Subtypes of `audio/*` that are not the name of the format on the wire.
 _AUDIO_FORMATS = {
     "mpeg": "mp3",
@@ -56,7 +58,7 @@ NOT_CONTENT_PARTS = {
 
 
 def to_content_parts(
-    content: Any, *, where: str, text_only: bool = False
+    content: Any, *, where: str, text_only: bool = False, omitted: OmittedBlocks | None = None
 ) -> str | list[dict[str, Any]]:
     """Return the `content` of a message on the wire.
 
@@ -64,6 +66,7 @@ def to_content_parts(
         content: `message.content`: a string, or a list of blocks and strings.
         where: Names the message in an error: "message 3 (human)".
         text_only: Whether the role accepts text parts only (system and developer).
+        omitted: Takes the blocks that cannot be sent, which are an error without it.
 
     Returns:
         A string unchanged; a list of blocks as a list of parts.
@@ -76,7 +79,13 @@ def to_content_parts(
 
     parts = []
     for index, block in enumerate(content):
-        part = _to_part(block, f"block {index} of {where}")
+        try:
+            part = _to_part(block, f"block {index} of {where}")
+        except ValueError:
+            if omitted is None:
+                raise
+            omitted.add(block)
+            continue
         if part is None:
             continue
         if text_only and part.get("type") != "text":

@@ -16,6 +16,10 @@ from pydantic import model_validator
 from langchain_openrouter._json import parse_cut_json
 from langchain_openrouter._pydantic import copy_unvalidated, set_attribute
 from langchain_openrouter.chat_models import _content_blocks  # noqa: F401 - registers the translator
+from langchain_openrouter.chat_models._incomplete_arguments import (
+    quote_incomplete,
+    unquote_incomplete,
+)
 from langchain_openrouter.chat_models._parsing import (
     TRUNCATED_CALL_ERROR,
     parse_arguments,
@@ -49,7 +53,11 @@ class _BuildsMessage:
 
 
 class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
-    """A chunk of a streamed message; adds up like any `AIMessageChunk`."""
+    """A chunk of a streamed message; adds up like any `AIMessageChunk`.
+
+    It has the name of core's class, which is what a checkpoint stores and loads: LangGraph's
+    serializer writes the name of a class down and loads the classes that it knows.
+    """
 
     # Both are set on the chunks of a stream and unset on their sum:
     # - `detail_index`: the index of the reasoning detail that this chunk belongs to, or None;
@@ -73,6 +81,10 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
             total.name = name
         return total
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as this class, which its name does not lead to."""
+        return _new_chunk, (), self.__getstate__()
+
     @classmethod
     def lc_id(cls) -> list[str]:
         """Serialize as core's own chunk, which every LangChain installation can load."""
@@ -86,7 +98,7 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
         deeply as the model's output nests. A chunk from the middle of some arguments is not
         parsed.
         """
-        chunks = self.tool_call_chunks
+        chunks = self.tool_call_chunks = list(self.tool_call_chunks)
         if not chunks:
             AIMessageChunk.init_tool_calls(self)  # type: ignore[operator]
             return self
@@ -99,16 +111,17 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
         valid: list[ToolCall] = []
         invalid: list[InvalidToolCall] = []
         for index, chunk in enumerate(chunks):
-            text, name, call_id = chunk.get("args"), chunk.get("name"), chunk.get("id")
+            name, call_id = chunk.get("name"), chunk.get("id")
+            text = unquote_incomplete(chunk.get("args") or "")
             if not is_last:
                 args = _parse_partial_arguments(text)
             else:
                 args = parse_arguments(text, cut=cut and index == len(chunks) - 1) if name else None
             if args is None:
                 error = TRUNCATED_CALL_ERROR if is_last else None
-                invalid.append(
-                    invalid_tool_call(name=name, args=text or "", id=call_id, error=error)
-                )
+                invalid.append(invalid_tool_call(name=name, args=text, id=call_id, error=error))
+                if is_last and name:  # else it is a late id, a fragment without a name
+                    chunks[index] = {**chunk, "args": quote_incomplete(text)}
             else:
                 valid.append(tool_call(name=name or "", args=args, id=call_id))
 
@@ -132,6 +145,16 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
             elif is_v1 and call_id in valid and block["type"] == "tool_call_chunk":
                 extras = {"extras": block["extras"]} if "extras" in block else {}
                 self.content[index] = {**valid[call_id], "type": "tool_call", **extras}  # type: ignore[index]
+
+
+for _name in ("__module__", "__name__", "__qualname__"):
+    setattr(OpenRouterMessageChunk, _name, getattr(AIMessageChunk, _name))
+
+
+def _new_chunk() -> OpenRouterMessageChunk:
+    """Return an instance without fields, for pickle."""
+    chunk: OpenRouterMessageChunk = OpenRouterMessageChunk.__new__(OpenRouterMessageChunk)
+    return chunk
 
 
 def _parse_partial_arguments(text: str | None) -> dict[str, Any] | None:

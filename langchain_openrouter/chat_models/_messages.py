@@ -20,6 +20,17 @@ from langchain_core.messages import (
 
 from langchain_openrouter._json import dump_json, get_dict, get_dicts, get_str, parse_model_json
 from langchain_openrouter.chat_models._content_parts import to_content_parts, with_cache_control
+from langchain_openrouter.chat_models._foreign_blocks import (
+    CALL_BLOCKS,
+    OmittedBlocks,
+    convert_foreign_block,
+    unreadable_reasoning,
+)
+from langchain_openrouter.chat_models._incomplete_arguments import unquote_incomplete
+from langchain_openrouter.chat_models._reasoning_fields import (
+    REASONING_BLOCKS,
+    to_reasoning_fields,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +39,7 @@ ARGUMENTS = "tool_call_arguments"
 """Key of `additional_kwargs`: each tool call's arguments as the model wrote them, by call id."""
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
-_VERBATIM = ("reasoning_details", "annotations", "images", "audio", "refusal")
+_VERBATIM = ("annotations", "images", "audio", "refusal")
 
 
 def to_wire_messages(
@@ -41,25 +52,33 @@ def to_wire_messages(
         with_model: Whether assistant messages name the model that wrote them, which the
             auto-router's `pin_model` reads.
 
+    Warns:
+        UserWarning: Content of assistant messages is left out, as after another provider's tools;
+            once for all messages.
+
     Raises:
         ValueError: A message or a block of one cannot be sent; the error names which.
     """
     wire_messages = []
+    omitted = OmittedBlocks()
     for index, message in enumerate(messages):
-        wire_message = _to_wire_message(message, f"message {index} ({message.type})")
+        wire_message = _to_wire_message(message, f"message {index} ({message.type})", omitted)
         if with_model and wire_message["role"] == "assistant":
             model = message.response_metadata.get("model_name")
             if isinstance(model, str):
                 wire_message["model"] = model
         wire_messages.append(wire_message)
 
+    omitted.warn()
     return wire_messages
 
 
-def _to_wire_message(message: BaseMessage, where: str) -> dict[str, Any]:
+def _to_wire_message(message: BaseMessage, where: str, omitted: OmittedBlocks) -> dict[str, Any]:
     role = _to_wire_role(message, where)
+    if isinstance(message, ChatMessage) and role == "assistant":
+        message = AIMessage(**message.model_dump(exclude={"type", "role"}))
     if isinstance(message, AIMessage):
-        wire_message = _to_assistant_message(message, where)
+        wire_message = _to_assistant_message(message, where, omitted)
     else:
         content = to_content_parts(
             message.content, where=where, text_only=role in {"system", "developer"}
@@ -106,49 +125,68 @@ def _to_wire_role(message: BaseMessage, where: str) -> str:
     raise ValueError(msg)
 
 
-def _to_assistant_message(message: AIMessage, where: str) -> dict[str, Any]:
+def _to_assistant_message(message: AIMessage, where: str, omitted: OmittedBlocks) -> dict[str, Any]:
     """Return an assistant message with all fields of the response that it came in."""
-    content_blocks = message.content if isinstance(message.content, list) else []
-    blocks = [block for block in content_blocks if isinstance(block, dict)]
+    provider = get_str(message.response_metadata, "model_provider")
+    blocks: list[dict[str, Any]] = []
+    parts: Any = message.content
+    images: list[dict[str, Any]] = []
+    if isinstance(message.content, list):
+        content = _convert_content(message.content, provider, omitted)
+        blocks = [block for block in content if isinstance(block, dict)]
+        parts, images = _split_images(content, where, omitted)
     calls = _to_wire_calls(message)
-    content, images = _split_images(message, where)
     wire_message: dict[str, Any] = {
         "role": "assistant",
         # Bedrock refuses blank text: a message of tool calls alone has none.
-        "content": content or None if calls else content,
+        "content": parts or None if calls else parts,
     }
     if calls:
         wire_message["tool_calls"] = calls
 
     extras = message.additional_kwargs
-    details, text = _to_reasoning(blocks)
-    reasoning = extras.get("reasoning_content") or extras.get("reasoning") or text
-    if isinstance(reasoning, str):
-        wire_message["reasoning"] = reasoning
-
+    wire_message.update(to_reasoning_fields(extras, blocks, provider=provider))
     for name in _VERBATIM:
-        if extras.get(name) is not None:
+        if isinstance(extras.get(name), bytes):  # Gemini's audio
+            omitted.add(name)
+        elif extras.get(name) is not None:
             wire_message[name] = extras[name]
-    for name, value in {"reasoning_details": details, "images": images}.items():
-        if value:
-            wire_message.setdefault(name, value)
+    if images:
+        wire_message.setdefault("images", images)
     for name, value in _to_audio_and_refusal(blocks).items():
         wire_message.setdefault(name, value)
     return wire_message
 
 
-def _split_images(message: AIMessage, where: str) -> tuple[Any, list[dict[str, Any]]]:
+def _convert_content(content: list[Any], provider: str | None, omitted: OmittedBlocks) -> list[Any]:
+    """Return the content of an assistant's message as blocks that can be sent."""
+    blocks = []
+    for block in content:
+        converted = convert_foreign_block(block, provider=provider)
+        if converted is None:
+            omitted.add(block)
+            continue
+        if isinstance(converted, dict) and (name := unreadable_reasoning(converted)):
+            omitted.add(name)
+        blocks.append(converted)
+
+    return blocks
+
+
+def _split_images(
+    content: list[Any], where: str, omitted: OmittedBlocks
+) -> tuple[Any, list[dict[str, Any]]]:
     """Return the wire content of an assistant's message, and the images of it.
 
     The API has fields of the message for images and for audio.
     """
-    content: Any = message.content
-    if isinstance(content, list):
-        content = [block for block in content if not _has_type(block, "audio")]
+    in_fields = {*REASONING_BLOCKS, *CALL_BLOCKS, "audio"}
+    parts: Any = to_content_parts(
+        [b for b in content if not (isinstance(b, dict) and b.get("type") in in_fields)],
+        where=where,
+        omitted=omitted,
+    )
 
-    parts = to_content_parts(content, where=where)
-    if isinstance(parts, str):
-        return parts, []
     images = [part for part in parts if _has_type(part, "image_url")]
     rest = [part for part in parts if not _has_type(part, "image_url")]
     # A response has its text as a string: send it back in the same form.
@@ -173,42 +211,6 @@ def _to_audio_and_refusal(blocks: list[dict[str, Any]]) -> dict[str, Any]:
     return fields
 
 
-def _to_reasoning(blocks: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
-    """Return the reasoning details that content blocks stand for, and their text."""
-    details: list[dict[str, Any]] = []
-    texts: list[str] = []
-    for block in blocks:
-        match block.get("type"):
-            case "reasoning":
-                text = get_str(block, "reasoning") or ""
-                texts.append(text)
-                if detail := _to_detail(get_dict(block, "extras") or {}, text):
-                    details.append(detail)
-            case "thinking":
-                text = get_str(block, "thinking") or ""
-                texts.append(text)
-                details.append(_from_thinking("text", text=text, signature=block.get("signature")))
-            case "redacted_thinking":
-                details.append(_from_thinking("encrypted", data=block.get("data")))
-
-    return details, "".join(texts) or None
-
-
-def _from_thinking(kind: str, **fields: Any) -> dict[str, Any]:
-    """Return the reasoning detail for one of Anthropic's thinking blocks."""
-    return {"type": f"reasoning.{kind}", **fields, "format": "anthropic-claude-v1"}
-
-
-def _to_detail(extras: dict[str, Any], text: str) -> dict[str, Any] | None:
-    """Return the detail that a reasoning block was made of, or a new one for a signed block."""
-    detail = get_dict(extras, "reasoning_detail")
-    if detail is not None:
-        key = "summary" if detail.get("type") == "reasoning.summary" else "text"
-        return {**detail, key: text} if text and not detail.get(key) else dict(detail)
-    signature = get_str(extras, "signature")
-    return {"type": "reasoning.text", "text": text, "signature": signature} if signature else None
-
-
 def _to_wire_calls(message: AIMessage) -> list[dict[str, Any]]:
     """Return the calls with their arguments as the model wrote them.
 
@@ -228,7 +230,7 @@ def _to_wire_calls(message: AIMessage) -> list[dict[str, Any]]:
         arguments = _to_arguments_text(call["args"], originals.get(call["id"]))
         calls.append(_to_wire_call(call["id"], call["name"], arguments))
     calls += [
-        _to_wire_call(call.get("id"), call.get("name"), call.get("args") or "")
+        _to_wire_call(call.get("id"), call.get("name"), unquote_incomplete(call.get("args") or ""))
         for call in message.invalid_tool_calls
     ]
     return calls
