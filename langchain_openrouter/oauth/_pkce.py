@@ -89,7 +89,9 @@ class PKCELogin(KeyObject):
             raise ValueError(msg)
         if self.callback_url is not None:
             _validate_callback_url(self.callback_url, self.nonce)
-        if self.limit is not None and not 0 < self.limit < math.inf:
+        if self.limit is not None and not (
+            isinstance(self.limit, int | float) and 0 < self.limit < math.inf
+        ):
             msg = "limit must be an amount of USD above 0"
             raise ValueError(msg)
         if self.key_label is not None and len(self.key_label) > _MAX_LABEL_LENGTH:

@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.workers > 1 and not options.redis:
         parser.error("workers share nothing but a store: pass --redis")
 
-    os.environ.setdefault("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
+    if not os.environ.get("OPENROUTER_WEB_SECRET"):
+        os.environ["OPENROUTER_WEB_SECRET"] = secrets.token_urlsafe(32)
     os.environ.setdefault("OPENROUTER_WEB_ALLOWED_HOSTS", "localhost,127.0.0.1")
     if options.redis:
         os.environ["OPENROUTER_WEB_REDIS"] = options.redis

@@ -95,7 +95,7 @@ class SignIn:
         base_url: The API's base URL.
 
     Raises:
-        ValueError: The secret is weak, or a URL or a host is not valid.
+        ValueError: The secret is weak, or a URL, a host or a property of the key is not valid.
     """
 
     def __init__(  # noqa: PLR0913 - the choices of an app, nearly all optional
@@ -139,6 +139,7 @@ class SignIn:
             "workspace_id": workspace_id,
             "required_workspace_id": required_workspace_id,
         }
+        PKCELogin.start(**self._page, **self._site.api)  # what it refuses is refused at start-up
 
     @property
     def routes(self) -> list[Route]:

@@ -433,3 +433,10 @@ def test_a_secret_is_replaced_without_signing_anybody_out(emulate):
         assert again.me()["user_id"] == "user_ann"
         assert again.sign_out().status_code == 200
         again.close()
+
+
+@pytest.mark.parametrize("properties", [{"limit": "5"}, {"limit": -1}, {"key_label": "x" * 101}])
+def test_properties_of_the_key_are_checked_at_start_up(properties):
+    """Not when the first visitor comes."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the message is that of `PKCELogin`
+        SignIn(secret=SECRET, **properties)
