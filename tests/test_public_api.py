@@ -18,15 +18,25 @@ import langchain_openrouter
 from langchain_openrouter import ChatOpenRouter, errors
 
 PACKAGE = Path(langchain_openrouter.__file__).parent
-# From the bottom up: a room imports only from its own folder and from those before it.
-LAYERS = [
-    "wire", "_vocabulary", "_conflict", "_distribution", "_json", "_redaction", "_provider_preferences", "_html", "_pydantic", "_encryption", "errors",
-    "_model_slugs", "_http", "settings", "_key_object", "oauth", "key_store", "_current_user", "_profile_cache", "_model_profiles", "_model_refusals",
-    "_langgraph", "chat_models", "_resource", "embeddings", "rerank", "_catalog_types", "_catalog_parameters", "catalog",
-    "callbacks", "_agent_runs", "middleware", "testing", "web", "_demo", "_cli", "__main__",
-]  # fmt: skip
+ARCHITECTURE = Path(__file__).parents[1] / "ARCHITECTURE.md"
 # Imported inside functions: an extra, or something slow that is rarely needed.
 LAZY = {("web", "testing"): "the example runs on the emulator"}
+
+
+def drawn():
+    """Return the rooms of ARCHITECTURE.md in its order, and the modules that it names in each."""
+    rooms = {}
+    text = ARCHITECTURE.read_text(encoding="utf-8").split("    langchain_openrouter/\n")[1]
+    for line in text.split("\n\n")[0].splitlines():
+        indent, words = re.fullmatch(r"( *)(.*?)(?:  .*)?", line).groups()
+        if len(indent) > 8:  # a description goes on
+            continue
+        names = [name.strip("/") for name in words.split(", ")]
+        if len(indent) == 6:
+            rooms |= {name: set() for name in names}
+        else:
+            rooms[list(rooms)[-1]].update(names)
+    return rooms
 
 
 def rooms():
@@ -68,13 +78,24 @@ def test_every_name_is_exported_on_purpose():
 
 
 def test_a_room_imports_only_from_those_below_it():
-    """The layers, by folder, from the wire up to the command line, `testing` and `web` included."""
+    """In the order of ARCHITECTURE.md, by folder, `testing` and `web` included."""
     homes = {name: home.split(".")[1] for name, home in langchain_openrouter._HOMES.items()}
-    assert {room for _, room in rooms()} == set(LAYERS)
+    layers = list(drawn())
+    assert {room for _, room in rooms()} == set(layers)
     for path, room in rooms():
-        below = {*LAYERS[: LAYERS.index(room) + 1], *(to for at, to in LAZY if at == room)}
+        below = {*layers[layers.index(room) :], *(to for at, to in LAZY if at == room)}
         used = {homes.get(name, name) for name in imported_rooms(path)}
         assert used <= below, (path.name, used - below)
+
+
+def test_every_module_is_in_the_architecture():
+    """By name, in its room; the emulator and the cassettes are described as folders."""
+    for room, named in drawn().items():
+        folder = PACKAGE / room
+        if folder.is_dir():
+            modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+            folders = {path.name for path in folder.iterdir() if (path / "__init__.py").exists()}
+            assert named - {"__main__"} == (modules | folders) - {"__main__"}, room
 
 
 def test_no_module_imports_itself_in_a_circle():
