@@ -1,4 +1,4 @@
-"""OpenRouter for LangChain: a chat model that loses nothing the service sends."""
+"""LangChain chat model, embeddings, reranking and sign-in for OpenRouter."""
 
 from __future__ import annotations
 

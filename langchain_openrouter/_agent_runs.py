@@ -115,7 +115,7 @@ class _GraphUser:
         return await self._owner.auser_of(self._context)
 
 
-def state_with(owner: Owner, schema: type) -> type:
+def add_user_channel(owner: Owner, schema: type) -> type:
     """Return a state schema through which the graph's nodes find `owner`."""
     fields = get_type_hints(schema, include_extras=True)
     fields[_FIELD] = NotRequired[Annotated[Any, _Channel(owner), PrivateStateAttr]]

@@ -1,4 +1,4 @@
-"""What a run of LangGraph tells: its thread; a key in the parts that it stores in plain text."""
+"""The thread id of a LangGraph run, and warnings of keys in what LangGraph stores in plain text."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def taken_on() -> str:
     return str(_snapshot()["taken_on"])
 
 
-def known_of(slug: str) -> Mapping[str, Any]:
+def profile_or_empty(slug: str) -> Mapping[str, Any]:
     """Return the profile of a slug, not to be changed; empty if it is unknown."""
     return _find(slug) or {}
 

@@ -89,7 +89,7 @@ def refuses(slug: str, refusal: Refusal, profile: Mapping[str, Any] | None = Non
     """
     if (slug, refusal) in _learned:
         return True
-    known = _model_profiles.known_of(slug) if profile is None else profile
+    known = _model_profiles.profile_or_empty(slug) if profile is None else profile
     if refusal == "json_schema":
         return known.get("structured_output") is False
     return known.get("forced_tool_choice") is False or known.get("tool_choice") is False

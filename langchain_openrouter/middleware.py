@@ -13,7 +13,7 @@ from langchain.agents.middleware import AgentMiddleware
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import SecretStr
 
-from langchain_openrouter._agent_runs import check_graph, state_with
+from langchain_openrouter._agent_runs import add_user_channel, check_graph
 from langchain_openrouter._current_user import acting, user_of_key
 from langchain_openrouter._http.api_key import to_secret
 from langchain_openrouter._langgraph import warn_if_key_in, warn_if_key_in_state
@@ -84,7 +84,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         self._user_id = user_id
         self._send_user = send_user
         self._strict = strict
-        self.state_schema = state_with(self, type(self).state_schema)
+        self.state_schema = add_user_channel(self, type(self).state_schema)
 
     def wrap_model_call(
         self,

@@ -168,7 +168,7 @@ _environment: tuple[int, OpenRouterSettings] | None = None
 
 
 def _environment_digest() -> int:
-    """Return what changes with the environment; no frame holds its values."""
+    """Return a hash of the OPENROUTER_* variables; no frame holds their values."""
     return hash(tuple(item for item in os.environ.items() if item[0][:11].upper() == "OPENROUTER_"))
 
 
@@ -189,7 +189,7 @@ def environment_settings() -> OpenRouterSettings:
 
 
 class _EndpointSettings(BaseSettings):
-    """What is read for each request: another variable that does not fit is no matter of it."""
+    """What is read for each request, so that no other invalid variable makes it fail."""
 
     model_config = SettingsConfigDict(
         env_prefix="OPENROUTER_", env_ignore_empty=True, extra="ignore", hide_input_in_errors=True

@@ -31,7 +31,7 @@ class BearerAuth(httpx2.Auth):
 
 
 class UserSecret(SecretStr):
-    """A user's key in a model, with the API that it is for; None where nobody said."""
+    """A user's key in a model, with the base URL of the API that it is for; None if unknown."""
 
     __slots__ = ("base_url",)
 

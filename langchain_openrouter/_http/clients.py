@@ -1,4 +1,4 @@
-"""Connection pools: one SDK client per process (sync) and per event loop (async).
+"""Connection pools: one SDK client per process or event loop, and per proxy environment.
 
 The clients derive from the SDK's base classes, which read no environment and hold no credentials:
 they are used for their retries. The key comes with each request, so one pool serves all users.

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def error_context(response: ApiResponse, *, prompt: Any = None) -> Iterator[None]:
     """Complete the errors that are raised inside with what only the request knows.
 
-    All redaction happens here: an error's message quotes neither the prompt nor the key that was
-    sent. An `InsufficientCreditsError` names the page where the owner of that key can act.
+    An error's message quotes neither the prompt nor the key that was sent. An
+    `InsufficientCreditsError` names the page where the owner of that key can act.
 
     Args:
         response: The response to the request.

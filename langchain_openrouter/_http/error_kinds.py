@@ -174,7 +174,7 @@ def is_retryable(
     error_type: str | None,
     availability: dict[str, Any] | None,
 ) -> bool:
-    """Tell whether to retry: by availability, then the error type, then the status."""
+    """Tell whether to retry: by `availability`, by status if an `UpstreamError`, by class."""
     if availability is not None and isinstance(availability.get("retryable"), bool):
         return bool(availability["retryable"])
     status = _STATUS_OF_TYPE.get(error_type or "", code)

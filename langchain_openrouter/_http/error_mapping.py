@@ -59,7 +59,7 @@ class _Draft(NamedTuple):
     provider: str
     retry_after: float | None
     suggestion: str | None
-    """The question that names models like the one that does not exist."""
+    """`did you mean ...?` for a model that does not exist."""
     limit: int
     """Characters."""
 

@@ -55,12 +55,12 @@ def to_failure(
     return Failure(_copy(error), reason, timed_out, retryable)
 
 
-def cut_stream() -> Failure:
+def truncated_stream_failure() -> Failure:
     """Return the failure of a stream that ended without an error before the answer was complete."""
     return Failure(EOFError(), "the stream ended before the answer did (EOFError)")
 
 
-def broken_set_up(error: Exception) -> Failure:
+def client_setup_failure(error: Exception) -> Failure:
     """Return the failure of a client that cannot be created: bad proxy or certificate settings."""
     if isinstance(error, ssl.SSLError | OSError):
         what = "the certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be loaded"

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter._http.api_key import BearerAuth
 from langchain_openrouter._http.error_mapping import error_from_response, redact_error
-from langchain_openrouter._http.failures import Failure, broken_set_up, to_failure
+from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import (
     LimitExceededError,
@@ -86,7 +86,7 @@ def send(request: Request) -> Response:
         try:
             client = httpx2.Client(timeout=request.timeout, verify=_ssl_context())
         except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
-            return Response(failure=broken_set_up(error))
+            return Response(failure=client_setup_failure(error))
         try:
             with client, client.stream(**_request_kwargs(request)) as response:
                 refuse_stacked_encodings(response)
@@ -105,7 +105,7 @@ async def asend(request: Request) -> Response:
         try:
             client = httpx2.AsyncClient(timeout=request.timeout, verify=_ssl_context())
         except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
-            return Response(failure=broken_set_up(error))
+            return Response(failure=client_setup_failure(error))
         try:
             async with client, client.stream(**_request_kwargs(request)) as response:
                 refuse_stacked_encodings(response)
@@ -120,7 +120,7 @@ async def asend(request: Request) -> Response:
 
 @cache
 def _ssl_context() -> ssl.SSLContext:
-    """Return the certificates, loaded once: that takes longer than the request."""
+    """Return a cached SSL context: loading its certificates takes longer than a request."""
     return httpx2.create_ssl_context()
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import SecretStr
 
 from langchain_openrouter._http.api_key import UserSecret, to_secret
-from langchain_openrouter._http.urls import foreign_service
+from langchain_openrouter._http.urls import service_mismatch
 from langchain_openrouter.errors import AuthenticationError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ _finders: list[Callable[[], GraphUser | None]] = []
 
 
 def register_graphs(find: Callable[[], GraphUser | None]) -> None:
-    """Call `find` at each request: which graph with a `PerUserModel` is the caller a node of?"""
+    """Register a function that returns the user of the LangGraph run around its caller, or None."""
     _finders.append(find)
 
 
@@ -149,31 +149,31 @@ def run_key(key: Any, base_url: str | None = None) -> Any:
     Raises:
         AuthenticationError: Inside a user's run, the model's key is another one.
     """
-    _check_service(key, base_url)
+    _require_same_service(key, base_url)
     if isinstance(key, CheckedKey) or (user := _find()) is None:
         return key
     if key is current_user or key is user.key:
-        return _checked_service(user, base_url)
+        return _users_key_for_service(user, base_url)
     if callable(key):
         key = to_secret(key())
     if not user.strict or inspect.isawaitable(key):
         return key
 
-    own = to_secret(user.key() if callable(user.key) else user.key)
-    if inspect.isawaitable(own):
-        if inspect.iscoroutine(own):
-            own.close()
+    users_key = to_secret(user.key() if callable(user.key) else user.key)
+    if inspect.isawaitable(users_key):
+        if inspect.iscoroutine(users_key):
+            users_key.close()
         raise AuthenticationError(_ASYNC)
-    return _checked(key, own, user, base_url)
+    return _require_users_key(key, users_key, user, base_url)
 
 
 async def arun_key(key: Any, base_url: str | None = None) -> Any:
     """Return like `run_key`."""
-    _check_service(key, base_url)
+    _require_same_service(key, base_url)
     if isinstance(key, CheckedKey) or (user := await _afind()) is None:
         return key
     if key is current_user or key is user.key:
-        return _checked_service(user, base_url)
+        return _users_key_for_service(user, base_url)
     if callable(key):
         key = to_secret(key())
     if inspect.isawaitable(key):
@@ -181,10 +181,10 @@ async def arun_key(key: Any, base_url: str | None = None) -> Any:
     if not user.strict:
         return key
 
-    own = to_secret(user.key() if callable(user.key) else user.key)
-    if inspect.isawaitable(own):
-        own = to_secret(await own)
-    return _checked(key, own, user, base_url)
+    users_key = to_secret(user.key() if callable(user.key) else user.key)
+    if inspect.isawaitable(users_key):
+        users_key = to_secret(await users_key)
+    return _require_users_key(key, users_key, user, base_url)
 
 
 def _graph() -> GraphUser | None:
@@ -225,41 +225,41 @@ async def _afind() -> User | None:
     return resolved
 
 
-def _checked(key: Any, own: Any, user: User, base_url: str | None) -> Any:
+def _require_users_key(key: Any, users_key: Any, user: User, base_url: str | None) -> Any:
     """Return a model's key if it equals the user's.
 
     Raises:
         AuthenticationError: It is another one, or is for another service.
     """
     key = to_secret(key)
-    if not isinstance(key, SecretStr) or not isinstance(own, SecretStr):
-        return key if not isinstance(key, SecretStr) else own  # no key: the caller raises
-    if not hmac.compare_digest(_bytes(key), _bytes(own)):
+    if not isinstance(key, SecretStr) or not isinstance(users_key, SecretStr):
+        return key if not isinstance(key, SecretStr) else users_key  # no key: the caller raises
+    if not hmac.compare_digest(_bytes(key), _bytes(users_key)):
         raise AuthenticationError(_FOREIGN)
-    _checked_service(user, base_url)
+    _users_key_for_service(user, base_url)
     return key
 
 
-def _check_service(key: Any, base_url: str | None) -> None:
+def _require_same_service(key: Any, base_url: str | None) -> None:
     """Raise if a user's key is for another service than the one that the request goes to.
 
     Raises:
         AuthenticationError: The model's base URL was changed since `for_user`.
     """
     if isinstance(key, UserSecret) and key.base_url and base_url:
-        foreign = foreign_service(key.base_url, base_url)
+        foreign = service_mismatch(key.base_url, base_url)
         if foreign:
             raise AuthenticationError(foreign)
 
 
-def _checked_service(user: User, base_url: str | None) -> Any:
+def _users_key_for_service(user: User, base_url: str | None) -> Any:
     """Return the user's key if it is for the service that the request goes to.
 
     Raises:
         AuthenticationError: It is for another service.
     """
     if base_url and user.base_url:
-        foreign = foreign_service(user.base_url, base_url)
+        foreign = service_mismatch(user.base_url, base_url)
         if foreign:
             raise AuthenticationError(foreign)
     return user.key

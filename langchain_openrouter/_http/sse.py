@@ -21,8 +21,8 @@ _LINE_OVERHEAD = 64  # bytes of memory that a line costs beside its own
 class SSEDecoder:
     """Decodes a stream whose lines may be cut anywhere and end in LF, CRLF or CR.
 
-    Each byte is looked at once, so that an image of many megabytes on one line costs no more than
-    its size.
+    Decoding takes time linear in the size, however the lines are cut: an image of many megabytes
+    on one line too.
     """
 
     def __init__(self) -> None:

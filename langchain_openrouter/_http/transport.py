@@ -16,7 +16,7 @@ from openai._models import FinalRequestOptions
 from langchain_openrouter._http import urls
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
 from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
-from langchain_openrouter._http.failures import Failure, broken_set_up, to_failure
+from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
 from langchain_openrouter._http.run_key import CheckedKey, arun_key, run_key
@@ -128,7 +128,7 @@ def encode_json(body: Any) -> bytes:
 
 
 def resolve_key(key: Any, base_url: str) -> SecretStr:
-    """Return the key of a sync request: all requests get their key here.
+    """Return the key that a sync request is sent with, the current user's inside a user's run.
 
     Raises:
         AuthenticationError: There is none that can be sent, or, inside a user's run, it is not
@@ -163,7 +163,7 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
         try:
             client = sync_client(request.client)
         except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
-            return _failed(request, key, broken_set_up(error))
+            return _failed(request, key, client_setup_failure(error))
 
         call = client.for_request(None if key is None else BearerAuth(key))
         try:
@@ -184,7 +184,7 @@ async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
         try:
             client = await async_client(request.client)
         except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
-            return _failed(request, key, broken_set_up(error))
+            return _failed(request, key, client_setup_failure(error))
 
         call = client.for_request(None if key is None else BearerAuth(key))
         try:

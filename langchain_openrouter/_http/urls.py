@@ -51,7 +51,7 @@ def logs_url(site: str, hash_: str) -> str:
     return f"{site}/logs?api_key_hash={hash_}"
 
 
-def foreign_service(key_url: str, base_url: str) -> str | None:
+def service_mismatch(key_url: str, base_url: str) -> str | None:
     """Return an error message if a key of one API would be sent to another service, else None.
 
     The in-region hosts (`eu.openrouter.ai`) and `openrouter.ai` are one service: a key is an

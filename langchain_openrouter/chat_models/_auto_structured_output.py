@@ -9,7 +9,7 @@ from langchain_core.runnables import Runnable
 
 from langchain_openrouter._model_refusals import Refusal, is_refusal, refuses, remember
 from langchain_openrouter.chat_models._parsing import was_truncated
-from langchain_openrouter.chat_models._refused_parameters import drops_reasoning
+from langchain_openrouter.chat_models._refused_parameters import loses_reasoning_if_forced
 from langchain_openrouter.errors import OpenRouterError
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """The model's."""
+        """The same as the model's."""
         return self._model.InputType
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """That of the schema."""
+        """Whatever the schema describes."""
         return Any
 
     def invoke(
@@ -150,7 +150,7 @@ class _Choice:
         takes_schema = not refuses(self._slug, "json_schema", profile)
         takes_forcing = not refuses(self._slug, "forced_tool", profile)
         self._methods: list[Method] = ["json_schema"] if takes_schema else []
-        if takes_forcing and not drops_reasoning(self._slug, params):
+        if takes_forcing and not loses_reasoning_if_forced(self._slug, params):
             self._methods.append("function_calling")
         self._methods.append("offered_tool")
 
@@ -170,12 +170,12 @@ class _Choice:
         return True
 
 
-class OfferedTool(Runnable["LanguageModelInput", "AIMessage"]):
+class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
     """A model with a tool that it may ignore: asked once more if it does.
 
     Args:
         model: The model, to convert its input.
-        bound: It with the tool bound.
+        bound: The model with the tool bound.
         name: The tool's name.
     """
 
@@ -186,12 +186,12 @@ class OfferedTool(Runnable["LanguageModelInput", "AIMessage"]):
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """The model's."""
+        """The same as the model's."""
         return self._bound.InputType
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
-        """The model's."""
+        """The same as the model's."""
         return self._bound.OutputType
 
     def invoke(
@@ -200,7 +200,7 @@ class OfferedTool(Runnable["LanguageModelInput", "AIMessage"]):
         config: RunnableConfig | None = None,
         **kwargs: Any,
     ) -> AIMessage:
-        """Return the message that calls the tool, or the second that does not."""
+        """Return the answer if it calls the tool, else the answer to a reminder."""
         message: AIMessage = self._bound.invoke(input, config, **kwargs)
         if _is_final(message):
             return message

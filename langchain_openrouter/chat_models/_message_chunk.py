@@ -82,7 +82,7 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
         return total
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle as this class, which its name does not lead to."""
+        """Pickle by `_new_chunk`: this class bears core's name, by which pickle finds core's."""
         return _new_chunk, (), self.__getstate__()
 
     @classmethod

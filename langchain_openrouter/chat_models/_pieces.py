@@ -34,7 +34,7 @@ def join_pieces(values: list[Any]) -> Any:
     return "".join(pieces) if kind is str else list(itertools.chain.from_iterable(pieces))
 
 
-class TwiceSentText:
+class TextDeduplicator:
     """Deduplicates one text that comes in two fields, in either of them first.
 
     Services send reasoning as plain text and as details, in one event or in different ones. Each
@@ -46,7 +46,7 @@ class TwiceSentText:
     def __init__(self) -> None:
         self._ahead: int | None = None  # which field is ahead of the other
         self._lead: list[str] = []  # the text by which it is ahead
-        self._compared = 0  # characters of the first item of it that the other has repeated since
+        self._compared = 0  # how many characters of `_lead[0]` the other field has matched
         self.differs = False  # the fields have different texts
 
     @property

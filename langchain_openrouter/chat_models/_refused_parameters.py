@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter._http.error_mapping import error_from_response, redact_error
 from langchain_openrouter._json import get_dict, get_dicts, get_str, parse_json_or_text
-from langchain_openrouter._model_profiles import known_of
+from langchain_openrouter._model_profiles import profile_or_empty
 from langchain_openrouter._model_refusals import is_refusal, refuses, remember, warn_once
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def adapt_payload(payload: dict[str, Any], relax: Any) -> dict[str, Any]:
             payload = relax_tool_choice(payload)
         elif relax and refuses(slug, "forced_tool"):
             payload = _relax_with_warning(payload, slug)
-        elif drops_reasoning(slug, payload):
+        elif loses_reasoning_if_forced(slug, payload):
             warn_once(
                 slug,
                 "forced reasoning",
@@ -145,7 +145,7 @@ def reasons(params: Mapping[str, Any]) -> bool:
     return bool(reasoning or effort) and not _disables_reasoning(params)
 
 
-def drops_reasoning(slug: str, params: Mapping[str, Any]) -> bool:
+def loses_reasoning_if_forced(slug: str, params: Mapping[str, Any]) -> bool:
     """Tell whether forcing a tool would lose the reasoning: with Anthropic's models.
 
     OpenRouter drops `reasoning` silently then, as Anthropic does not take both.
@@ -164,7 +164,7 @@ def _disables_reasoning(params: Mapping[str, Any]) -> bool:
 
 def _warn_of_parameters(slug: str, payload: Mapping[str, Any]) -> None:
     """Warn about each parameter that the model is known to refuse, with the remedy."""
-    profile = known_of(slug)
+    profile = profile_or_empty(slug)
     levels = ", ".join(profile.get("reasoning_effort_levels") or ["low", "medium", "high"])
     if profile.get("reasoning_mandatory") and _disables_reasoning(payload):
         warn_once(

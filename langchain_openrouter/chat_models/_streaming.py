@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
-from langchain_openrouter._http.failures import cut_stream
+from langchain_openrouter._http.failures import truncated_stream_failure
 from langchain_openrouter._http.sse import DONE
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str, is_empty, parse_json
 from langchain_openrouter._pydantic import set_attribute
@@ -36,7 +36,7 @@ from langchain_openrouter.chat_models._parsing import (
     unwrap_nested_body,
     was_truncated,
 )
-from langchain_openrouter.chat_models._pieces import TwiceSentText
+from langchain_openrouter.chat_models._pieces import TextDeduplicator
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 from langchain_openrouter.chat_models._usage import to_usage_metadata
@@ -88,7 +88,7 @@ class StreamState:
         self._parts: list[dict[str, Any]] = []  # of the content, of unknown types
         self._reasoning: list[str] = []
         self._details = ReasoningDetailsAccumulator()
-        self._deduplicated = TwiceSentText()
+        self._deduplicated = TextDeduplicator()
         self._shown_texts: dict[int, list[str]] = {}  # what chunks have shown of each detail
         self._calls = ToolCallAccumulator()
         self._extra_fields = ExtraFieldsAccumulator()
@@ -266,7 +266,7 @@ class StreamState:
         if reason == "error":
             raise self.error({"message": "the provider stopped in mid-answer", "code": 502})
         if not reason and not self.saw_done:
-            raise self.error(failure=cut_stream())
+            raise self.error(failure=truncated_stream_failure())
         if not self._has_choice:
             raise self.error({"message": "the stream ended without an answer"})
 

@@ -24,7 +24,7 @@ from langchain_core.runnables import (
 from langchain_openrouter._json import is_too_deep, parse_model_json
 from langchain_openrouter.chat_models._auto_structured_output import (
     AutoStructuredOutput,
-    OfferedTool,
+    UnforcedTool,
 )
 from langchain_openrouter.chat_models._parsing import was_truncated
 from langchain_openrouter.chat_models._refused_parameters import RELAX
@@ -123,7 +123,7 @@ def _bind_tool(
         return model.bind(tools=[tool], **options), name
 
     bound = model.bind(tools=[tool], **{RELAX: True}, **options)
-    return OfferedTool(model, bound, name), name
+    return UnforcedTool(model, bound, name), name
 
 
 def _bind_format(  # noqa: PLR0913 - of `build_structured_output`

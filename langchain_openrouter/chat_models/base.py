@@ -52,8 +52,8 @@ __all__ = ["ChatOpenRouter"]
 class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
     """Chat with any model on OpenRouter.
 
-    The key is read when a request is sent, and a model holds no client: models can be copied,
-    pickled and changed, one can be made for each user, and all share one pool of connections.
+    The key is read when a request is sent. Unless `http_client=` is set, a model holds no client:
+    it can be copied, pickled and changed, and all models share one pool of connections.
 
     Setup:
         `pip install langchain-openrouter-oauth`, then pass `api_key=` or set

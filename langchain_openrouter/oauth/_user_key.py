@@ -119,7 +119,7 @@ def to_user_secret(
         raise AuthenticationError(msg)
 
     if key_url and base_url:
-        foreign = urls.foreign_service(key_url, base_url)
+        foreign = urls.service_mismatch(key_url, base_url)
         if foreign:
             raise ValueError(foreign)
     return secret
