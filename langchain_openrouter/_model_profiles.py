@@ -181,10 +181,13 @@ def add_documented(slug: str, profile: dict[str, Any]) -> dict[str, Any]:
 
 
 def _valid_profile(profile: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a profile from disk that have the type of their kind."""
-    return {
-        name: value
-        for name, value in profile.items()
-        if isinstance(value, bool | int | str)
-        or (isinstance(value, list) and all(isinstance(item, str) for item in value))
-    }
+    """Return the values of a profile from disk that have the type of their name."""
+    return {name: value for name, value in profile.items() if _has_its_type(name, value)}
+
+
+def _has_its_type(name: str, value: Any) -> bool:
+    if name in {"reasoning_effort_levels", "refused_parameters"}:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if name in {"name", "reasoning_effort_default"}:
+        return isinstance(value, str)
+    return type(value) is (int if name.startswith("max_") else bool)

@@ -84,7 +84,8 @@ def read(*, base_url: str) -> tuple[datetime, dict[str, Any]] | None:
         base_url: The service that models are called at.
     """
     try:
-        with path().open("rb") as file:
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # a pipe at that path must not block
+        with open(os.open(path(), flags), "rb") as file:  # noqa: PTH123 - flags
             if not _is_own(os.fstat(file.fileno())):
                 return None
             data = file.read(_MAX_BYTES + 1)

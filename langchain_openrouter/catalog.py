@@ -104,11 +104,11 @@ class Catalog(APIResource):
 
     def endpoints(self, slug: str) -> list[ModelEndpoint]:
         """Return the endpoints that serve a model, with their prices and speed."""
-        return _to_endpoints(slug, self._get(f"/models/{_path(slug)}/endpoints"))
+        return _to_endpoints(self, slug, self._get(f"/models/{_path(slug)}/endpoints"))
 
     async def aendpoints(self, slug: str) -> list[ModelEndpoint]:
         """Return like `endpoints`."""
-        return _to_endpoints(slug, await self._aget(f"/models/{_path(slug)}/endpoints"))
+        return _to_endpoints(self, slug, await self._aget(f"/models/{_path(slug)}/endpoints"))
 
     def providers(self) -> list[Provider]:
         """Return the providers."""
@@ -315,9 +315,9 @@ def _to_models(response: Any) -> Models:
     return Models(Model.from_api(row) for row in get_dicts(response, "data"))
 
 
-def _to_endpoints(slug: str, response: Any) -> list[ModelEndpoint]:
+def _to_endpoints(catalog: Catalog, slug: str, response: Any) -> list[ModelEndpoint]:
     rows = get_dicts(get_dict(response, "data"), "endpoints")
-    learn_from_endpoints(slug, rows)
+    learn_from_endpoints(slug, rows, base_url=_base_url(catalog))
     return [ModelEndpoint.from_api(row) for row in rows]
 
 

@@ -226,6 +226,8 @@ def scripted(asked):
     if body["model"] == "main/down":
         return error("server")
     names = [tool["function"]["name"] for tool in body.get("tools", [])]
+    if "ToolSelectionResponse" in str(body.get("response_format")):
+        return Answer('{"tools": ["unused"]}')
     if "ToolSelectionResponse" in names:
         return Answer(tool_calls=[Call("ToolSelectionResponse", {"tools": ["unused"]})])
     if "ask" in names and not any(m["role"] == "tool" for m in body["messages"]):

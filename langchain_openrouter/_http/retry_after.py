@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,11 +66,11 @@ def parse_retry_after(retry_after: str | None) -> float | None:
     """Return the seconds of a Retry-After header; None if it cannot be read."""
     value = (retry_after or "")[:_MAX_HEADER_LENGTH]
 
-    try:
-        seconds = float(value)
-    except ValueError:
-        pass
-    else:
+    if re.fullmatch(r"-?[0-9.]+(?:e[0-9]+)?", value.strip(), re.ASCII | re.IGNORECASE):
+        try:
+            seconds = float(value)
+        except ValueError:
+            return None
         return seconds if math.isfinite(seconds) else None
 
     try:

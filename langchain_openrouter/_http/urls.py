@@ -118,4 +118,7 @@ def validate_base_url(url: str) -> str:
 def _takes_http(host: str) -> bool:
     """Tell whether http may be used: on loopback, and to the hosts that the user names exactly."""
     names = os.environ.get(HTTP_HOSTS, "").split(",")
-    return is_loopback(host) or host.lower() in {name.strip().lower() for name in names} - {""}
+    host = host.lower()
+    if host == _HOST or host.endswith(f".{_HOST}"):  # the live service: a real key
+        return False
+    return is_loopback(host) or host in {name.strip().lower() for name in names} - {""}

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import Runnable
 
-from langchain_openrouter._model_refusals import Refusal, is_refusal, refuses, remember
+from langchain_openrouter._model_refusals import Refusal, is_refusal, learn_from_error, refuses
+from langchain_openrouter._redaction import prompt_text
+from langchain_openrouter.chat_models._messages import to_wire_messages
 from langchain_openrouter.chat_models._parsing import was_truncated
+from langchain_openrouter.chat_models._private_arguments import reveal
 from langchain_openrouter.chat_models._refused_parameters import loses_reasoning_if_forced
 from langchain_openrouter.errors import OpenRouterError
 
@@ -77,7 +80,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
             try:
                 return self._chain(choice.method).invoke(input, config, **kwargs)
             except OpenRouterError as error:
-                if not choice.switch(error):
+                if not choice.switch(error, input):
                     raise
 
     async def ainvoke(
@@ -92,7 +95,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
             try:
                 return await self._chain(choice.method).ainvoke(input, config, **kwargs)
             except OpenRouterError as error:
-                if not choice.switch(error):
+                if not choice.switch(error, input):
                     raise
 
     def stream(
@@ -110,7 +113,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
                     has_begun = True
                     yield item
             except OpenRouterError as error:
-                if has_begun or not choice.switch(error):
+                if has_begun or not choice.switch(error, input):
                     raise
             else:
                 return
@@ -130,7 +133,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
                     has_begun = True
                     yield item
             except OpenRouterError as error:
-                if has_begun or not choice.switch(error):
+                if has_begun or not choice.switch(error, input):
                     raise
             else:
                 return
@@ -140,17 +143,21 @@ class _Choice:
     """The method of a call: the first of those that remain."""
 
     def __init__(self, model: ChatOpenRouterFields, call: Mapping[str, Any]) -> None:
-        slug = call.get("model") or call.get("model_name") or model.model_name
-        self._slug = str(slug)
-        # What preferences exclude says nothing about the model.
-        self._is_routed = bool(model.openrouter_provider or call.get("provider"))
+        slug = str(call.get("model") or call.get("model_name") or model.model_name)
         profile: Any = model.profile if slug == model.model_name else None
-        params = {**model._default_params, **call}  # noqa: SLF001 - as they are sent
+        self._model = model
+        # As they are sent.
+        bodies = (model.extra_body, reveal(call.get("extra_body")))
+        params = {**model._default_params, **call}  # noqa: SLF001
+        for body in bodies:
+            params |= body or {}
+        self._params = {**params, "model": slug}
+        self._base_url = model._base_url()  # noqa: SLF001
 
-        takes_schema = not refuses(self._slug, "json_schema", profile)
-        takes_forcing = not refuses(self._slug, "forced_tool", profile)
+        takes_schema = not refuses(slug, "json_schema", profile, base_url=self._base_url)
+        takes_forcing = not refuses(slug, "forced_tool", profile, base_url=self._base_url)
         self._methods: list[Method] = ["json_schema"] if takes_schema else []
-        if takes_forcing and not loses_reasoning_if_forced(self._slug, params):
+        if takes_forcing and not loses_reasoning_if_forced(slug, self._params):
             self._methods.append("function_calling")
         self._methods.append("offered_tool")
 
@@ -158,14 +165,17 @@ class _Choice:
     def method(self) -> Method:
         return self._methods[0]
 
-    def switch(self, error: OpenRouterError) -> bool:
+    def switch(self, error: OpenRouterError, input_: LanguageModelInput) -> bool:
         """Go on to the next method if the error says that this one is refused."""
         refusal = _REFUSALS.get(self.method)
-        if refusal is None or not is_refusal(error, refusal):
+        if refusal is None:
+            return False
+        messages = self._model._convert_input(input_).to_messages()  # noqa: SLF001 - as it does
+        prompt = prompt_text(to_wire_messages(messages))
+        if not is_refusal(error, refusal, prompt=prompt):
             return False
 
-        if not self._is_routed:
-            remember(self._slug, refusal)
+        learn_from_error(error, refusal, self._params, base_url=self._base_url, prompt=prompt)
         del self._methods[0]
         return True
 

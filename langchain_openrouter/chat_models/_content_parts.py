@@ -267,11 +267,12 @@ def with_cache_control(content: Any, mark: Any) -> Any:
         mark: The value of `cache_control`.
 
     Returns:
-        A new list of parts; the content unchanged where it has no text.
+        A new list of parts; the content unchanged where it has no text: providers refuse a mark on
+        an empty part.
     """
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else list(content or ())
     for index in range(len(parts) - 1, -1, -1):
-        if parts[index].get("type") == "text":
+        if parts[index].get("type") == "text" and str(parts[index].get("text")).strip():
             parts[index] = {"cache_control": mark, **parts[index]}
             return parts
 

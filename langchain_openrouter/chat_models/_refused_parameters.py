@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_openrouter._http.error_mapping import error_from_response, redact_error
 from langchain_openrouter._json import get_dict, get_dicts, get_str, parse_json_or_text
 from langchain_openrouter._model_profiles import profile_or_empty
-from langchain_openrouter._model_refusals import is_refusal, refuses, remember, warn_once
+from langchain_openrouter._model_refusals import is_refusal, learn_from_error, refuses, warn_once
+from langchain_openrouter._redaction import prompt_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,12 +30,13 @@ _DEFAULTS = {"temperature": 1, "top_p": 1, "top_k": 0}  # values that every mode
 _MAX_NAMES = 20  # tools that the line in the prompt names
 
 
-def adapt_payload(payload: dict[str, Any], relax: Any) -> dict[str, Any]:
+def adapt_payload(payload: dict[str, Any], relax: Any, base_url: str) -> dict[str, Any]:
     """Return the body with its tool choice relaxed, if it has to be; warn about the rest.
 
     Args:
         payload: The body.
         relax: The value of `RELAX`.
+        base_url: The service that the request goes to.
     """
     slug = payload.get("model")
     if _CHECKED.isdisjoint(payload) or not isinstance(slug, str):
@@ -43,7 +45,7 @@ def adapt_payload(payload: dict[str, Any], relax: Any) -> dict[str, Any]:
     if is_forced(payload.get("tool_choice")):
         if relax is True:
             payload = relax_tool_choice(payload)
-        elif relax and refuses(slug, "forced_tool"):
+        elif relax and refuses(slug, "forced_tool", base_url=base_url):
             payload = _relax_with_warning(payload, slug)
         elif loses_reasoning_if_forced(slug, payload):
             warn_once(
@@ -58,16 +60,17 @@ def adapt_payload(payload: dict[str, Any], relax: Any) -> dict[str, Any]:
 
 
 def relax_refused_choice(
-    response: ApiResponse, payload: dict[str, Any], relax: Any
+    response: ApiResponse, payload: dict[str, Any], relax: Any, base_url: str
 ) -> dict[str, Any] | None:
     """Return the body to send instead, if the response refuses the forced tool; else None.
 
-    The refusal is remembered for the model.
+    The refusal is remembered for the model at that service.
 
     Args:
         response: The response to `payload`.
         payload: The body that was sent.
         relax: The value of `RELAX`.
+        base_url: The service that the request went to.
     """
     slug = payload.get("model")
     if not response.is_error or not is_forced(payload.get("tool_choice")):
@@ -76,10 +79,11 @@ def relax_refused_choice(
     error = error_from_response(
         parse_json_or_text(response.body), status=response.status, failure=response.failure
     )
-    redact_error(error, key=response.key)
-    if not isinstance(slug, str) or not is_refusal(error, "forced_tool"):
+    prompt = prompt_text(payload.get("messages"))
+    redact_error(error, prompt=prompt, key=response.key)
+    if not isinstance(slug, str) or not is_refusal(error, "forced_tool", prompt=prompt):
         return None
-    remember(slug, "forced_tool")
+    learn_from_error(error, "forced_tool", payload, base_url=base_url, prompt=prompt)
     return _relax_with_warning(payload, slug) if relax else None
 
 
@@ -110,6 +114,10 @@ def relax_tool_choice(payload: Mapping[str, Any]) -> dict[str, Any]:
         line = f"Answer by calling the tool {' or '.join(names)}, not in text."
 
     messages = _with_instruction(payload.get("messages") or [], line)
+    last = messages[-1]
+    if last.get("role") == "assistant" and not last.get("tool_calls"):
+        # An agent asks again after an answer in text; models that refuse forcing refuse a prefill.
+        messages = [*messages, {"role": "user", "content": line}]
     return {**payload, "tool_choice": "auto", "messages": messages}
 
 

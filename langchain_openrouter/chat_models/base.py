@@ -153,7 +153,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
             extras=(self.extra_body, reveal(kwargs.get("extra_body"))),
             extra_fields=self.model_kwargs,
         )
-        return adapt_payload(payload, kwargs.get(RELAX))
+        return adapt_payload(payload, kwargs.get(RELAX), self._base_url())
 
     def _request(
         self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any
@@ -178,7 +178,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
     ) -> transport.ApiResponse:
         """Send a request; once more with its tool choice relaxed, if that alone was refused."""
         response = transport.send(self._request(payload, kwargs, self.http_client), stream=stream)
-        relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX))
+        relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX), self._base_url())
         if relaxed is None:
             return response
         return transport.send(self._request(relaxed, kwargs, self.http_client), stream=stream)
@@ -189,7 +189,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         """Send like `_send`."""
         client = self.http_async_client
         response = await transport.asend(self._request(payload, kwargs, client), stream=stream)
-        relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX))
+        relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX), self._base_url())
         if relaxed is None:
             return response
         return await transport.asend(self._request(relaxed, kwargs, client), stream=stream)

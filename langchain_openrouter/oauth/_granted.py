@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter._json import get_number
+from langchain_openrouter._redaction import mask_key
 from langchain_openrouter.oauth._key_info import KeyInfo, parse_moment
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ def compare_granted(login: PKCELogin, key: UserKey, response: oneshot.Response) 
 
     data = KeyInfo.from_api(response.data).data
     granted = {
-        name: data[_FIELDS[name]]
+        name: mask_key(data[_FIELDS[name]], key.secret)
         for name, value in requested_of(login).items()
         if _FIELDS[name] in data and not _is_same(name, value, data[_FIELDS[name]])
     }
@@ -53,7 +56,10 @@ def compare_granted(login: PKCELogin, key: UserKey, response: oneshot.Response) 
 
 
 def warn_of_difference(login: PKCELogin, key: UserKey) -> None:
-    """Warn where the key has something else than was requested."""
+    """Warn where the key has something else than was requested.
+
+    Where warnings are errors there is none: it would lose the key. `granted` tells in any case.
+    """
     if not key.granted:
         return
 
@@ -66,7 +72,8 @@ def warn_of_difference(login: PKCELogin, key: UserKey) -> None:
         f"the key was created, but not as requested: {differences} - its owner can change it at "
         f"{key.settings_url}"
     )
-    warnings.warn(msg, UserWarning, stacklevel=4)
+    with suppress(Warning):
+        warnings.warn(msg, UserWarning, stacklevel=4)
 
 
 def _is_same(name: str, requested: Any, granted: Any) -> bool:
@@ -76,8 +83,8 @@ def _is_same(name: str, requested: Any, granted: Any) -> bool:
             return abs((before - after).total_seconds()) < 1
 
     if name == "limit":
-        is_number = isinstance(granted, int | float) and not isinstance(granted, bool)
-        return is_number and math.isclose(requested, granted, abs_tol=1e-9)
+        amount = get_number({"limit": granted}, "limit")
+        return amount is not None and math.isclose(requested, amount, abs_tol=1e-9)
     return bool(requested == granted)
 
 

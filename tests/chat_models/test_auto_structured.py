@@ -235,8 +235,8 @@ def test_other_errors_are_not_taken_for_a_refusal(emulate):
         with pytest.raises(errors.ResponseError):
             model_on(emulator).bind_tools([Person], tool_choice="any").invoke("x")
         assert len(bodies(emulator)) == 2
-    assert not refuses(UNKNOWN, "forced_tool")
-    assert not refuses(UNKNOWN, "json_schema")
+        for what in ("forced_tool", "json_schema"):
+            assert not refuses(UNKNOWN, what, base_url=emulator.url)
 
 
 def test_a_refusal_of_the_chosen_endpoints_says_nothing_about_the_model(emulate):
@@ -365,7 +365,7 @@ def test_endpoints_of_the_catalog_say_whether_forcing_is_refused(
     catalog = Catalog(base_url=serve(Served(endpoints(*choices))).url)
     asyncio.run(catalog.aendpoints(UNKNOWN)) if use_async else catalog.endpoints(UNKNOWN)
 
-    assert refuses(UNKNOWN, "forced_tool") is refused
+    assert refuses(UNKNOWN, "forced_tool", base_url=catalog.base_url) is refused
 
 
 @pytest.mark.parametrize(

@@ -1111,7 +1111,7 @@ def test_a_users_id_goes_along_when_asked(serve, model_on):
 @pytest.mark.parametrize("form", ["status", "body", "choice", "event"])
 @pytest.mark.parametrize("how", ["invoke", "stream", "ainvoke", "astream"])
 def test_an_error_about_money_carries_the_users_own_link(emulate, status, form, how):
-    """The page where this key's owner raises its limit, whatever form the error has."""
+    """The page where this key's owner acts, whatever form the error has."""
     from langchain_openrouter.testing import error
 
     emulator = emulate(
@@ -1128,6 +1128,8 @@ def test_an_error_about_money_carries_the_users_own_link(emulate, status, form, 
          "ainvoke": lambda: asyncio.run(model.ainvoke("x")), "astream": lambda: asyncio.run(stream())}[how]()  # fmt: skip
 
     assert caught.value.settings_url == key.settings_url
-    assert key.settings_url in str(caught.value)
+    account = caught.value.limit_source == "openrouter_credits"
+    assert account == (status == 402)
+    assert (key.settings_url in str(caught.value)) is not account
     assert caught.value.credits_url in str(caught.value)
     assert "sk-or-v1-ann" not in str(caught.value)
