@@ -14,8 +14,9 @@ EXTRAS := agents,cli,keyring,testing,web
 demo: $(STAMP)
 	@$(BIN)/python -m langchain_openrouter demo
 
+# Each file in one of two processes. One process, one test: .venv/bin/python -m pytest -k name
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: weekly, and
 # before a release. What serves only the tests is as new as those versions let it be.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -200,3 +201,15 @@ def test_a_profile_that_was_read_can_be_passed_to_another_model():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ChatOpenRouter(model="a/b", api_key="k", profile={"reasoning_mandatory": True})
+
+
+def test_a_pipe_at_its_path_does_not_block_and_wrong_types_are_left_out():
+    """The file is anybody's who may write in the user's cache folder."""
+    path = _profile_cache.path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+    assert _profile_cache.read(base_url="https://openrouter.ai/api/v1") is None
+
+    odd = {"reasoning_effort_levels": 3, "refused_parameters": "x", "max_input_tokens": "9",
+           "structured_output": "no", "tool_choice": 1, "max_output_tokens": True, "name": "A"}  # fmt: skip
+    assert _model_profiles._valid_profile(odd) == {"name": "A"}

@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._vocabulary import validate_vocabulary
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, hide, reveal
+from langchain_openrouter.chat_models._refused_parameters import RELAX
 
 if TYPE_CHECKING:
     _Base = RunnableBinding[Any, Any]
@@ -43,6 +44,20 @@ class ChatOpenRouterBinding(_Base):
         """
         bound, prepared = prepare_bind(self.bound, kwargs)
         return self._copy(bound, {**self.kwargs, **prepared})
+
+    def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Any:
+        """Return structured outputs with the bound arguments; see `ChatOpenRouter`.
+
+        Bound tools become `tools=`; a bound tool choice is replaced.
+
+        Raises:
+            ValueError: The arguments cannot be combined.
+        """
+        replaced = {"tool_choice", RELAX}
+        bound = {name: value for name, value in self.kwargs.items() if name not in replaced}
+        model: Any = self.bound
+        structured = model.with_structured_output(schema, **{**bound, **kwargs})
+        return structured.with_config(self.config) if self.config else structured
 
     def for_user(self, key: Any, *, user: Any = None) -> Any:
         """Return this binding on another user's key; see `ChatOpenRouter.for_user`."""

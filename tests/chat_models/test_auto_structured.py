@@ -208,7 +208,7 @@ def test_an_offered_tool_is_strict_named_in_the_prompt_and_asked_for_once_more(e
     for run in RUNS.values():
         with pytest.raises(OutputParserException):
             run(model_on(silent, OPUS).with_structured_output(Person))
-    assert len(bodies(silent)) == 10  # the schema is known to be refused
+    assert len(bodies(silent)) == 11  # that this other service refuses the schema, is learned once
 
 
 def test_reasoning_is_not_lost_to_a_forced_tool(emulate):
@@ -389,6 +389,57 @@ def test_a_refusal_is_recognized_in_bounded_time(message, refused):
         assert is_refusal(error, "forced_tool") is refused
 
 
+URL = "https://example.org/response_format?not supported"
+QUOTES = [("user", [{"type": "image", "url": URL}])]
+
+
+@pytest.mark.parametrize(
+    ("message", "slug", "question", "bound"),
+    [
+        (f"Timeout while downloading {URL}", UNKNOWN, QUOTES, {}),
+        ("Invalid schema for response_format 'P': 'oneOf' is not supported", UNKNOWN, "x", {}),
+        ("No endpoints found that can handle the requested parameters", UNKNOWN, "x", {}),
+        (SCHEMA, "@preset/mine", "x", {}),
+        (SCHEMA, "openrouter/auto", "x", {}),
+        (SCHEMA, UNKNOWN, "x", {"extra_body": {"provider": {"only": ["z"]}}}),
+        (SCHEMA, UNKNOWN, "x", {"models": ["a/b"]}),
+    ],
+)
+def test_an_error_of_one_request_teaches_others_nothing(message, slug, question, bound, emulate):
+    """What it quotes of the prompt, a faulty schema, an account's settings, a user's routing."""
+    replies = iter([refusal(message)])
+    emulator = emulate(lambda _: next(replies, None) or Reply(tool_calls=[Call("Person", ADA)]))
+    model = model_on(emulator, slug, **bound)
+
+    with contextlib.suppress(errors.ResponseError):
+        model.with_structured_output(Person).invoke(question)
+    for what in ("json_schema", "forced_tool"):
+        assert not refuses(slug, what, base_url=emulator.url)
+
+
+def test_an_error_teaches_for_its_service_alone(emulate):
+    """A server that refuses everything changes nothing for the others."""
+    hostile, good = emulate(service(schema=False, forcing=False)), emulate(service())
+    model_on(hostile).with_structured_output(Person).invoke("x")
+    model_on(good).with_structured_output(Person).invoke("x")
+
+    assert refuses(UNKNOWN, "json_schema", base_url=hostile.url)
+    assert [way(body) for body in bodies(good)] == ["schema"]
+
+
+def test_an_agent_asks_again_after_an_answer_in_text(emulate):
+    """A model that refuses a forced tool refuses to continue an assistant's message, too."""
+    replies = iter([Reply("only text")])
+    emulator = emulate(lambda _: next(replies, None) or Reply(tool_calls=[Call("Person", ADA)]))
+    agent = create_agent(model_on(emulator, OPUS), [], response_format=ToolStrategy(Person))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*refuses a forced tool.*")
+        result = agent.invoke({"messages": [("human", "x")]})
+
+    assert result["structured_response"] == Person(**ADA)
+    assert [m["role"] for m in bodies(emulator)[1]["messages"]][-2:] == ["assistant", "user"]
+
+
 def test_what_was_learned_is_bounded_and_shared_by_threads():
     """A process that meets many models remembers the last ones."""
 
@@ -428,3 +479,16 @@ def test_the_line_in_the_prompt_goes_into_the_first_system_message(messages, fir
         }
     ]
     assert len(relax_tool_choice({"messages": parts})["messages"][0]["content"]) == 2
+
+
+def test_bound_arguments_are_sent_with_a_structured_output(emulate):
+    """The model and its parameters; tools that do not combine are an error, not lost."""
+    emulator = emulate(service())
+    bound = model_on(emulator).bind(model=FORCED, temperature=0.1, extra_headers={"X-A": "b"})
+    bound.with_structured_output(Person, method="json_schema").invoke("x")
+
+    (request,) = emulator.chat_requests
+    assert (request.body["model"], request.body["temperature"]) == (FORCED, 0.1)
+    assert request.headers["x-a"] == "b"
+    with pytest.raises(ValueError, match="tools"):
+        model_on(emulator).bind_tools([Person]).with_structured_output(Person)

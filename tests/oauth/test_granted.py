@@ -130,14 +130,27 @@ def test_a_rejected_key_ends_a_sign_in_with_a_limit(how, serve):
 
 @BOTH
 def test_a_key_that_differs_is_stored_before_the_warning(how, serve):
-    """Where warnings are errors too, the key is not lost."""
+    """Where warnings are errors there is none, stored or not: it would lose the key."""
     server, keys = serve(api({"limit": None})), KeyStore()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(UserWarning, match="not as requested"):
-            sign_in(server, how, limit=5, key_store=keys)
+        sign_in(server, how, limit=5, key_store=keys)
+        unstored = sign_in(serve(api({"limit": None})), how, limit=5)
 
     assert keys.get("default").secret.get_secret_value() == "sk-or-v1-new"
+    assert unstored.granted == {"limit": None}
+
+
+@BOTH
+@pytest.mark.parametrize("limit", [int("1" * 400), "sk-or-v1-new", ["sk-or-v1-new"], {}])
+def test_an_odd_response_loses_no_key_and_shows_none(limit, how, serve):
+    """Numbers without end, other types, the key itself."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        key = sign_in(serve(api({"limit": limit})), how, limit=5)
+
+    assert key.secret.get_secret_value() == "sk-or-v1-new"
+    assert "sk-or-v1-new" not in f"{key.granted}{[str(warning.message) for warning in caught]}"
 
 
 def parameters(url):
