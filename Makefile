@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
@@ -14,9 +15,9 @@ EXTRAS := agents,cli,keyring,testing,web
 demo: $(STAMP)
 	@$(BIN)/python -m langchain_openrouter demo
 
-# Each file in one of two processes. One process, one test: .venv/bin/python -m pytest -k name
+# In two processes; make test WORKERS=0 runs in one. For one test: .venv/bin/python -m pytest -k name
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: weekly, and
 # before a release. What serves only the tests is as new as those versions let it be.
