@@ -6,7 +6,7 @@ import math
 import warnings
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_openrouter._json import get_number
 from langchain_openrouter._redaction import mask_key
@@ -14,7 +14,6 @@ from langchain_openrouter.oauth._key_info import KeyInfo, parse_moment
 
 if TYPE_CHECKING:
     from langchain_openrouter._http import oneshot
-    from langchain_openrouter.oauth._pkce import PKCELogin
     from langchain_openrouter.oauth._user_key import UserKey
 
 # The field of `GET /key` that shows what became of each argument.
@@ -26,7 +25,22 @@ _FIELDS = {
 }
 
 
-def requested_of(login: PKCELogin) -> dict[str, Any]:
+class Requested(Protocol):
+    """What a sign-in requests of its key: the fields of a `PKCELogin`."""
+
+    @property
+    def limit(self) -> float | None: ...
+    @property
+    def usage_limit_type(self) -> str | None: ...
+    @property
+    def expires_at(self) -> str | None: ...
+    @property
+    def workspace_id(self) -> str | None: ...
+    @property
+    def required_workspace_id(self) -> str | None: ...
+
+
+def requested_of(login: Requested) -> dict[str, Any]:
     """Return what a sign-in requests of the key; the required workspace wins over the other."""
     requested = {
         "limit": login.limit,
@@ -37,7 +51,7 @@ def requested_of(login: PKCELogin) -> dict[str, Any]:
     return {name: value for name, value in requested.items() if value is not None}
 
 
-def compare_granted(login: PKCELogin, key: UserKey, response: oneshot.Response) -> UserKey:
+def compare_granted(login: Requested, key: UserKey, response: oneshot.Response) -> UserKey:
     """Return the key with its `granted`, from the response of `GET /key`.
 
     A field that the service does not send is not compared. An error changes nothing: the key is
@@ -55,7 +69,7 @@ def compare_granted(login: PKCELogin, key: UserKey, response: oneshot.Response) 
     return replace(key, granted=granted)
 
 
-def warn_of_difference(login: PKCELogin, key: UserKey) -> None:
+def warn_of_difference(login: Requested, key: UserKey) -> None:
     """Warn where the key has something else than was requested.
 
     Where warnings are errors there is none: it would lose the key. `granted` tells in any case.

@@ -13,14 +13,13 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_openrouter.testing.emulator._prompt_cache import CacheUse
 from langchain_openrouter.testing.emulator._usage import count_usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from langchain_openrouter.testing.emulator._context import Context
     from langchain_openrouter.testing.emulator._replies import Call, Fault, Reply
-    from langchain_openrouter.testing.emulator._routing import Route
 
 CUT, RESET = "cut", "reset"
 Item: TypeAlias = bytes | float | str
@@ -40,34 +39,6 @@ class RenderedResponse:
     items: Sequence[Item]
     cost: float = 0.0
     usage: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a response depends on beside its reply."""
-
-    body: Mapping[str, Any]
-    """The request's."""
-    generation_id: str
-    created: int
-    """Unix time in seconds."""
-    route: Route
-    cache_use: CacheUse = field(default_factory=CacheUse)
-
-    @property
-    def streamed(self) -> bool:
-        """Whether the request is for events."""
-        return self.body.get("stream") is True
-
-    @property
-    def model(self) -> str:
-        """The slug that is served."""
-        return self.route.model
-
-    @property
-    def provider(self) -> str:
-        """The provider's display name."""
-        return self.route.provider
 
 
 def render(reply: Reply, context: Context) -> RenderedResponse:

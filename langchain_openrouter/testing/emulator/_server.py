@@ -22,11 +22,12 @@ from starlette.routing import Route
 
 from langchain_openrouter.testing.emulator import _beside_chat, _catalog
 from langchain_openrouter.testing.emulator._accounts import Accounts, ApiRefusal, Key
+from langchain_openrouter.testing.emulator._context import Context
 from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
 from langchain_openrouter.testing.emulator._model_routes import ModelRoutes
 from langchain_openrouter.testing.emulator._payment import Payments
 from langchain_openrouter.testing.emulator._prompt_cache import CacheUse, PromptCache
-from langchain_openrouter.testing.emulator._rendering import Context, RenderedResponse, render
+from langchain_openrouter.testing.emulator._rendering import RenderedResponse, render
 from langchain_openrouter.testing.emulator._replies import Reply
 from langchain_openrouter.testing.emulator._responses import to_json, to_response
 from langchain_openrouter.testing.emulator._routing import Route as ModelRoute

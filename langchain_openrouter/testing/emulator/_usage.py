@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_openrouter.testing.emulator import _catalog
 
 if TYPE_CHECKING:
-    from langchain_openrouter.testing.emulator._rendering import Context
+    from langchain_openrouter.testing.emulator._context import Context
     from langchain_openrouter.testing.emulator._replies import Reply
 
 __all__ = ["count_usage"]
