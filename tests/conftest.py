@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from typing import Any
 
 import pytest
 
 from tests.support.loopback import KEY
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell without job control starts what is in the background so, and its children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PREFIXES = ("OPENROUTER_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
