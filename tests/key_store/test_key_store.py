@@ -196,11 +196,12 @@ def test_rotating_beside_a_writer_loses_no_key(tmp_path, kind):
 
     def rotate(store):
         keys = KeyStore(store, ["the newest secret, sixteen", SECRET])
-        try:
-            while not done.is_set():
+        while not done.is_set():
+            try:
                 keys.rotate()
-        except Exception as error:  # noqa: BLE001 - shown by the assertion
-            problems.append(error)
+            except Exception as error:  # noqa: BLE001 - shown by the assertion
+                if "rotate again" not in str(error):  # beside a writer without a pause
+                    problems.append(error)
 
     with stores(kind, tmp_path) as open_store:
         threads = [threading.Thread(target=rotate, args=(open_store(),)) for _ in range(2)]
