@@ -143,6 +143,9 @@ def _to_assistant_message(message: AIMessage, where: str, omitted: OmittedBlocks
     }
     if calls:
         wire_message["tool_calls"] = calls
+    for block in blocks:
+        if not calls and str(block.get("type")) in {*CALL_BLOCKS, "tool_use"}:
+            omitted.add(block)  # a call that the message does not have among its own
 
     extras = message.additional_kwargs
     wire_message.update(to_reasoning_fields(extras, blocks, provider=provider))
@@ -153,7 +156,7 @@ def _to_assistant_message(message: AIMessage, where: str, omitted: OmittedBlocks
             wire_message[name] = extras[name]
     if images:
         wire_message.setdefault("images", images)
-    for name, value in _to_audio_and_refusal(blocks).items():
+    for name, value in _to_audio_and_refusal(blocks, omitted).items():
         wire_message.setdefault(name, value)
     return wire_message
 
@@ -198,16 +201,21 @@ def _has_type(block: Any, kind: str) -> bool:
     return isinstance(block, dict) and block.get("type") == kind
 
 
-def _to_audio_and_refusal(blocks: list[dict[str, Any]]) -> dict[str, Any]:
+def _to_audio_and_refusal(blocks: list[dict[str, Any]], omitted: OmittedBlocks) -> dict[str, Any]:
     """Return the fields of the message that its first audio and its first refusal stand for."""
     fields: dict[str, Any] = {}
-    audio = next((block for block in blocks if _has_type(block, "audio")), None)
-    if audio is not None:
-        fields["audio"] = {**(get_dict(audio, "extras") or {}), "data": audio.get("base64")}
-
-    refusals = (get_str(block, "refusal") for block in blocks if _has_type(block, "refusal"))
-    if refusal := next(filter(None, refusals), None):
-        fields["refusal"] = refusal
+    for block in blocks:
+        if _has_type(block, "audio"):
+            extras = get_dict(block, "extras") or {}
+            if "audio" in fields or not (block.get("base64") or extras):
+                omitted.add("audio")
+            else:
+                fields["audio"] = {**extras, "data": block.get("base64")}
+        elif _has_type(block, "refusal") and (refusal := get_str(block, "refusal")):
+            if "refusal" in fields:
+                omitted.add("refusal")
+            else:
+                fields["refusal"] = refusal
     return fields
 
 

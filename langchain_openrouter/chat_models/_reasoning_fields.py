@@ -154,7 +154,8 @@ def _from_block(block: dict[str, Any], provider: str | None) -> tuple[str, dict[
         signature = get_str(block, "signature") or get_str(extras, "signature")
         return text, _signed(text, signature, _FORMATS.get(provider or "", _ANTHROPIC))
 
-    text = _flatten_text(block.get("reasoning")) or _flatten_text(block.get("summary"))
+    texts = (_flatten_text(block.get(name)) for name in ("reasoning", "summary", "content"))
+    text = next(filter(None, texts), "")
     stored = get_dict(extras, "reasoning_detail")
     if stored is None:
         return text, _signed(text, get_str(extras, "signature"), _FORMATS.get(provider or ""))

@@ -331,6 +331,7 @@ def test_a_generic_assistant_message_loses_the_same_blocks(serve, model_on):
     assert server.seen[0].body["messages"][1]["content"] == "It is 2."
 
 
+@pytest.mark.off_spec("a part that the specification does not have yet")
 def test_a_part_of_openrouter_that_is_new_is_sent_back(serve, model_on):
     """The documented form for a part of the API is no other provider's."""
     server = serve(either)
@@ -490,6 +491,7 @@ RS = {"type": "reasoning.summary", "summary": "Hm.", "index": 0, "id": "rs_1"}
 DATA = {"type": "reasoning.encrypted", "data": "E", "index": 1, "id": "rs_1"}
 
 
+@pytest.mark.off_spec("sent as it was stored")
 @pytest.mark.parametrize(
     ("details", "ids"),
     [
@@ -528,6 +530,7 @@ def fragments(*texts, kind="text", index: Any = 0.0, **last):
     ] + ([{"type": f"reasoning.{kind}", "index": index, **last, **CLAUDE}] if last else [])
 
 
+@pytest.mark.off_spec("sent as it was stored")
 @pytest.mark.parametrize(
     ("stored", "sent"),
     [
@@ -761,3 +764,34 @@ def test_the_emulators_answer_is_stored_by_a_strict_task(emulate, model_on):
     stored = saver.get_tuple(config).checkpoint["channel_values"]["__end__"]
     assert type(stored) is AIMessageChunk
     assert [call["args"] for call in stored.tool_calls] == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("block", "named"),
+    [
+        ({"type": "audio", "url": "https://example.org/a.mp3"}, "audio"),
+        ({"type": "tool_use", "id": "1", "name": "f", "input": {}}, "tool_use"),
+        (
+            {"type": "function_call", "call_id": "1", "name": "f", "arguments": "{}"},
+            "function_call",
+        ),
+    ],
+)
+def test_what_has_no_place_in_the_message_is_named(block, named, serve, model_on):
+    """Audio by its address, a call that the message does not have."""
+    server = serve(either)
+    message = AIMessage([{"type": "text", "text": "Yes."}, block])
+    message.tool_calls = []
+
+    (warning,) = warned(model_on(server), [HumanMessage("x"), message, HumanMessage("y")])
+    assert named in warning
+    assert server.seen[0].body["messages"][1] == {"role": "assistant", "content": "Yes."}
+
+
+def test_the_content_of_a_reasoning_item_is_its_text(serve, model_on):
+    """Open models in OpenAI's Responses form."""
+    server = serve(either)
+    item = {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "deep"}]}
+    model_on(server).invoke([HumanMessage("x"), AIMessage([item, "Yes."]), HumanMessage("y")])
+
+    assert server.seen[0].body["messages"][1]["reasoning"] == "deep"
