@@ -204,6 +204,7 @@ def _has_type(block: Any, kind: str) -> bool:
 def _to_audio_and_refusal(blocks: list[dict[str, Any]], omitted: OmittedBlocks) -> dict[str, Any]:
     """Return the fields of the message that its first audio and its first refusal stand for."""
     fields: dict[str, Any] = {}
+
     for block in blocks:
         if _has_type(block, "audio"):
             extras = get_dict(block, "extras") or {}
@@ -216,6 +217,7 @@ def _to_audio_and_refusal(blocks: list[dict[str, Any]], omitted: OmittedBlocks) 
                 omitted.add("refusal")
             else:
                 fields["refusal"] = refusal
+
     return fields
 
 
