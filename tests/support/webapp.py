@@ -17,6 +17,8 @@ from urllib.parse import urljoin
 import httpx2
 import uvicorn
 
+SECRET = "a secret of sixteen bytes and more"
+
 
 def free_port():
     """Return a port that nobody listens on."""

@@ -22,27 +22,7 @@ from langchain_openrouter.web import SignIn
 from langchain_openrouter.web.example.app import create_app
 from langchain_openrouter.web.sign_in import Visitor, safe_redirect_path
 from tests.support.loopback import Reply
-from tests.support.webapp import Visit, in_thread
-
-SECRET = "a secret of sixteen bytes and more"
-
-
-@pytest.fixture
-def site(emulate):
-    """The example app on an emulator; makes visitors."""
-    emulator = emulate(any_key=False)
-    store = InMemoryByteStore()
-    visits = []
-    with in_thread(create_app(secret=SECRET, store=store, base_url=emulator.url)) as url:
-
-        def visit(**headers):
-            visits.append(Visit(url, **headers))
-            return visits[-1]
-
-        visit.emulator, visit.store, visit.url = emulator, store, url
-        yield visit
-        for visitor in visits:
-            visitor.close()
+from tests.support.webapp import SECRET, Visit, in_thread
 
 
 def exchanges(emulator):
