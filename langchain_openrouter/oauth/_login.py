@@ -8,6 +8,7 @@ import warnings
 import webbrowser
 from concurrent.futures import Future
 from html import escape
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from langchain_openrouter.errors import (
@@ -265,11 +266,18 @@ class _LoginFlow:
         self._open_browser(self._login.url)
 
     def wait(self) -> UserKey | SignInError:
-        """Wait for the first result, or until the timeout."""
+        """Wait for the first result, or until the timeout.
+
+        A Ctrl-C inside `Future.result` can end in a RuntimeError of its lock; a `SimpleQueue` waits
+        in C, where it cannot.
+        """
+        finished: SimpleQueue[Any] = SimpleQueue()
+        self._outcome.add_done_callback(finished.put)
         try:
-            return self._outcome.result(self._timeout)
-        except TimeoutError:
+            finished.get(timeout=self._timeout)
+        except Empty:
             return self._late_result() or self._timeout_error()
+        return self._outcome.result()
 
     async def await_result(self) -> UserKey | SignInError:
         """Wait like `wait`."""
