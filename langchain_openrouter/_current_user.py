@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_openrouter._cost_meter import CostMeter
+from langchain_openrouter._http.metering import add_meter, remove_meter
 from langchain_openrouter._http.run_key import User, current_user, enter, leave
 from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from decimal import Decimal
 
-__all__ = ["acting", "as_user", "current_user", "user_of_key"]
+__all__ = ["acting", "as_user", "current_user", "to_cost_meter", "user_of_key"]
 
 
 def user_of_key(key: Any, *, user: str | None = None, strict: bool = True) -> User:
@@ -46,36 +49,70 @@ class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
             called before each request.
         user: Your id of the user, sent as the field `user` by chat models that have none.
         strict: Whether a call on any other key, which is charged to another account, is an error.
+        max_cost: What the calls inside may cost in all, in USD; see `callbacks.CostLimit`, which
+            it may be instead.
+
+    Attributes:
+        costs: The ceiling, with what was spent under it; None without one.
 
     Raises:
         AuthenticationError: There is no key. In a call: it has a key of its own, or goes to
             another service than the one that the `UserKey` is for.
+        CostLimitError: In a call: the ceiling is reached.
+        ValueError: The ceiling is no amount.
     """
 
-    def __init__(self, key: Any, *, user: str | None = None, strict: bool = True) -> None:
+    def __init__(
+        self,
+        key: Any,
+        *,
+        user: str | None = None,
+        strict: bool = True,
+        max_cost: float | Decimal | CostMeter | None = None,
+    ) -> None:
         self._user = user_of_key(key, user=user, strict=strict)
+        self.costs = to_cost_meter(max_cost)
 
     def __enter__(self) -> Self:
         """Set the user."""
         enter(self._user, self)
+        if self.costs is not None:
+            add_meter(self.costs, self)
         return self
 
     def __exit__(self, *error: object) -> None:
         """Restore the outer user."""
         leave(self)
+        if self.costs is not None:
+            remove_meter(self)
+            self.costs.flush()
 
     async def __aenter__(self) -> Self:
         """Set the user."""
-        enter(self._user, self)
-        return self
+        return self.__enter__()
 
     async def __aexit__(self, *error: object) -> None:
         """Restore the outer user."""
         leave(self)
+        if self.costs is not None:
+            remove_meter(self)
+            await self.costs.aflush()
 
     def __repr__(self) -> str:
         """Show the user's id; the key is hidden."""
-        return f"as_user('**********', user={self._user.user!r}, strict={self._user.strict})"
+        more = "" if self.costs is None else f", max_cost={self.costs.max_cost!r}"
+        return f"as_user('**********', user={self._user.user!r}, strict={self._user.strict}{more})"
+
+
+def to_cost_meter(max_cost: Any) -> CostMeter | None:
+    """Return an amount in USD as a ceiling; a ceiling and None as they are.
+
+    Raises:
+        ValueError: It is no amount.
+    """
+    if max_cost is None or isinstance(max_cost, CostMeter):
+        return max_cost
+    return CostMeter(max_cost)
 
 
 @contextmanager

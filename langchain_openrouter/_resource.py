@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -12,6 +13,7 @@ from langchain_openrouter._http.api_key import to_secret
 from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
 from langchain_openrouter._http.headers import request_headers
+from langchain_openrouter._http.metering import facts_from_body
 from langchain_openrouter._http.timeouts import to_httpx_timeout, validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._json import parse_json_or_text
@@ -34,6 +36,7 @@ from langchain_openrouter.settings import (
 
 if TYPE_CHECKING:
     from langchain_openrouter import wire
+    from langchain_openrouter._http.metering import Call
 
     Provider = wire.ProviderPreferences
 else:  # pydantic would drop the keys that a TypedDict does not name
@@ -181,6 +184,7 @@ class APIResource(BaseModel):
         *,
         query: Mapping[str, Any] | None = None,
         needs_key: bool = True,
+        call: Call | None = None,
     ) -> transport.Request:
         """Build a request; one without a body is a GET."""
         url = self.base_url
@@ -197,6 +201,7 @@ class APIResource(BaseModel):
             max_retries=self.max_retries,
             api_key=self._key_source(),
             needs_key=needs_key,
+            call=call,
         )
 
     def _send(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
@@ -263,6 +268,8 @@ def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
         OpenRouterError: The response is an error in any form, or not a JSON object.
     """
     body = parse_json_or_text(response.body)
+    if response.call is not None:
+        response.call.facts = partial(facts_from_body, body)
     if not response.is_error and isinstance(body, dict) and not contains_error(body):
         generation_id = response.headers.get("x-generation-id")
         return {"id": generation_id, **body} if generation_id else body

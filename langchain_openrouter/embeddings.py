@@ -8,15 +8,19 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from langchain_openrouter import errors
+from langchain_openrouter._http.metering import new_call
 from langchain_openrouter._json import get_dict, get_dicts, get_number, get_str
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._resource import ModelResource
+
+if TYPE_CHECKING:
+    from langchain_openrouter._http.transport import Request
 
 __all__ = ["EmbeddingsResult", "OpenRouterEmbeddings"]
 
@@ -98,7 +102,7 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
         """
         results = []
         for part in self._parts(inputs):
-            request = self._build_request("/embeddings", self._body(part))
+            request = self._embeddings_request(part)
             results.append(_to_result(self._send(request, sensitive=part), len(part)))
         return _merge(results)
 
@@ -106,9 +110,13 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
         """Return like `embed`."""
         results = []
         for part in self._parts(inputs):
-            request = self._build_request("/embeddings", self._body(part))
+            request = self._embeddings_request(part)
             results.append(_to_result(await self._asend(request, sensitive=part), len(part)))
         return _merge(results)
+
+    def _embeddings_request(self, inputs: list[Any]) -> Request:
+        body = self._body(inputs)
+        return self._build_request("/embeddings", body, call=new_call("embeddings", body))
 
     def _parts(self, inputs: Sequence[Any]) -> list[list[Any]]:
         items = [_to_wire_input(item) for item in inputs]

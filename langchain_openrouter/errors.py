@@ -16,6 +16,7 @@
     │  └─ UpstreamError         5xx, an error during the answer, an unreadable body
     ├─ ConnectionFailedError    no answer, or an answer cut short
     │  └─ ConnectionTimeoutError  no byte came for `timeout` seconds
+    │     └─ DeadlineError        it took longer than `deadline` seconds in all
     ├─ SignInError              the sign-in ended without a key
     │  ├─ SignInDeniedError       the user denied it
     │  ├─ SignInTimeoutError      it was not completed in time
@@ -26,6 +27,7 @@
     │  ├─ SignInConnectionError   the exchange failed on the network
     │  ├─ SignInRefusedError      the exchange was refused: 405, 429, 5xx, an unreadable answer
     │  └─ SignInListenerError     no redirect can be received here
+    ├─ CostLimitError           a ceiling of yours is reached: the call was not sent
     └─ KeyStoreError            a stored key cannot be read, or there is no store for one
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
@@ -34,6 +36,7 @@ retry and fallback middleware handle it. See https://openrouter.ai/docs/api-refe
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from langchain_core import exceptions as core
@@ -41,6 +44,8 @@ from langchain_core import exceptions as core
 from langchain_openrouter._json import get_list, get_str
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langchain_core.exceptions import ModelRefusalError as _ModelRefusalError
     from langchain_core.messages import AIMessage
 else:  # langchain-core before 1.7.5 has none
@@ -53,6 +58,8 @@ __all__ = [
     "ConnectionFailedError",
     "ConnectionTimeoutError",
     "ContextOverflowError",
+    "CostLimitError",
+    "DeadlineError",
     "InFlightBudgetError",
     "InsufficientCreditsError",
     "InvalidCodeError",
@@ -279,6 +286,12 @@ class ConnectionTimeoutError(ConnectionFailedError, core.ModelTimeoutError):
     """No byte arrived for `timeout` seconds."""
 
 
+class DeadlineError(ConnectionTimeoutError):
+    """The answer was not complete after `deadline` seconds; `partial` holds what arrived."""
+
+    is_retryable = False
+
+
 class SignInError(OpenRouterError):
     """The sign-in ended without a key. Start a new one to try again: a code works once."""
 
@@ -319,6 +332,39 @@ class SignInRefusedError(SignInError):
 
 class SignInListenerError(SignInError):
     """No redirect can be received on this machine: use `mode="headless"`."""
+
+
+class CostLimitError(OpenRouterError):
+    """A ceiling is reached, or a call's estimate does not fit: the call was not sent.
+
+    Attributes:
+        spent: What the calls under the ceiling have cost, USD.
+        max_cost: The ceiling, USD.
+        by_model: What the calls of each model have cost, USD.
+        estimate: What the refused call was estimated to cost, USD; None if the ceiling is reached.
+    """
+
+    is_retryable = False
+
+    spent: float = 0.0
+    max_cost: float = 0.0
+    by_model: Mapping[str, float] = MappingProxyType({})
+    estimate: float | None = None
+
+    @classmethod
+    def build(
+        cls, spent: float, max_cost: float, by_model: dict[str, float], estimate: float | None
+    ) -> CostLimitError:
+        """Return the error of a call that was refused."""
+        parts = ", ".join(f"{model} ${cost:.6g}" for model, cost in sorted(by_model.items()))
+        text = f"${spent:.6g} of ${max_cost:.6g} are spent" + (f" ({parts})" if parts else "")
+        if estimate is not None:
+            text += f", and this call may cost ${estimate:.6g}"
+
+        error = cls(f"{text}: it was not sent. Raise `max_cost` to go on")
+        error.spent, error.max_cost, error.by_model = spent, max_cost, by_model
+        error.estimate = estimate
+        return error
 
 
 class KeyStoreError(OpenRouterError):

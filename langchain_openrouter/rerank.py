@@ -10,12 +10,15 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from pydantic import Field
 
 from langchain_openrouter import errors
+from langchain_openrouter._http.metering import new_call
 from langchain_openrouter._json import get_dict, get_dicts, get_int, get_number, get_str
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._resource import ModelResource
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
+
+    from langchain_openrouter._http.transport import Request
 
 
 __all__ = ["OpenRouterRerank", "Ranked", "RankedDocument", "RerankResult"]
@@ -87,7 +90,7 @@ class OpenRouterRerank(ModelResource, BaseDocumentCompressor):
         texts = [_to_wire_document(document) for document in documents]
         if not texts:
             return RerankResult([])
-        request = self._build_request("/rerank", self._body(query, texts, top_n))
+        request = self._rerank_request(query, texts, top_n)
         return _to_result(self._send(request, sensitive=[query, texts]), len(texts))
 
     async def arerank(
@@ -97,7 +100,7 @@ class OpenRouterRerank(ModelResource, BaseDocumentCompressor):
         texts = [_to_wire_document(document) for document in documents]
         if not texts:
             return RerankResult([])
-        request = self._build_request("/rerank", self._body(query, texts, top_n))
+        request = self._rerank_request(query, texts, top_n)
         return _to_result(await self._asend(request, sensitive=[query, texts]), len(texts))
 
     def compress_documents(
@@ -113,6 +116,10 @@ class OpenRouterRerank(ModelResource, BaseDocumentCompressor):
         """Return like `compress_documents`."""
         del callbacks
         return _scored(documents, await self.arerank(query, documents))
+
+    def _rerank_request(self, query: str, documents: list[Any], top_n: int | None) -> Request:
+        body = self._body(query, documents, top_n)
+        return self._build_request("/rerank", body, call=new_call("rerank", body))
 
     def _body(self, query: str, documents: list[Any], top_n: int | None) -> dict[str, Any]:
         body = {

@@ -34,7 +34,6 @@ from langchain_openrouter import (
     OpenRouterEmbeddings,
     PKCELogin,
     UserKey,
-    _agent_runs,
     _key_object,
     _langgraph,
     as_user,
@@ -42,7 +41,7 @@ from langchain_openrouter import (
     errors,
 )
 from langchain_openrouter.key_store import KeyStore
-from langchain_openrouter.middleware import PerUserModel
+from langchain_openrouter.middleware import PerUserModel, _graph_channels
 from langchain_openrouter.testing import Call, error
 from langchain_openrouter.testing import Reply as Answer
 from tests.support.loopback import Reply, stream, whole
@@ -686,7 +685,7 @@ def test_nothing_of_the_user_is_written(emulator, make):
 def test_a_changed_langgraph_is_an_error_by_its_name(emulator, make, monkeypatch):
     """Where other nodes could not find the user, the run ends before a request."""
     agent = agent_on(make(OPERATOR), lambda _: ANN)
-    monkeypatch.setattr(_agent_runs, "CONFIG_KEY_READ", "renamed")
+    monkeypatch.setattr(_graph_channels, "CONFIG_KEY_READ", "renamed")
 
     with pytest.raises(RuntimeError, match="langgraph"):
         ask(agent, Context())

@@ -22,15 +22,28 @@ def error_context(response: ApiResponse, *, prompt: Any = None) -> Iterator[None
     An error's message quotes neither the prompt nor the key that was sent. An
     `InsufficientCreditsError` names the page where the owner of that key can act.
 
+    The response's call ends with this context: done, failed, or stopped by its reader.
+
     Args:
         response: The response to the request.
         prompt: The request's messages, or the text of the user that must not be quoted.
     """
+    call = response.call
     try:
         yield
     except OpenRouterError as error:
+        if call is not None:
+            call.end_with(error)
+
         text = prompt if isinstance(prompt, str) else prompt_text(prompt)
         redact_error(error, prompt=text, key=response.key)
         if isinstance(error, InsufficientCreditsError) and response.settings_url:
             error.settings_url = response.settings_url
         raise
+    except BaseException as error:
+        if call is not None:
+            call.end_with(error)
+        raise
+    else:
+        if call is not None:
+            call.end_with(None)

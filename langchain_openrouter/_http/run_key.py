@@ -1,8 +1,8 @@
 """Which key a request is sent with: the model's own, or the key of the run's user.
 
 Every request reads its key through `run_key` or `arun_key` when it is sent, so a key that is not
-the user's is noticed inside a run wherever it comes from. `_agent_runs` registers how a node of
-LangGraph looks up its user.
+the user's is noticed inside a run wherever it comes from. `middleware._graph_channels` registers
+how a node of LangGraph looks up its user.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from langchain_openrouter._http.clients import aclose, async_client, close, sync
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
+from langchain_openrouter._http.metering import aobserved, observed
 from langchain_openrouter._http.run_key import CheckedKey, arun_key, run_key
 from langchain_openrouter._http.sse import DONE, SSEDecoder
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 
     from pydantic import SecretStr
+
+    from langchain_openrouter._http.metering import Call
 
 __all__ = [
     "ApiResponse",
@@ -64,6 +67,8 @@ class Request(NamedTuple):
     method: str = "post"
     base_url: str = ""
     """The API's base URL; the settings page of the key is on its site."""
+    call: Call | None = None
+    """What meters are told of the request; None where nobody counts its cost."""
 
 
 @dataclass(slots=True)
@@ -84,6 +89,8 @@ class ApiResponse:
     """The page where the owner of that key raises its limit."""
     stream: httpx2.Response | None = field(default=None, repr=False)
     """The open response, where events are to be read."""
+    call: Call | None = field(default=None, repr=False)
+    """Ended by `error_context`, when the response has been read."""
 
     @property
     def is_error(self) -> bool:
@@ -159,17 +166,29 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
     if request.needs_key or request.api_key:
         key = resolve_key(request.api_key, request.base_url)
 
+    call = request.call
     with StrippedTracebacks():
+        if call is None:
+            return _send(request, key, stream=stream)
+        call.admit(request._replace(body=b""), key)
         try:
-            client = sync_client(request.client)
-        except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
-            return _failed(request, key, client_setup_failure(error))
+            return _watched(_send(request, key, stream=stream), call)
+        except BaseException as error:
+            call.end_with(error)
+            raise
 
-        call = client.for_request(None if key is None else BearerAuth(key))
-        try:
-            response = call.request(httpx2.Response, _to_options(request), stream=stream)
-        except _FAILURES as error:
-            return _to_error_response(request, key, error, call.body)
+
+def _send(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
+    try:
+        client = sync_client(request.client)
+    except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
+        return _failed(request, key, client_setup_failure(error))
+
+    call = client.for_request(None if key is None else BearerAuth(key))
+    try:
+        response = call.request(httpx2.Response, _to_options(request), stream=stream)
+    except _FAILURES as error:
+        return _to_error_response(request, key, error, call.body)
 
     return _to_response(request, key, response, call.body)
 
@@ -180,19 +199,40 @@ async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
     if request.needs_key or request.api_key:
         key = await aresolve_key(request.api_key, request.base_url)
 
+    call = request.call
     with StrippedTracebacks():
+        if call is None:
+            return await _asend(request, key, stream=stream)
+        await call.aadmit(request._replace(body=b""), key)
         try:
-            client = await async_client(request.client)
-        except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
-            return _failed(request, key, client_setup_failure(error))
+            return _watched(await _asend(request, key, stream=stream), call)
+        except BaseException as error:
+            call.end_with(error)
+            raise
 
-        call = client.for_request(None if key is None else BearerAuth(key))
-        try:
-            response = await call.request(httpx2.Response, _to_options(request), stream=stream)
-        except _FAILURES as error:
-            return _to_error_response(request, key, error, call.body)
+
+async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
+    try:
+        client = await async_client(request.client)
+    except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
+        return _failed(request, key, client_setup_failure(error))
+
+    call = client.for_request(None if key is None else BearerAuth(key))
+    try:
+        response = await call.request(httpx2.Response, _to_options(request), stream=stream)
+    except _FAILURES as error:
+        return _to_error_response(request, key, error, call.body)
 
     return _to_response(request, key, response, call.body)
+
+
+def _watched(response: ApiResponse, call: Call) -> ApiResponse:
+    """Return a response with its call, which ends when the response has been read."""
+    response.call = call
+    call.header_id = response.headers.get("x-generation-id")
+    if response.is_error:
+        call.end("failed")
+    return response
 
 
 _FAILURES = (
@@ -293,7 +333,7 @@ def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
         yield response
         return
 
-    decoder, chunks = SSEDecoder(), response.stream.iter_bytes()
+    decoder, chunks = SSEDecoder(), observed(response.stream.iter_bytes(), response.call)
     body = _UntypedBody(response)
     end: StreamEvent = None
     with StrippedTracebacks():
@@ -324,7 +364,8 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
         yield response
         return
 
-    decoder, chunks, in_a_row = SSEDecoder(), response.stream.aiter_bytes(), 0
+    decoder, in_a_row = SSEDecoder(), 0
+    chunks = aobserved(response.stream.aiter_bytes(), response.call)
     body = _UntypedBody(response)
     end: StreamEvent = None
     with StrippedTracebacks():

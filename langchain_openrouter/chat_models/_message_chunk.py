@@ -25,6 +25,7 @@ from langchain_openrouter.chat_models._parsing import (
     parse_arguments,
     was_truncated,
 )
+from langchain_openrouter.chat_models._usage import sum_costs, tokens_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,8 +70,9 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
     def __add__(self, other: Any) -> Any:
         """Add up; many chunks at once cost time in proportion to their total size."""
         if isinstance(other, list) and all(isinstance(chunk, AIMessageChunk) for chunk in other):
-            first, *rest = _merge_runs([self, *other])
-            total = AIMessageChunk.__add__(first, rest)
+            total = _add_chunks(_merge_runs([self, *other]))
+        elif self.usage_metadata and isinstance(other, AIMessageChunk):
+            total = _add_chunks([self, other])
         else:
             total = super().__add__(other)
 
@@ -149,6 +151,24 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
 
 for _name in ("__module__", "__name__", "__qualname__"):
     setattr(OpenRouterMessageChunk, _name, getattr(AIMessageChunk, _name))
+
+
+def _add_chunks(chunks: Iterable[AIMessageChunk]) -> AIMessageChunk:
+    """Add up chunks, with their costs: core adds integers alone."""
+    first, *rest = chunks
+    costs = sum_costs(chunk.usage_metadata for chunk in (first, *rest))
+    if not costs:
+        return AIMessageChunk.__add__(first, rest)
+
+    first, *rest = (_without_costs(chunk) for chunk in (first, *rest))
+    total: Any = AIMessageChunk.__add__(first, rest)
+    total.usage_metadata = {**(total.usage_metadata or {}), **costs}
+    return total  # type: ignore[no-any-return]
+
+
+def _without_costs(chunk: AIMessageChunk) -> AIMessageChunk:
+    usage = tokens_only(chunk.usage_metadata)
+    return chunk if usage is None else chunk.model_copy(update={"usage_metadata": usage})
 
 
 def _new_chunk() -> OpenRouterMessageChunk:

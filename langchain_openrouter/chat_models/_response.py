@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.utils import message_chunk_to_message
@@ -11,6 +12,7 @@ from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
 from langchain_openrouter._http.failures import Failure, to_failure
 from langchain_openrouter._http.limits import LimitExceededError
+from langchain_openrouter._http.metering import facts_from_body
 from langchain_openrouter._http.sse import SSEDecoder
 from langchain_openrouter._json import (
     get_dict,
@@ -26,6 +28,7 @@ from langchain_openrouter.chat_models._parsing import (
     unwrap_nested_body,
 )
 from langchain_openrouter.chat_models._streaming import StreamState
+from langchain_openrouter.chat_models._usage import tokens_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,12 +38,15 @@ if TYPE_CHECKING:
     from langchain_openrouter._http.transport import ApiResponse, StreamEvent
 
 
-def to_chat_result(response: ApiResponse, *, with_headers: bool = False) -> ChatResult:
+def to_chat_result(
+    response: ApiResponse, *, with_headers: bool = False, without_costs: bool = False
+) -> ChatResult:
     """Return the result of a complete response.
 
     Args:
         response: With its body; an event stream is accepted too, although none was requested.
         with_headers: Whether each message's metadata has the response's headers.
+        without_costs: Whether `usage_metadata` has tokens only, see `counts_integers`.
 
     Raises:
         OpenRouterError: The response is an error in any of the API's forms, or cannot be parsed;
@@ -56,27 +62,41 @@ def to_chat_result(response: ApiResponse, *, with_headers: bool = False) -> Chat
         )
 
     if "event-stream" in response.headers.get("content-type", "") and response.body.strip():
-        result = _result_from_stream(response.body, response.headers)
+        result = _result_from_stream(response)
     else:
-        result = result_from_body(parse_body(response.body, response.headers))
+        body = parse_body(response.body, response.headers)
+        if response.call is not None:
+            response.call.facts = partial(facts_from_body, body)
+        result = result_from_body(body)
 
-    if with_headers:
-        for generation in result.generations:
+    for generation in result.generations:
+        if with_headers:
             generation.message.response_metadata["headers"] = dict(response.headers)
+        if without_costs:
+            message: Any = generation.message
+            message.usage_metadata = tokens_only(message.usage_metadata)
     return result
 
 
-def stream_state(response: ApiResponse, *, with_headers: bool = False) -> StreamState:
+def stream_state(
+    response: ApiResponse, *, with_headers: bool = False, without_costs: bool = False
+) -> StreamState:
     """Return the state of a streamed response before its first event.
 
     Args:
         response: Its headers have come.
         with_headers: Whether the final chunk's metadata has the response's headers.
+        without_costs: Whether its `usage_metadata` has tokens only, see `counts_integers`.
     """
-    return StreamState(
+    state = StreamState(
         headers=response.headers if with_headers else None,
         generation_id=response.headers.get("x-generation-id"),
+        without_costs=without_costs,
     )
+
+    if response.call is not None:
+        response.call.facts = state.facts
+    return state
 
 
 def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerationChunk]:
@@ -168,13 +188,13 @@ def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResul
     )
 
 
-def _result_from_stream(data: bytes, headers: Mapping[str, str]) -> ChatResult:
+def _result_from_stream(response: ApiResponse) -> ChatResult:
     """Return the result of an event stream that came where a complete response was requested."""
     decoder = SSEDecoder()
-    state = StreamState(generation_id=headers.get("x-generation-id"))
+    state = stream_state(response)
     chunks: list[ChatGenerationChunk] = []
     try:
-        for event in (*decoder.feed(data), *decoder.flush()):
+        for event in (*decoder.feed(response.body), *decoder.flush()):
             if not state.saw_done:
                 chunks += state.handle_data(event)
     except LimitExceededError as error:

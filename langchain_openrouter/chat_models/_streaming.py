@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
 from langchain_openrouter._http.failures import truncated_stream_failure
+from langchain_openrouter._http.metering import CallFacts
 from langchain_openrouter._http.sse import DONE
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str, is_empty, parse_json
 from langchain_openrouter._pydantic import set_attribute
@@ -39,7 +40,7 @@ from langchain_openrouter.chat_models._parsing import (
 from langchain_openrouter.chat_models._pieces import TextDeduplicator
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
-from langchain_openrouter.chat_models._usage import to_usage_metadata
+from langchain_openrouter.chat_models._usage import to_usage_metadata, tokens_only
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,6 +63,7 @@ class StreamState:
     Args:
         headers: Response headers; put into the metadata as `headers` if given.
         generation_id: The id from the response's headers, until an event brings one.
+        without_costs: Whether the usage of the final chunk has tokens only.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class StreamState:
         *,
         headers: Mapping[str, str] | None = None,
         generation_id: str | None = None,
+        without_costs: bool = False,
     ) -> None:
+        self._without_costs = without_costs
         self._headers = dict(headers) if headers else None
         self._generation_id = generation_id
         self.saw_done = False
@@ -101,6 +105,12 @@ class StreamState:
     def finished(self) -> bool:
         """Whether a finish reason has come that is not an error."""
         return self._choice.get("finish_reason") not in {None, "error"}
+
+    def facts(self) -> CallFacts:
+        """Return what the response has said of itself so far."""
+        generation_id = self._id or self._generation_id
+        model, provider = get_str(self._body, "model"), get_str(self._body, "provider")
+        return CallFacts(generation_id, model, provider, self._usage)
 
     # --- events ---------------------------------------------------------------------------
 
@@ -284,6 +294,8 @@ class StreamState:
         set_attribute(message, "shown_details", self._shown_details(extras))
         message.response_metadata = self._metadata()
         message.usage_metadata = to_usage_metadata(self._usage)  # type: ignore[attr-defined]
+        if self._without_costs:
+            message.usage_metadata = tokens_only(message.usage_metadata)  # type: ignore[attr-defined]
         info = {name: message.response_metadata.get(name) for name in ("finish_reason", "logprobs")}
         chunk.generation_info = {name: value for name, value in info.items() if value} or None
         return chunk

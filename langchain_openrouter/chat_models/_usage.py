@@ -5,15 +5,29 @@ See https://openrouter.ai/docs/use-cases/usage-accounting.
 
 from __future__ import annotations
 
-from typing import Any
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages.ai import (
+    InputTokenDetails,
+    OutputTokenDetails,
+    UsageMetadata,
+    add_usage,
+)
 
-from langchain_openrouter._json import get_dict, get_int
+from langchain_openrouter._json import get_dict, get_int, get_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COSTS = {"total_cost", "input_cost", "output_cost"}
+_ROUNDING = 1 + 1e-9  # a sum of decimal fractions may exceed them by a bit
 
 
 def to_usage_metadata(usage: Any) -> UsageMetadata | None:
-    """Return LangChain's standard counts of tokens, or None if there are none.
+    """Return LangChain's standard counts of tokens, with the cost, or None if there are none.
 
     Args:
         usage: The `usage` of a response; all of it is in the metadata too.
@@ -46,7 +60,66 @@ def to_usage_metadata(usage: Any) -> UsageMetadata | None:
         standard["input_token_details"] = InputTokenDetails(**inputs)  # type: ignore[typeddict-item]
     if outputs:
         standard["output_token_details"] = OutputTokenDetails(**outputs)  # type: ignore[typeddict-item]
+    standard.update(_to_costs(usage))  # type: ignore[typeddict-item]
     return standard
+
+
+def _to_costs(usage: dict[str, Any]) -> dict[str, float]:
+    """Return the charged cost in USD, by the names of `langsmith.schemas.UsageMetadata`.
+
+    Prompt and completion are told apart only where OpenRouter charged them: not for a key of the
+    user's own (BYOK) and not for a free answer, whose details say what the provider takes.
+    """
+    cost = get_number(usage, "cost")
+    if cost is None:
+        return {}
+
+    details = get_dict(usage, "cost_details")
+    prompt = get_number(details, "upstream_inference_prompt_cost")
+    completion = get_number(details, "upstream_inference_completions_cost")
+    if prompt is None or completion is None or usage.get("is_byok") is True:
+        return {"total_cost": cost}
+    if prompt + completion > cost * _ROUNDING:
+        return {"total_cost": cost}
+    return {"total_cost": cost, "input_cost": prompt, "output_cost": completion}
+
+
+def tokens_only(usage: Any) -> dict[str, Any] | None:
+    """Return a `usage_metadata` with tokens only; the costs stay in `response_metadata`."""
+    if usage is None:
+        return None
+    return {name: value for name, value in usage.items() if name not in _COSTS}
+
+
+def sum_costs(usages: Iterable[Any]) -> dict[str, float]:
+    """Return the sums of the costs of several `usage_metadata`, to the last digit."""
+    sums: dict[str, Decimal] = {}
+    for usage in usages:
+        for name in _COSTS & usage.keys() if usage else ():
+            if (cost := get_number(usage, name)) is not None:
+                sums[name] = sums.get(name, Decimal(0)) + Decimal(str(cost))
+    return {name: float(cost) for name, cost in sums.items()}
+
+
+def counts_integers(run_manager: Any) -> bool:
+    """Tell whether LangChain's usage callback is attached, which adds integers only.
+
+    On a cost it raises ValueError, and counts nothing of that call.
+    """
+    if run_manager is None or not run_manager.handlers or _core_adds_costs():
+        return False
+    return any(isinstance(item, UsageMetadataCallbackHandler) for item in run_manager.handlers)
+
+
+@cache
+def _core_adds_costs() -> bool:
+    """Tell whether this langchain-core adds fractions."""
+    usage: Any = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "total_cost": 0.5}
+    try:
+        add_usage(usage, usage)
+    except ValueError:
+        return False
+    return True
 
 
 def _token_details(source: Any, **wire_names: str) -> dict[str, int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.error_context import error_context
+from langchain_openrouter._http.metering import new_call
 from langchain_openrouter._http.run_key import user_id
 from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
@@ -31,7 +32,7 @@ from langchain_openrouter.chat_models._response import (
 from langchain_openrouter.chat_models._structured_output import build_structured_output
 from langchain_openrouter.chat_models._token_counts import TokenCountsMixin
 from langchain_openrouter.chat_models._tools import build_tool_kwargs
-from langchain_openrouter.chat_models._usage import sum_usage
+from langchain_openrouter.chat_models._usage import counts_integers, sum_usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -156,7 +157,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         return adapt_payload(payload, kwargs.get(RELAX), self._base_url())
 
     def _request(
-        self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any
+        self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any, run_manager: Any = None
     ) -> transport.Request:
         retries = kwargs.get("max_retries")
         base_url = self._base_url()
@@ -171,28 +172,37 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
             api_key=self._key_source(),
             query={**(self.default_query or {}), **(reveal(kwargs.get("extra_query")) or {})},
             client=client,
+            call=new_call("chat", payload, run_manager),
         )
 
     def _send(
-        self, payload: dict[str, Any], kwargs: dict[str, Any], *, stream: bool = False
+        self, payload: dict[str, Any], kwargs: dict[str, Any], run_manager: Any, *, stream: bool
     ) -> transport.ApiResponse:
         """Send a request; once more with its tool choice relaxed, if that alone was refused."""
-        response = transport.send(self._request(payload, kwargs, self.http_client), stream=stream)
+        more = self.http_client, run_manager
+        response = transport.send(self._request(payload, kwargs, *more), stream=stream)
         relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX), self._base_url())
         if relaxed is None:
             return response
-        return transport.send(self._request(relaxed, kwargs, self.http_client), stream=stream)
+        return transport.send(self._request(relaxed, kwargs, *more), stream=stream)
 
     async def _asend(
-        self, payload: dict[str, Any], kwargs: dict[str, Any], *, stream: bool = False
+        self, payload: dict[str, Any], kwargs: dict[str, Any], run_manager: Any, *, stream: bool
     ) -> transport.ApiResponse:
         """Send like `_send`."""
-        client = self.http_async_client
-        response = await transport.asend(self._request(payload, kwargs, client), stream=stream)
+        more = self.http_async_client, run_manager
+        response = await transport.asend(self._request(payload, kwargs, *more), stream=stream)
         relaxed = relax_refused_choice(response, payload, kwargs.get(RELAX), self._base_url())
         if relaxed is None:
             return response
-        return await transport.asend(self._request(relaxed, kwargs, client), stream=stream)
+        return await transport.asend(self._request(relaxed, kwargs, *more), stream=stream)
+
+    def _reading(self, run_manager: Any) -> dict[str, bool]:
+        """Return how a response is read."""
+        return {
+            "with_headers": self.include_response_headers,
+            "without_costs": counts_integers(run_manager),
+        }
 
     # --- complete responses ---------------------------------------------------------------
 
@@ -205,9 +215,9 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
     ) -> ChatResult:
         warn_if_key_in_run_config(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
-        response = self._send(payload, kwargs)
+        response = self._send(payload, kwargs, run_manager, stream=False)
         with error_context(response, prompt=payload["messages"]):
-            return to_chat_result(response, with_headers=self.include_response_headers)
+            return to_chat_result(response, **self._reading(run_manager))
 
     async def _agenerate(
         self,
@@ -218,9 +228,9 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
     ) -> ChatResult:
         warn_if_key_in_run_config(run_manager)
         payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
-        response = await self._asend(payload, kwargs)
+        response = await self._asend(payload, kwargs, run_manager, stream=False)
         with error_context(response, prompt=payload["messages"]):
-            return to_chat_result(response, with_headers=self.include_response_headers)
+            return to_chat_result(response, **self._reading(run_manager))
 
     def _create_chat_result(
         self, response: Any, generation_info: dict[str, Any] | None = None
@@ -246,8 +256,8 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         del stream_usage  # OpenRouter always sends the usage
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
-        response = self._send(payload, kwargs, stream=True)
-        state = stream_state(response, with_headers=self.include_response_headers)
+        response = self._send(payload, kwargs, run_manager, stream=True)
+        state = stream_state(response, **self._reading(run_manager))
         events = transport.iter_events(response)
 
         context = error_context(response, prompt=payload["messages"])
@@ -270,8 +280,8 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         del stream_usage  # OpenRouter always sends the usage
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
-        response = await self._asend(payload, kwargs, stream=True)
-        state = stream_state(response, with_headers=self.include_response_headers)
+        response = await self._asend(payload, kwargs, run_manager, stream=True)
+        state = stream_state(response, **self._reading(run_manager))
         events = transport.aiter_events(response)
 
         context = error_context(response, prompt=payload["messages"])

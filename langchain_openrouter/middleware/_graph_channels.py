@@ -1,8 +1,8 @@
-"""Look up the `PerUserModel` of a LangGraph graph from inside any of its nodes.
+"""Look up the `PerUserModel` and the ceilings of a LangGraph graph from inside any of its nodes.
 
-Hooks of other middleware are nodes of their own, which `PerUserModel` cannot wrap. It adds a
-channel to the graph's state instead: never written, never checkpointed, and in no node's state. A
-request that is sent from a node reads that channel to find out whose key to use.
+Hooks of other middleware are nodes of their own, which a middleware cannot wrap. It adds a channel
+to the graph's state instead: never written, never checkpointed, and in no node's state. A request
+that is sent from a node reads these channels to find out whose key to use, and what may be spent.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from langgraph.errors import EmptyChannelError
 from langgraph.runtime import get_runtime
 from typing_extensions import TypedDict
 
+from langchain_openrouter._http.metering import register_meters, remember_meters
 from langchain_openrouter._http.run_key import register_graphs, remember_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from langchain_openrouter._cost_meter import CostMeter
     from langchain_openrouter._http.run_key import GraphUser, User
 
 try:
@@ -36,7 +38,8 @@ except ImportError:
     )
     raise ImportError(msg) from None
 
-_FIELD = "langchain_openrouter_user"
+_USER = "langchain_openrouter_user"
+_COSTS = ("langchain_openrouter_user_costs", "langchain_openrouter_costs")
 _reading: ContextVar[bool] = ContextVar("openrouter_reads_graph", default=False)
 
 
@@ -54,28 +57,29 @@ class Owner(Protocol):
 
 
 class _Channel(UntrackedValue[Any]):
-    """A channel that is empty for all but `find_graph`; each run has its own instance.
+    """A channel that is empty for all but this module; each run has its own instance.
 
     Overrides the channel's methods so that it is never copied, written or checkpointed.
     """
 
-    __slots__ = ("owner",)
-
-    def __init__(self, owner: Owner) -> None:
+    def __init__(self) -> None:
         super().__init__(Any)
-        self.owner = owner
 
     __hash__ = object.__hash__
 
     def __eq__(self, other: object) -> bool:
         return self is other
 
+    def for_run(self) -> Self:
+        """Return the instance of a new run."""
+        raise NotImplementedError
+
     def copy(self) -> Self:
         return self
 
     def from_checkpoint(self, checkpoint: Any) -> Self:
         del checkpoint
-        fresh = self.__class__(self.owner)
+        fresh = self.for_run()
         fresh.key = self.key
         return fresh
 
@@ -92,12 +96,35 @@ class _Channel(UntrackedValue[Any]):
         return False
 
 
+class _UserChannel(_Channel):
+    """Holds the `PerUserModel` of a graph."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__()
+        self.owner = owner
+
+    def for_run(self) -> Self:
+        return self.__class__(self.owner)
+
+
+class _CostsChannel(_Channel):
+    """Holds the ceiling of a run."""
+
+    def __init__(self, make_meter: Callable[[], CostMeter]) -> None:
+        super().__init__()
+        self._make_meter = make_meter
+        self.meter = make_meter()
+
+    def for_run(self) -> Self:
+        return self.__class__(self._make_meter)
+
+
 class _GraphUser:
     """The user of a graph's run; the key is looked up when a request needs it."""
 
     __slots__ = ("_context", "_owner", "outer", "run", "scope")
 
-    def __init__(self, channel: _Channel, context: Any) -> None:
+    def __init__(self, channel: _UserChannel, context: Any) -> None:
         self.run: object = channel
         self.scope: object = None
         self.outer: User | GraphUser | None = None
@@ -117,13 +144,44 @@ class _GraphUser:
 
 def add_user_channel(owner: Owner, schema: type) -> type:
     """Return a state schema through which the graph's nodes find `owner`."""
+    return _with_channel(schema, _USER, _UserChannel(owner))
+
+
+def add_costs_channel(
+    make_meter: Callable[[], CostMeter], schema: type, *, of_user: bool = False
+) -> type:
+    """Return a state schema through which the graph's nodes find the ceiling of their run.
+
+    Args:
+        make_meter: Makes the ceiling of a run.
+        schema: The state schema.
+        of_user: Whether it is that of a `PerUserModel`, which a graph may have beside another.
+    """
+    return _with_channel(schema, _COSTS[not of_user], _CostsChannel(make_meter))
+
+
+def _with_channel(schema: type, name: str, channel: _Channel) -> type:
     fields = get_type_hints(schema, include_extras=True)
-    fields[_FIELD] = NotRequired[Annotated[Any, _Channel(owner), PrivateStateAttr]]
-    return TypedDict("PerUserState", fields)  # type: ignore[operator, no-any-return]
+    fields[name] = NotRequired[Annotated[Any, channel, PrivateStateAttr]]
+    return TypedDict("OpenRouterState", fields)  # type: ignore[operator, no-any-return]
 
 
-def find_graph() -> GraphUser | None:
+def find_user() -> GraphUser | None:
     """Return the user of the graph that the caller is a node of; None if there is none."""
+    channel = _read(_USER)
+    return None if channel is None else _GraphUser(channel, get_runtime().context)
+
+
+def find_meters() -> Iterator[CostMeter]:
+    """Yield the ceilings of the graph that the caller is a node of."""
+    for name in _COSTS:
+        channel = _read(name)
+        if channel is not None:
+            yield channel.meter
+
+
+def _read(name: str) -> Any:
+    """Return a channel of the graph that the caller is a node of; None if it has none."""
     config = var_child_runnable_config.get()
     read = config.get("configurable", {}).get(CONFIG_KEY_READ) if config else None
     if read is None:
@@ -131,12 +189,11 @@ def find_graph() -> GraphUser | None:
 
     token = _reading.set(True)
     try:
-        channel = read([_FIELD])[_FIELD]
-    except KeyError:  # a graph without a PerUserModel
+        return read([name])[name]
+    except KeyError:
         return None
     finally:
         _reading.reset(token)
-    return _GraphUser(channel, get_runtime().context)
 
 
 def check_graph() -> None:
@@ -145,25 +202,39 @@ def check_graph() -> None:
     Raises:
         RuntimeError: They cannot, because LangGraph has changed.
     """
-    if var_child_runnable_config.get() is not None and find_graph() is None:
-        text = (
-            f"langgraph {version('langgraph')} does not show the state of a graph to its nodes as "
-            "expected: calls of other middleware could go to the operator's account. Upgrade "
-            "langchain-openrouter-oauth, or use an older langgraph"
-        )
-        raise RuntimeError(text)
+    if var_child_runnable_config.get() is not None and find_user() is None:
+        raise RuntimeError(_UNREADABLE)
+
+
+def check_costs() -> None:
+    """Check that other nodes of this graph can find its ceiling.
+
+    Raises:
+        RuntimeError: They cannot, because LangGraph has changed.
+    """
+    if var_child_runnable_config.get() is not None and not list(find_meters()):
+        raise RuntimeError(_UNREADABLE)
+
+
+_UNREADABLE = (
+    f"langgraph {version('langgraph')} does not show the state of a graph to its nodes as "
+    "expected: calls of other middleware could go to the operator's account, or not be counted. "
+    "Upgrade langchain-openrouter-oauth, or use an older langgraph"
+)
 
 
 class _Remember:
     """Replaces the ContextVar of `register_configure_hook`: `get` is called when a run starts.
 
     If a hook of other middleware starts another graph, the configuration of its nodes does not
-    refer to the outer graph: the user is passed on in the context.
+    refer to the outer graph: the user and the ceilings are passed on in the context.
     """
 
     def get(self) -> None:
         remember_graph()
+        remember_meters()
 
 
-register_graphs(find_graph)
+register_graphs(find_user)
+register_meters(find_meters)
 register_configure_hook(_Remember(), inheritable=False)  # type: ignore[arg-type]

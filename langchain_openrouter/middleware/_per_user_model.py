@@ -1,7 +1,4 @@
-"""Agents for many users: `PerUserModel` runs an agent on the key of the current user.
-
-Needs the extra `agents` (LangChain's `create_agent`).
-"""
+"""`PerUserModel` runs an agent on the key of the current user."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from langchain.agents.middleware import AgentMiddleware
 from langchain_core.runnables.config import var_child_runnable_config
 from pydantic import SecretStr
 
-from langchain_openrouter._agent_runs import add_user_channel, check_graph
 from langchain_openrouter._current_user import acting, user_of_key
 from langchain_openrouter._http.api_key import to_secret
 from langchain_openrouter._langgraph import warn_if_key_in, warn_if_key_in_state
@@ -21,13 +17,22 @@ from langchain_openrouter._resource import APIResource
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import AuthenticationError
 from langchain_openrouter.key_store import KeyStore
+from langchain_openrouter.middleware._cost_limit import meter_factory
+from langchain_openrouter.middleware._graph_channels import (
+    add_costs_channel,
+    add_user_channel,
+    check_graph,
+)
 from langchain_openrouter.oauth._user_key import UserKey
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from langchain.agents.middleware import ModelRequest, ModelResponse, ToolCallRequest
     from langchain_core.messages import ToolMessage
     from langgraph.types import Command
 
+    from langchain_openrouter._cost_meter import CostMeter
     from langchain_openrouter._http.run_key import User
 
 __all__ = ["PerUserModel"]
@@ -62,12 +67,15 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         send_user: Send the user's id as the field `user`: OpenRouter attributes abuse to that user
             only, and routes the user's prompts to a warm cache.
         strict: Whether a call on any other key, which the operator would pay for, is an error.
+        max_cost: What each run may cost, in USD, subagents and tools included; see
+            `callbacks.CostLimit`, one of which it may be instead: that counts all runs together.
 
     Raises:
         AuthenticationError: In the call: there is no key for the user, or a model of other
             middleware, of a tool or of a subagent has a key of its own.
         ValueError: In the call: the agent's model is no `ChatOpenRouter`, or the `UserKey` is
             for another service than the model's `base_url`.
+        CostLimitError: In the call: the ceiling is reached.
         RuntimeError: In the call: this LangGraph does not let other middleware be checked.
     """
 
@@ -78,13 +86,18 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
         user_id: str | Callable[[Any], str | None] = "user_id",
         send_user: bool = False,
         strict: bool = True,
+        max_cost: float | Decimal | CostMeter | None = None,
     ) -> None:
         super().__init__()
         self._keys = keys
         self._user_id = user_id
         self._send_user = send_user
         self._strict = strict
+
         self.state_schema = add_user_channel(self, type(self).state_schema)
+        if max_cost is not None:
+            make_meter = meter_factory(max_cost)
+            self.state_schema = add_costs_channel(make_meter, self.state_schema, of_user=True)
 
     def wrap_model_call(
         self,

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_openrouter import _html
-from langchain_openrouter._json import get_dict, get_int, get_number, get_str
+from langchain_openrouter._cost_ledger import to_decimal
+from langchain_openrouter._cost_lookup import SETTLE_WAITS, alook_up_cost, look_up_cost
+from langchain_openrouter._http.metering import Meter, register_meters
+from langchain_openrouter._json import get_number, get_str
+from langchain_openrouter.callbacks._totals import (
+    UsageKey,
+    UsageTotals,
+    base_slug,
+    caching_saving,
+    models_by_slug,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from langchain_openrouter._catalog_types import Model
+    from langchain_openrouter._http.metering import Call
 
 __all__ = [
     "Caller",
@@ -36,78 +50,31 @@ __all__ = [
 _PROVIDER = "openrouter"
 
 
-@dataclass(slots=True)
-class UsageTotals:
-    """Sums over calls. Cost in USD.
-
-    `cached_tokens` are the input tokens that were read from the prompt cache, and
-    `cache_write_tokens` those that were written into it.
-    """
-
-    requests: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    cost: float = 0.0
-    cache_write_tokens: int = 0
-
-    @property
-    def cache_hit_rate(self) -> float:
-        """The share of the input tokens that was read from the prompt cache, 0 to 1."""
-        return self.cached_tokens / self.input_tokens if self.input_tokens else 0.0
-
-    @property
-    def total_tokens(self) -> int:
-        """Input and output tokens."""
-        return self.input_tokens + self.output_tokens
-
-    def add(self, message: AIMessage) -> None:
-        """Add the usage of an answer."""
-        usage: Any = message.usage_metadata or {}
-        inputs = get_dict(usage, "input_token_details")
-
-        self.requests += 1
-        self.input_tokens += get_int(usage, "input_tokens") or 0
-        self.output_tokens += get_int(usage, "output_tokens") or 0
-        self.cached_tokens += get_int(inputs, "cache_read") or 0
-        self.cache_write_tokens += get_int(inputs, "cache_creation") or 0
-        self.reasoning_tokens += get_int(get_dict(usage, "output_token_details"), "reasoning") or 0
-        self.cost += get_number(message.response_metadata, "cost") or 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class UsageKey:
-    """By what calls are summed: the served model, the provider, and the `user` that was sent."""
-
-    model: str
-    provider: str = ""
-    user: str = ""
-
-
 # Former names.
 Used = UsageTotals
 Caller = UsageKey
 
 
-class OpenRouterUsage(BaseCallbackHandler):
-    """Sums the usage of all answers of OpenRouter; safe to share between threads and tasks.
+class OpenRouterUsage(BaseCallbackHandler, Meter):
+    """Sums the usage of all calls of OpenRouter; safe to share between threads and tasks.
 
     Args:
         models: The list of models (`Catalog().models()`), from whose prices `saved` is computed.
 
     Attributes:
-        total: The sums over all calls.
+        total: The sums over all calls: chat, embeddings and rerank.
         totals_by_key: The sums for each `UsageKey`.
     """
 
     def __init__(self, models: Iterable[Model] = ()) -> None:
         super().__init__()
-        self._models = _by_slug(models)
+        self._models = models_by_slug(models)
         self.total = UsageTotals()
         self.totals_by_key: dict[UsageKey, UsageTotals] = {}
+
         self._users: dict[UUID, str] = {}
+        self._sent: set[UUID] = set()  # runs for which a request was sent
+        self._open: list[Call] = []
         self._lock = threading.Lock()
 
     @property
@@ -129,13 +96,18 @@ class OpenRouterUsage(BaseCallbackHandler):
         """
         with self._lock:
             savings = [
-                _saving(totals, self._models.get(key.model) or self._models.get(_base(key.model)))
+                caching_saving(
+                    totals, self._models.get(key.model) or self._models.get(base_slug(key.model))
+                )
                 for key, totals in self.totals_by_key.items()
                 if totals.cached_tokens or totals.cache_write_tokens
             ]
 
         priced = [saving for saving in savings if saving is not None]
         return sum(priced) if priced or (self._models and not savings) else None
+
+    def _model(self, slug: str) -> Model | None:
+        return self._models.get(slug) or self._models.get(base_slug(slug))
 
     def by_model(self) -> dict[str, UsageTotals]:
         """Return the sums for each served model."""
@@ -167,26 +139,113 @@ class OpenRouterUsage(BaseCallbackHandler):
 
         with self._lock:
             user = self._users.pop(run_id, "")
+            was_sent = run_id in self._sent
+            self._sent.discard(run_id)
             for message in messages:
                 if isinstance(message, AIMessage):
-                    self._add(message, user)
+                    self._add(message, user, was_sent=was_sent)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        """Count a failed call; its cost is not known."""
-        del error, kwargs
+        """Count a failed call, or one that was stopped; `unsettled` has those of unknown cost."""
+        del kwargs
         with self._lock:
             self._users.pop(run_id, None)
-            self.total.failed += 1
+            self._sent.discard(run_id)
 
-    def _add(self, message: AIMessage, user: str) -> None:
+            if isinstance(error, Exception):
+                self.total.failed += 1
+            else:
+                self.total.stopped += 1
+
+    def record(self, call: Call) -> None:
+        """Add a request that no callback tells of: of embeddings, of rerank, or an incomplete one.
+
+        Called by this package when a request has ended.
+        """
+        with self._lock:
+            if call.run_id is not None:
+                self._sent.add(call.run_id)
+                self._users.setdefault(call.run_id, get_str(call.body, "user") or "")
+            if call.outcome == "done":
+                if call.kind != "chat":
+                    for totals in self._totals(call):
+                        totals.add_call(call)
+                return
+
+            if call.kind != "chat":
+                failed = call.outcome == "failed"
+                self.total.failed += failed
+                self.total.stopped += not failed
+            if call.cost is not None:
+                self._add_cost(call, call.cost)
+            elif call.generation_id:
+                self._open.append(call)
+
+    # --- answers that were not complete ---------------------------------------------------
+
+    @property
+    def unsettled(self) -> tuple[str, ...]:
+        """The generation ids of the stopped and failed calls whose cost is not known yet."""
+        with self._lock:
+            return tuple(call.generation_id or "" for call in self._open)
+
+    def settle(self) -> None:
+        """Ask `GET /generation` what the calls in `unsettled` have cost, for up to 7.5 seconds.
+
+        Each look-up goes out on the key of its call. What is not known then stays in `unsettled`.
+        """
+        for wait in SETTLE_WAITS:
+            if not self._open:
+                return
+            time.sleep(wait)
+            for call in list(self._open):
+                self._settled(call, look_up_cost(call))
+
+    async def asettle(self) -> None:
+        """Ask like `settle`."""
+        for wait in SETTLE_WAITS:
+            if not self._open:
+                return
+            await asyncio.sleep(wait)
+            for call in list(self._open):
+                self._settled(call, await alook_up_cost(call))
+
+    def _settled(self, call: Call, cost: float | None) -> None:
+        if cost is None:
+            return
+        with self._lock:
+            if call in self._open:
+                self._open.remove(call)
+                self._add_cost(call, cost)
+
+    def _add_cost(self, call: Call, cost: float) -> None:
+        for totals in self._totals(call):
+            totals.exact_cost += to_decimal(cost)
+
+    def _totals(self, call: Call) -> tuple[UsageTotals, UsageTotals]:
+        """Return the sums that a call counts in."""
+        facts, user = call.facts(), get_str(call.body, "user") or ""
+        key = UsageKey(facts.model or call.model, facts.provider or "", user)
+        return self.total, self.totals_by_key.setdefault(key, UsageTotals())
+
+    # --- answers --------------------------------------------------------------------------
+
+    def _add(self, message: AIMessage, user: str, *, was_sent: bool) -> None:
         metadata = message.response_metadata
         if metadata.get("model_provider") != _PROVIDER:
             return
 
         model, provider = get_str(metadata, "model_name"), get_str(metadata, "provider")
         key = UsageKey(model or "", provider or "", user)
-        self.totals_by_key.setdefault(key, UsageTotals()).add(message)
-        self.total.add(message)
+        usage: Any = message.usage_metadata
+        # LangChain sets this to 0 in an answer of its cache, and changes nothing else in it.
+        from_cache = not was_sent and get_number(usage, "total_cost") == 0
+        for totals in (self.total, self.totals_by_key.setdefault(key, UsageTotals())):
+            if from_cache:
+                totals.requests += 1
+                totals.from_cache += 1
+            else:
+                totals.add(message)
 
     def _grouped(self, attribute: str) -> dict[str, UsageTotals]:
         groups: dict[str, UsageTotals] = {}
@@ -203,8 +262,17 @@ class OpenRouterUsage(BaseCallbackHandler):
         return (
             f"<{total.requests} requests, {total.input_tokens} + {total.output_tokens} tokens, "
             f"{total.cached_tokens} cached, {total.cache_write_tokens} written to the cache, "
-            f"${total.cost:.6f}{self._saved_text()}>"
+            f"${total.cost:.6f}{self._saved_text()}{self._exceptions_text()}>"
         )
+
+    def _exceptions_text(self) -> str:
+        counts = {
+            "from LangChain's cache": self.total.from_cache,
+            "failed": self.total.failed,
+            "stopped": self.total.stopped,
+            "of unknown cost": len(self._open),
+        }
+        return "".join(f", {count} {name}" for name, count in counts.items() if count)
 
     def _saved_text(self) -> str:
         saved = self.saved
@@ -217,6 +285,8 @@ class OpenRouterUsage(BaseCallbackHandler):
         rows.append((("all", "", ""), self.total))
         table = _html.table(head, (_cells(names, totals) for names, totals in rows))
 
+        notes = self._exceptions_text().removeprefix(", ")
+        table += f"<p>{escape(notes)}.</p>" if notes else ""
         saved = self.saved
         return table if saved is None else f"{table}<p>Caching saved {saved:.6f} USD.</p>"
 
@@ -233,33 +303,23 @@ def _cells(names: tuple[str, str, str], totals: UsageTotals) -> tuple[str, ...]:
     return (*names, *map(str, numbers), f"{totals.cost:.6f}")
 
 
-def _by_slug(models: Iterable[Model]) -> dict[str, Model]:
-    """Return the models by both of their slugs: an answer names the dated one."""
-    by_slug: dict[str, Model] = {}
-    for model in models:
-        by_slug[model.id] = model
-        if dated := get_str(model.data, "canonical_slug"):
-            by_slug.setdefault(dated, model)
-    return by_slug
+def find_meters() -> Iterator[Meter]:
+    """Yield the meters among the callback handlers of the run around the caller."""
+    usage = _current.get()
+    if usage is not None:
+        yield usage
 
-
-def _base(slug: str) -> str:
-    """Return a slug without its variant."""
-    return slug.partition(":")[0]
-
-
-def _saving(totals: UsageTotals, model: Model | None) -> float | None:
-    """Return what caching saved on calls of a model, in USD; None if its prices are not known."""
-    if model is None or model.prompt_price is None or model.cache_read_price is None:
-        return None
-
-    write_price = model.prompt_price if model.cache_write_price is None else model.cache_write_price
-    read = totals.cached_tokens * (model.prompt_price - model.cache_read_price)
-    return read - totals.cache_write_tokens * (write_price - model.prompt_price)
+    config = var_child_runnable_config.get()
+    callbacks: Any = config.get("callbacks") if config else None
+    handlers = getattr(callbacks, "handlers", callbacks) or ()
+    for handler in handlers:
+        if isinstance(handler, Meter):
+            yield handler
 
 
 _current: ContextVar[OpenRouterUsage | None] = ContextVar("openrouter_usage", default=None)
 register_configure_hook(_current, inheritable=True)
+register_meters(find_meters)
 
 
 @contextmanager
