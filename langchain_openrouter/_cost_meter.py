@@ -36,6 +36,7 @@ _READER_GRACE = 0.25  # seconds in which the reader of a stream comes back to it
 _POLL = 0.1  # seconds between looks at a shared store
 _LEASE = 900.0  # seconds after which a call of another process no longer holds its share
 _MAX_CONFLICTS = 1000
+_MAX_LOOKS = 5  # calls before which one open generation is looked up
 
 
 class _Running(NamedTuple):
@@ -84,7 +85,7 @@ class CostMeter(Meter):
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._running: dict[int, _Running] = {}
-        self._open: list[_Running] = []
+        self._open: dict[_Running, int] = {}  # with how often it was looked up before a call
         self._unwritten: list[Callable[[LedgerState], None]] = []
         self._writers: set[asyncio.Task[None]] = set()
         self._loops: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
@@ -193,7 +194,7 @@ class CostMeter(Meter):
         if call.cost is None and call.outcome != "done" and call.generation_id:
             is_open = True
             with self._lock:
-                self._open.append(running)
+                self._open[running] = 0
         self._write(running, call.cost, is_open=is_open)
         self._wake()
 
@@ -344,17 +345,24 @@ class CostMeter(Meter):
     # --- costs that come later ------------------------------------------------------------
 
     def _settle_waits(self) -> tuple[float, ...]:
-        """Return how often to look open costs up before a call: more where they may decide."""
-        with self._lock:
-            highest = [self._state.highest.get(item.call.model) for item in self._open]
-            if not highest:
-                return ()
+        """Return how often to look open costs up before a call: more where they may decide.
 
+        A generation that the service does not know after some look-ups is left to `settle`.
+        """
+        with self._lock:
+            recent = [item for item, looks in self._open.items() if looks < _MAX_LOOKS]
+            if not recent:
+                return ()
+            for item in recent:
+                self._open[item] += 1
+
+            highest = [self._state.highest.get(item.call.model) for item in recent]
             known = [cost for cost in highest if cost is not None]
             decides = len(known) < len(highest) or (
                 self._state.spent + sum(known, Decimal(0)) >= self._max_cost
             )
-        return SETTLE_WAITS[:3] if decides else SETTLE_WAITS[:1]
+            is_new = any(self._open[item] == 1 for item in recent)
+        return SETTLE_WAITS[:3] if decides and is_new else SETTLE_WAITS[:1]
 
     def _settle(self, waits: tuple[float, ...]) -> None:
         for wait in waits:
@@ -378,7 +386,7 @@ class CostMeter(Meter):
         with self._lock:
             if running not in self._open:  # another thread was first
                 return
-            self._open.remove(running)
+            del self._open[running]
         self._write(running, cost)
 
 

@@ -14,6 +14,7 @@ from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
 from langchain_openrouter._http.headers import request_headers
 from langchain_openrouter._http.metering import facts_from_body
+from langchain_openrouter._http.run_key import current_user
 from langchain_openrouter._http.timeouts import to_httpx_timeout, validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._json import parse_json_or_text
@@ -154,6 +155,10 @@ class APIResource(BaseModel):
             ValueError: The `UserKey` is for another service than `base_url`.
         """
         return self.model_copy(update={"api_key": to_user_secret(key, self.base_url)})
+
+    def for_current_user(self) -> Self:
+        """Return a copy on the key of the user whose run it is called in; outside one it raises."""
+        return self.for_user(current_user)
 
     def _headers(self) -> dict[str, str]:
         return request_headers(

@@ -229,9 +229,10 @@ async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> Ap
 def _watched(response: ApiResponse, call: Call) -> ApiResponse:
     """Return a response with its call, which ends when the response has been read."""
     response.call = call
-    call.header_id = response.headers.get("x-generation-id")
-    if response.is_error:
+    if response.is_error:  # it was not charged
         call.end("failed")
+    else:
+        call.header_id = response.headers.get("x-generation-id")
     return response
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from langchain_openrouter import _html, oauth
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import UserSecret, cache_fingerprint, to_secret
+from langchain_openrouter._http.run_key import current_user
 from langchain_openrouter.chat_models._arguments import API_KEY_FIELD
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, REDACTED, reveal
 from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
@@ -81,6 +82,14 @@ class PerUserMixin(_Model):
         if user is not None or is_of_a_user:  # the id of another user does not go along
             update["user"] = user
         return self.model_copy(update=update)
+
+    def for_current_user(self) -> Self:
+        """Return this model on the key of the user whose run it is called in.
+
+        It is called inside `with as_user(...)` or in the run of an agent with a `PerUserModel`;
+        outside one it raises, and never uses another key.
+        """
+        return self.for_user(current_user)
 
     @classmethod
     def login(cls, *, model: str, login_timeout: float | None = 300.0, **kwargs: Any) -> Self:
