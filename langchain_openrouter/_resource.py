@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.deadlines import start_deadline, validate_deadline
 from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
 from langchain_openrouter._http.headers import request_headers
@@ -64,6 +65,8 @@ class APIResource(BaseModel):
     """https, or http on loopback. Without one, OPENROUTER_BASE_URL is read for each request."""
     timeout: float | Any | None = TIMEOUT
     """Seconds without a byte after which a request fails; None waits without limit."""
+    deadline: float | None = None
+    """Seconds that a request may take in all, its retries included; None sets no limit."""
     max_retries: int = Field(default=MAX_RETRIES, ge=0)
     """How often a request is repeated after 408, 429, 5xx and connection errors."""
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
@@ -124,6 +127,11 @@ class APIResource(BaseModel):
     @classmethod
     def _check_timeout(cls, value: Any) -> Any:
         return validate_timeout(value)
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _check_deadline(cls, value: Any) -> Any:
+        return validate_deadline(value)
 
     @model_validator(mode="after")
     def _check_headers(self) -> Self:
@@ -203,6 +211,7 @@ class APIResource(BaseModel):
             query=query,
             headers=self._headers(),
             timeout=to_httpx_timeout(self.timeout),
+            deadline=start_deadline(self.deadline),
             max_retries=self.max_retries,
             api_key=self._key_source(),
             needs_key=needs_key,
@@ -263,6 +272,9 @@ def _checked_field(name: str, value: Any) -> Any:
         return validate_base_url(value)
     if name == "timeout":
         return validate_timeout(value)
+
+    if name == "deadline":
+        return validate_deadline(value)
     return value
 
 

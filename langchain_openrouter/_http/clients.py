@@ -21,6 +21,7 @@ from openai import APIStatusError
 from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
 
 from langchain_openrouter._distribution import VERSION
+from langchain_openrouter._http.deadlines import Deadline, RemainingTimeouts, hang_up
 from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
 from langchain_openrouter._http.retry_after import retry_limits
@@ -44,13 +45,16 @@ class _ClientOverrides:
     """
 
     auth: httpx2.Auth | None = None
+    deadline: Deadline | None = None
     body = b""
     retry_after: float | None = None
 
-    def for_request(self, auth: httpx2.Auth | None) -> Self:
+    def for_request(self, auth: httpx2.Auth | None, deadline: Deadline | None = None) -> Self:
         """Return a view of this client for one request; connections are shared."""
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__, auth=auth, body=b"", retry_after=None)
+        view.__dict__.update(
+            self.__dict__, auth=auth, deadline=deadline, body=b"", retry_after=None
+        )
         return view
 
     def _custom_auth(self, security: Any) -> httpx2.Auth | None:
@@ -84,6 +88,8 @@ class _ClientOverrides:
             parse_json_or_text(self.body), status=response.status_code, headers=response.headers
         )
         self.retry_after = error.retry_after
+        if self.deadline is not None and self.deadline.remaining <= (error.retry_after or 0):
+            return False
         return error.is_retryable and retry_limits.allows(error)
 
     def _parse_retry_after_header(self, response_headers: httpx2.Headers | None = None) -> Any:
@@ -95,7 +101,14 @@ class _ClientOverrides:
         """Return the wait of the last response, else the SDK's; the SDK's own bound is fixed."""
         if self.retry_after:
             return self.retry_after
-        return super()._calculate_retry_timeout(*args, **kwargs)  # type: ignore[misc,no-any-return]
+        wait: float = super()._calculate_retry_timeout(*args, **kwargs)  # type: ignore[misc]
+        return wait if self.deadline is None else min(wait, self.deadline.remaining)
+
+    def _limit_time(self, request: httpx2.Request) -> None:
+        """Let no phase of an attempt outlast the deadline."""
+        if self.deadline is not None:
+            timeouts = request.extensions.get("timeout", {})
+            request.extensions["timeout"] = RemainingTimeouts(timeouts, self.deadline)
 
     def _make_status_error_from_response(self, response: httpx2.Response) -> APIStatusError:
         """Return an error that holds the response; the SDK's own would parse the body again."""
@@ -109,6 +122,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
     """
 
     def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
+        self._limit_time(request)
         response = self._client.send(request, stream=True, **kwargs)
         refuse_stacked_encodings(response)
         if stream and response.is_success and is_event_stream(response):
@@ -116,9 +130,10 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
 
         total, max_body, chunks = 0, response_limits.body, []
         try:
-            for chunk in response.iter_bytes():
-                chunks.append(chunk)
-                total = count_bytes(total, chunk, "body", max_body)
+            with hang_up(response, self.deadline):
+                for chunk in response.iter_bytes():
+                    chunks.append(chunk)
+                    total = count_bytes(total, chunk, "body", max_body)
         finally:
             self.body = b"".join(chunks)
             response.close()

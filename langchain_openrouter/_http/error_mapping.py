@@ -21,6 +21,7 @@ from langchain_openrouter.errors import (
     ConnectionFailedError,
     ConnectionTimeoutError,
     ContextOverflowError,
+    DeadlineError,
     InsufficientCreditsError,
     ModelUnavailableError,
     ModerationError,
@@ -176,7 +177,9 @@ def _from_failure(
 ) -> OpenRouterError:
     """Return the error of a missing or incomplete response; the failure is its cause."""
     kind: type[OpenRouterError] = ConnectionFailedError
-    if failure.timed_out:
+    if failure.total:
+        kind = DeadlineError
+    elif failure.timed_out:
         kind = ConnectionTimeoutError
     elif isinstance(failure.error, LimitExceededError | StackedEncodingError):
         kind = UpstreamError

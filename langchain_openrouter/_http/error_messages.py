@@ -115,8 +115,11 @@ def connection_error_message(failure: Failure, *, partial: bool) -> str:
     """
     if isinstance(failure.error, LimitExceededError | StackedEncodingError):
         return failure.reason
+
     what = "the answer was cut short" if partial else "no answer came"
     advice = "raise `timeout=` or try again" if failure.timed_out else "try again"
-    if not failure.is_retryable:
+    if failure.total:
+        advice = "raise `deadline=` to wait longer"
+    elif not failure.is_retryable:
         advice = "check the address, the proxy and the certificates that are configured"
     return f"{what}: {failure.reason} - {advice}"

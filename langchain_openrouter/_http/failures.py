@@ -24,6 +24,8 @@ class Failure(NamedTuple):
     """Host and reason, for a message."""
     timed_out: bool = False
     is_retryable: bool = True
+    total: bool = False
+    """Whether the call took longer than its `deadline`."""
 
 
 def to_failure(

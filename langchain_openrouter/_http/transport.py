@@ -1,13 +1,11 @@
-"""Send requests and iterate stream events; failures of the network are values."""
+"""Send requests; failures of the network are values."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import threading
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError
@@ -19,28 +17,24 @@ from langchain_openrouter._http.clients import aclose, async_client, close, sync
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
-from langchain_openrouter._http.metering import aobserved, observed
 from langchain_openrouter._http.run_key import CheckedKey, arun_key, run_key
-from langchain_openrouter._http.sse import DONE, SSEDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+    from collections.abc import Mapping
 
     from pydantic import SecretStr
 
+    from langchain_openrouter._http.deadlines import Deadline
     from langchain_openrouter._http.metering import Call
 
 __all__ = [
     "ApiResponse",
     "Failure",
     "Request",
-    "StreamEvent",
     "aclose",
-    "aiter_events",
     "asend",
     "close",
     "encode_json",
-    "iter_events",
     "send",
 ]
 
@@ -67,6 +61,8 @@ class Request(NamedTuple):
     method: str = "post"
     base_url: str = ""
     """The API's base URL; the settings page of the key is on its site."""
+    deadline: Deadline | None = None
+    """When the response must be complete."""
     call: Call | None = None
     """What meters are told of the request; None where nobody counts its cost."""
 
@@ -89,6 +85,8 @@ class ApiResponse:
     """The page where the owner of that key raises its limit."""
     stream: httpx2.Response | None = field(default=None, repr=False)
     """The open response, where events are to be read."""
+    deadline: Deadline | None = field(default=None, repr=False)
+    """When the stream must have ended."""
     call: Call | None = field(default=None, repr=False)
     """Ended by `error_context`, when the response has been read."""
 
@@ -184,7 +182,7 @@ def _send(request: Request, key: SecretStr | None, *, stream: bool) -> ApiRespon
     except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
         return _failed(request, key, client_setup_failure(error))
 
-    call = client.for_request(None if key is None else BearerAuth(key))
+    call = client.for_request(None if key is None else BearerAuth(key), request.deadline)
     try:
         response = call.request(httpx2.Response, _to_options(request), stream=stream)
     except _FAILURES as error:
@@ -202,13 +200,24 @@ async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
     call = request.call
     with StrippedTracebacks():
         if call is None:
-            return await _asend(request, key, stream=stream)
+            return await _asend_in_time(request, key, stream=stream)
         await call.aadmit(request._replace(body=b""), key)
         try:
-            return _watched(await _asend(request, key, stream=stream), call)
+            return _watched(await _asend_in_time(request, key, stream=stream), call)
         except BaseException as error:
             call.end_with(error)
             raise
+
+
+async def _asend_in_time(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
+    """Send; a request that is not answered when its deadline has passed is canceled."""
+    if request.deadline is None:
+        return await _asend(request, key, stream=stream)
+    try:
+        async with asyncio.timeout(request.deadline.remaining):
+            return await _asend(request, key, stream=stream)
+    except TimeoutError:
+        return _failed(request, key, request.deadline.failure())
 
 
 async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
@@ -217,7 +226,7 @@ async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> Ap
     except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
         return _failed(request, key, client_setup_failure(error))
 
-    call = client.for_request(None if key is None else BearerAuth(key))
+    call = client.for_request(None if key is None else BearerAuth(key), request.deadline)
     try:
         response = await call.request(httpx2.Response, _to_options(request), stream=stream)
     except _FAILURES as error:
@@ -272,6 +281,7 @@ def _to_response(
         key=key,
         settings_url=_settings_url(request, key),
         stream=None if response.is_closed else response,
+        deadline=request.deadline,
     )
 
 
@@ -288,6 +298,9 @@ def _to_error_response(
             key=key,
             settings_url=_settings_url(request, key),
         )
+
+    if request.deadline is not None and request.deadline.has_passed:
+        return _failed(request, key, request.deadline.failure(), body)
 
     cause = error.__cause__ if isinstance(error, APIConnectionError) else error
     cause = cause if isinstance(cause, Exception) else error
@@ -315,136 +328,3 @@ def _settings_url(request: Request, key: SecretStr | None) -> str:
         return ""
     site = urls.site_url(request.base_url)
     return urls.settings_url(site, urls.key_hash(key.get_secret_value()))
-
-
-# --- a stream ---------------------------------------------------------------------------------
-
-
-StreamEvent: TypeAlias = "bytes | Failure | ApiResponse | None"
-"""The data of an event; the failure of a stream that broke off; a response that is no stream, also
-one that only shows so by its body; None at the end of a stream without `[DONE]`."""
-
-
-def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
-    """Yield the data of each event, then how the stream ended; see `StreamEvent`.
-
-    After `[DONE]` up to 64 KiB more are read, so that the connection can be reused.
-    """
-    if response.stream is None:
-        yield response
-        return
-
-    decoder, chunks = SSEDecoder(), observed(response.stream.iter_bytes(), response.call)
-    body = _UntypedBody(response)
-    end: StreamEvent = None
-    with StrippedTracebacks():
-        try:
-            for chunk in chunks:
-                body.add(chunk)
-                for data in decoder.feed(chunk):
-                    yield data
-                    body.is_stream = True
-                    if data.strip() == DONE:
-                        _drain(chunks)
-                        return
-            for data in decoder.flush():
-                yield data
-                body.is_stream = True
-        except _STREAM_FAILURES as error:
-            end = to_failure(error, url=str(response.stream.url))
-    yield end or body.whole_response()
-
-
-async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
-    """Yield like `iter_events`.
-
-    Events that arrived together are read without waiting; every 32 events the event loop gets to
-    run other tasks.
-    """
-    if response.stream is None:
-        yield response
-        return
-
-    decoder, in_a_row = SSEDecoder(), 0
-    chunks = aobserved(response.stream.aiter_bytes(), response.call)
-    body = _UntypedBody(response)
-    end: StreamEvent = None
-    with StrippedTracebacks():
-        try:
-            async for chunk in chunks:
-                body.add(chunk)
-                for data in decoder.feed(chunk):
-                    yield data
-                    body.is_stream = True
-                    in_a_row += 1
-                    if in_a_row == _EVENTS_PER_YIELD:
-                        in_a_row = 0
-                        await asyncio.sleep(0)
-                    if data.strip() == DONE:
-                        await _adrain(chunks)
-                        return
-            for data in decoder.flush():
-                yield data
-                body.is_stream = True
-        except _STREAM_FAILURES as error:
-            end = to_failure(error, url=str(response.stream.url))
-    yield end or body.whole_response()
-
-
-class _UntypedBody:
-    """Keeps a body that came without a content type until its first event shows what it is."""
-
-    __slots__ = ("_chunks", "_response", "is_stream")
-
-    def __init__(self, response: ApiResponse) -> None:
-        self.is_stream = bool(response.headers.get("content-type"))
-        self._response = response
-        self._chunks: list[bytes] = []
-
-    def add(self, chunk: bytes) -> None:
-        """Take a piece; nothing is kept of a stream. The decoder bounds what may come before."""
-        if not self.is_stream:
-            self._chunks.append(chunk)
-        elif self._chunks:
-            self._chunks = []
-
-    def whole_response(self) -> ApiResponse | None:
-        """Return the response with its body, where no event came and something else did."""
-        body = b"".join(self._chunks)
-        if self.is_stream or not body.strip():
-            return None
-        return replace(self._response, body=body, stream=None)
-
-
-_STREAM_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, LimitExceededError)
-
-
-def _drain(chunks: Iterator[bytes]) -> None:
-    """Read to the end of the body, for at most a second; an error after the answer is ignored.
-
-    In a thread, since a sync read cannot be given up: a server that keeps the connection open
-    must not keep the caller waiting.
-    """
-
-    def read() -> None:
-        room = _MAX_DRAIN_BYTES
-        with contextlib.suppress(httpx2.HTTPError, httpx2.StreamError, OSError, ValueError):
-            for chunk in chunks:
-                room -= len(chunk)
-                if room < 0:
-                    return
-
-    thread = threading.Thread(target=read, daemon=True, name="openrouter-drain")
-    thread.start()
-    thread.join(_MAX_DRAIN_SECONDS)
-
-
-async def _adrain(chunks: AsyncIterator[bytes]) -> None:
-    """Drain like `_drain`, for at most a second."""
-    room = _MAX_DRAIN_BYTES
-    with contextlib.suppress(httpx2.HTTPError, TimeoutError):
-        async with asyncio.timeout(_MAX_DRAIN_SECONDS):
-            async for chunk in chunks:
-                room -= len(chunk)
-                if room < 0:
-                    return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import wire
 from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.deadlines import validate_deadline
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter.chat_models._private_arguments import move_private_model_kwargs
@@ -49,7 +50,7 @@ _UNSUPPORTED = {
     "openai_proxy": "set HTTPS_PROXY, or pass `http_client=` and `http_async_client=`",
     "http_socket_options": "pass `http_client=` and `http_async_client=`",
     "tiktoken_model_name": "tokens are counted approximately, with no tokenizer",
-    "stream_chunk_timeout": "every byte of a response restarts `timeout=`",
+    "stream_chunk_timeout": "every byte restarts `timeout=`; `deadline=` limits the total",
     "context_management": "it belongs to the Responses API",
     "include": "it belongs to the Responses API",
     "store": "it belongs to the Responses API",
@@ -159,4 +160,7 @@ def validate_field(name: str, value: Any) -> Any:
         return validate_base_url(value)
     if name == "request_timeout":
         return validate_timeout(value)
+
+    if name == "deadline":
+        return validate_deadline(value)
     return value

@@ -22,6 +22,7 @@ from pydantic import (
 
 from langchain_openrouter import wire
 from langchain_openrouter._distribution import VERSION
+from langchain_openrouter._http.deadlines import validate_deadline
 from langchain_openrouter._http.headers import feature_headers, request_headers
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
@@ -103,6 +104,13 @@ class ChatOpenRouterFields(RequestFields):
 
     A pair is (connect, idle). The limit for connecting is 10 s unless given. None waits without a
     limit.
+    """
+
+    deadline: float | None = None
+    """Seconds that a call may take in all, its retries and the reading of its stream included.
+
+    `timeout` limits the wait for the next byte alone. After it `DeadlineError` is raised, with what
+    has come as its `partial`. None sets no limit.
     """
 
     max_retries: int = Field(default=MAX_RETRIES, ge=0)
@@ -204,6 +212,11 @@ class ChatOpenRouterFields(RequestFields):
     @classmethod
     def _check_timeout(cls, value: Any) -> Any:
         return validate_timeout(value)
+
+    @field_validator("deadline", mode="before")
+    @classmethod
+    def _check_deadline(cls, value: Any) -> Any:
+        return validate_deadline(value)
 
     @model_validator(mode="before")
     @classmethod

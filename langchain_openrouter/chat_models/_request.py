@@ -40,6 +40,7 @@ _NOT_IN_BODY = {
     "extra_query",
     "extra_body",
     "timeout",
+    "deadline",
     "max_retries",
     "stream_usage",
     "ls_structured_output_format",

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import AIMessage
 
-    from langchain_openrouter._http.transport import ApiResponse, StreamEvent
+    from langchain_openrouter._http.stream_events import StreamEvent
+    from langchain_openrouter._http.transport import ApiResponse
 
 
 def to_chat_result(
@@ -104,7 +105,7 @@ def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerati
 
     Args:
         state: What has come so far; the event is added.
-        event: One of `transport.iter_events`.
+        event: One of `stream_events.iter_events`.
 
     Raises:
         OpenRouterError: The event is an error; its `partial` is the message so far.

@@ -6,9 +6,11 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_openrouter._http import transport
+from langchain_openrouter._http.deadlines import start_deadline
 from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.metering import new_call
 from langchain_openrouter._http.run_key import user_id
+from langchain_openrouter._http.stream_events import aiter_events, iter_events
 from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
@@ -69,8 +71,9 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
 
     Fields, in `ChatOpenRouterFields`:
         - model, key and address: `model`, `api_key`, `base_url`, `settings`;
-        - sending: `timeout`, `max_retries`, `default_headers`, `default_query`, `extra_body`,
-          `model_kwargs`, `http_client`, `http_async_client`, `include_response_headers`;
+        - sending: `timeout`, `deadline`, `max_retries`, `default_headers`, `default_query`,
+          `extra_body`, `model_kwargs`, `http_client`, `http_async_client`,
+          `include_response_headers`;
         - attribution: `app_url`, `app_title`, `app_categories`;
         - routing and account: `models`, `openrouter_provider` (or `provider`), `route`,
           `plugins`, `session_id`, `trace`, `user`, `request_metadata`, ...;
@@ -168,6 +171,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
             body=transport.encode_json(payload),
             headers=self._headers(kwargs),
             timeout=to_httpx_timeout(kwargs.get("timeout", self.request_timeout)),
+            deadline=start_deadline(kwargs.get("deadline", self.deadline)),
             max_retries=self.max_retries if retries is None else retries,
             api_key=self._key_source(),
             query={**(self.default_query or {}), **(reveal(kwargs.get("extra_query")) or {})},
@@ -258,7 +262,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         payload = self._stream_payload(messages, stop, kwargs)
         response = self._send(payload, kwargs, run_manager, stream=True)
         state = stream_state(response, **self._reading(run_manager))
-        events = transport.iter_events(response)
+        events = iter_events(response)
 
         context = error_context(response, prompt=payload["messages"])
         with closing(response), context, closing(events):
@@ -282,7 +286,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         payload = self._stream_payload(messages, stop, kwargs)
         response = await self._asend(payload, kwargs, run_manager, stream=True)
         state = stream_state(response, **self._reading(run_manager))
-        events = transport.aiter_events(response)
+        events = aiter_events(response)
 
         context = error_context(response, prompt=payload["messages"])
         async with aclosing(response), aclosing(events):
