@@ -26,7 +26,7 @@ from langchain_openrouter import (
     errors,
 )
 from langchain_openrouter._http.metering import meters_in_context
-from langchain_openrouter.callbacks import CostLimit, get_openrouter_callback
+from langchain_openrouter.callbacks import CostLimit, OpenRouterUsage, get_openrouter_callback
 from langchain_openrouter.key_store import FileStore
 from langchain_openrouter.testing import Reply
 from tests.support.loopback import CUT, stream, whole
@@ -150,6 +150,35 @@ def test_a_callback_counts_the_runs_chat_and_embeddings(emulator, model):
     model.invoke("x", config={"callbacks": [tight]})
     with pytest.raises(errors.CostLimitError):
         model.invoke("x", config={"callbacks": [tight]})
+
+
+@pytest.mark.parametrize("how", ["stream", "astream", "streaming invoke", "ainvoke", "of model"])
+def test_a_callback_counts_streams_too(emulator, model, how):
+    """LangChain's `stream` calls the model without its run's handlers."""
+    limit, used = CostLimit(0.01), OpenRouterUsage()
+    config = {"callbacks": [limit, used]}
+    if how == "of model":
+        model, config = model.model_copy(update={"callbacks": [limit, used]}), None
+
+    async def astream():
+        return [piece async for piece in model.astream("x", config=config)]
+
+    def call():
+        if how == "astream":
+            return asyncio.run(astream())
+        if how == "ainvoke":
+            return asyncio.run(model.ainvoke("x", config=config))
+        if how == "streaming invoke":
+            return model.invoke("x", config=config, stream=True)
+        return list(model.stream("x", config=config))
+
+    call()
+    with pytest.raises(errors.CostLimitError):
+        call()
+    assert limit.spent == used.cost == COST
+    assert (limit.requests, used.total.requests, used.total.failed) == (1, 1, 1)
+    list(model.model_copy(update={"callbacks": None}).stream("outside"))
+    assert limit.requests == 1
 
 
 def test_an_answer_of_langchains_cache_is_free(emulator, model):

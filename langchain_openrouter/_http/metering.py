@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from langchain_openrouter._json import get_dict, get_number, get_str
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-    from uuid import UUID
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -96,8 +95,6 @@ class Call:
     """What has come of the response so far."""
     header_id: str | None = field(default=None, repr=False)
     """The generation id in the response's headers."""
-    run_id: UUID | None = None
-    """LangChain's run that the call is part of."""
     outcome: Outcome = "running"
     is_waiting: bool = True
     """Whether it waits for the network. A stream whose reader does something else does not."""
@@ -269,20 +266,16 @@ def meters_in_context(handlers: Iterable[Any] = ()) -> tuple[Meter, ...]:
     return tuple(meters.values())
 
 
-def new_call(kind: Kind, body: Mapping[str, Any], run_manager: Any = None) -> Call | None:
+def new_call(kind: Kind, body: Mapping[str, Any], handlers: Sequence[Any] = ()) -> Call | None:
     """Return the call of a request, or None if nobody watches it.
 
     Args:
         kind: Which endpoint it goes to.
         body: The request's body.
-        run_manager: LangChain's, if the call is a run of its own.
+        handlers: Callback handlers of the run; those that are meters watch it.
     """
-    handlers = run_manager.handlers if run_manager else ()
     if _current.get() is None and not _finders and not handlers:
         return None
 
     meters = meters_in_context(handlers)
-    if not meters:
-        return None
-    run_id = run_manager.run_id if run_manager else None
-    return Call(kind, get_str(body, "model") or "", body, meters, run_id=run_id)
+    return Call(kind, get_str(body, "model") or "", body, meters) if meters else None

@@ -20,7 +20,8 @@ from langchain_openrouter import _html
 from langchain_openrouter._cost_ledger import to_decimal
 from langchain_openrouter._cost_lookup import SETTLE_WAITS, alook_up_cost, look_up_cost
 from langchain_openrouter._http.metering import Meter, register_meters
-from langchain_openrouter._json import get_number, get_str
+from langchain_openrouter._http.run_key import user_id
+from langchain_openrouter._json import get_str
 from langchain_openrouter.callbacks._totals import (
     UsageKey,
     UsageTotals,
@@ -73,7 +74,6 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
         self.totals_by_key: dict[UsageKey, UsageTotals] = {}
 
         self._users: dict[UUID, str] = {}
-        self._sent: set[UUID] = set()  # runs for which a request was sent
         self._open: list[Call] = []
         self._lock = threading.Lock()
 
@@ -126,7 +126,7 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
     ) -> None:
         """Remember the `user` of a call."""
         del serialized, messages
-        user = get_str(kwargs.get("invocation_params"), "user")
+        user = get_str(kwargs.get("invocation_params"), "user") or user_id()
         if user:
             with self._lock:
                 self._users[run_id] = user
@@ -139,19 +139,15 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
 
         with self._lock:
             user = self._users.pop(run_id, "")
-            was_sent = run_id in self._sent
-            self._sent.discard(run_id)
             for message in messages:
                 if isinstance(message, AIMessage):
-                    self._add(message, user, was_sent=was_sent)
+                    self._add(message, user)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Count a failed call, or one that was stopped; `unsettled` has those of unknown cost."""
         del kwargs
         with self._lock:
             self._users.pop(run_id, None)
-            self._sent.discard(run_id)
-
             if isinstance(error, Exception):
                 self.total.failed += 1
             else:
@@ -163,9 +159,6 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
         Called by this package when a request has ended.
         """
         with self._lock:
-            if call.run_id is not None:
-                self._sent.add(call.run_id)
-                self._users.setdefault(call.run_id, get_str(call.body, "user") or "")
             if call.outcome == "done":
                 if call.kind != "chat":
                     for totals in self._totals(call):
@@ -230,7 +223,7 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
 
     # --- answers --------------------------------------------------------------------------
 
-    def _add(self, message: AIMessage, user: str, *, was_sent: bool) -> None:
+    def _add(self, message: AIMessage, user: str) -> None:
         metadata = message.response_metadata
         if metadata.get("model_provider") != _PROVIDER:
             return
@@ -238,8 +231,8 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
         model, provider = get_str(metadata, "model_name"), get_str(metadata, "provider")
         key = UsageKey(model or "", provider or "", user)
         usage: Any = message.usage_metadata
-        # LangChain sets this to 0 in an answer of its cache, and changes nothing else in it.
-        from_cache = not was_sent and get_number(usage, "total_cost") == 0
+        # LangChain sets this in an answer of its cache, and changes nothing else; ours is a float.
+        from_cache = type((usage or {}).get("total_cost")) is int
         for totals in (self.total, self.totals_by_key.setdefault(key, UsageTotals())):
             if from_cache:
                 totals.requests += 1

@@ -78,10 +78,10 @@ def _to_costs(usage: dict[str, Any]) -> dict[str, float]:
     prompt = get_number(details, "upstream_inference_prompt_cost")
     completion = get_number(details, "upstream_inference_completions_cost")
     if prompt is None or completion is None or usage.get("is_byok") is True:
-        return {"total_cost": cost}
+        return {"total_cost": float(cost)}
     if prompt + completion > cost * _ROUNDING:
-        return {"total_cost": cost}
-    return {"total_cost": cost, "input_cost": prompt, "output_cost": completion}
+        return {"total_cost": float(cost)}
+    return {"total_cost": float(cost), "input_cost": prompt, "output_cost": completion}
 
 
 def tokens_only(usage: Any) -> dict[str, Any] | None:
@@ -101,14 +101,13 @@ def sum_costs(usages: Iterable[Any]) -> dict[str, float]:
     return {name: float(cost) for name, cost in sums.items()}
 
 
-def counts_integers(run_manager: Any) -> bool:
+def counts_integers(handlers: Iterable[Any]) -> bool:
     """Tell whether LangChain's usage callback is attached, which adds integers only.
 
     On a cost it raises ValueError, and counts nothing of that call.
     """
-    if run_manager is None or not run_manager.handlers or _core_adds_costs():
-        return False
-    return any(isinstance(item, UsageMetadataCallbackHandler) for item in run_manager.handlers)
+    is_listening = any(isinstance(item, UsageMetadataCallbackHandler) for item in handlers)
+    return is_listening and not _core_adds_costs()
 
 
 @cache

@@ -31,6 +31,7 @@ from langchain_openrouter.chat_models._response import (
     stream_state,
     to_chat_result,
 )
+from langchain_openrouter.chat_models._run_handlers import RunHandlersMixin, handlers_of_run
 from langchain_openrouter.chat_models._structured_output import build_structured_output
 from langchain_openrouter.chat_models._token_counts import TokenCountsMixin
 from langchain_openrouter.chat_models._tools import build_tool_kwargs
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["ChatOpenRouter"]
 
 
-class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
+class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
     """Chat with any model on OpenRouter.
 
     The key is read when a request is sent. Unless `http_client=` is set, a model holds no client:
@@ -176,7 +177,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
             api_key=self._key_source(),
             query={**(self.default_query or {}), **(reveal(kwargs.get("extra_query")) or {})},
             client=client,
-            call=new_call("chat", payload, run_manager),
+            call=new_call("chat", payload, handlers_of_run(run_manager)),
         )
 
     def _send(
@@ -205,7 +206,7 @@ class ChatOpenRouter(PerUserMixin, TokenCountsMixin, ChatOpenRouterFields):
         """Return how a response is read."""
         return {
             "with_headers": self.include_response_headers,
-            "without_costs": counts_integers(run_manager),
+            "without_costs": counts_integers(handlers_of_run(run_manager)),
         }
 
     # --- complete responses ---------------------------------------------------------------
