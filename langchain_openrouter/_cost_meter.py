@@ -11,6 +11,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from langchain_openrouter import _html
 from langchain_openrouter._cost_ledger import LedgerState, to_decimal
 from langchain_openrouter._cost_lookup import (
     SETTLE_WAITS,
@@ -139,6 +140,19 @@ class CostMeter(Meter):
         """Ask like `settle`."""
         await self._asettle(SETTLE_WAITS)
         await self.aflush()
+
+    def __repr__(self) -> str:
+        """Show what was spent, in one line."""
+        more = f", {len(self.unsettled)} of unknown cost" if self.unsettled else ""
+        return f"<${self.spent:.6f} of ${self.max_cost:.6f}, {self.requests} requests{more}>"
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[Any, ...]] = [
+            (model, f"{cost:.6f}") for model, cost in sorted(self.by_model.items())
+        ]
+        rows.append(("all", f"{self.spent:.6f}"))
+        rows.append(("ceiling", f"{self.max_cost:.6f}"))
+        return _html.table(("model", "USD"), rows)
 
     # --- as a meter -----------------------------------------------------------------------
 

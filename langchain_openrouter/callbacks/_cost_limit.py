@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from langchain_openrouter import _html
 from langchain_openrouter._cost_meter import CostMeter
 from langchain_openrouter._http.metering import add_meter, remove_meter
 
@@ -67,16 +66,3 @@ class CostLimit(CostMeter, BaseCallbackHandler):
         """Stop counting like `__exit__`."""
         remove_meter(self)
         await self.aflush()
-
-    def __repr__(self) -> str:
-        """Show what was spent, in one line."""
-        more = f", {len(self.unsettled)} of unknown cost" if self.unsettled else ""
-        return f"<${self.spent:.6f} of ${self.max_cost:.6f}, {self.requests} requests{more}>"
-
-    def _repr_html_(self) -> str:
-        rows: list[tuple[Any, ...]] = [
-            (model, f"{cost:.6f}") for model, cost in sorted(self.by_model.items())
-        ]
-        rows.append(("all", f"{self.spent:.6f}"))
-        rows.append(("ceiling", f"{self.max_cost:.6f}"))
-        return _html.table(("model", "USD"), rows)
