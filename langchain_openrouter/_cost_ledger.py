@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_openrouter._json import get_dict, get_int, get_number, get_str, parse_json
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["Decision", "LedgerState", "Reservation", "to_decimal"]
+__all__ = ["CallSize", "Decision", "LedgerState", "ModelRate", "Reservation", "to_decimal"]
 
 Decision = Literal["begin", "wait", "reached", "too_expensive"]
 _ZERO = Decimal(0)
+_FREE_CALLS = 3  # after so many calls without a cost a model counts as free
+_USUAL_CALLS = 5  # calls of a model by which the cost of others can be told from their size
+_DAY = 86_400.0  # seconds
 
 
 def to_decimal(cost: float | str | None) -> Decimal:
@@ -37,6 +40,49 @@ class Reservation:
     """Seconds since the epoch after which it no longer counts, its process having died."""
 
 
+class CallSize(NamedTuple):
+    """How large a call is, in tokens; roughly."""
+
+    prompt: int = 1
+    """1 or more."""
+    output: int = 0
+    """How many it may write."""
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.prompt + self.output
+
+
+@dataclass(slots=True)
+class ModelRate:
+    """What the calls of a model have cost for their size."""
+
+    highest: Decimal = _ZERO
+    """USD for each token that a call sends or may write."""
+    per_prompt_token: Decimal = _ZERO
+    """USD for each token that it sends: counts while few calls are known."""
+    calls: int = 0
+
+    @property
+    def is_known(self) -> bool:
+        """Whether a next call can be foreseen: one free call may have been an exception."""
+        return self.highest > 0 or self.calls >= _FREE_CALLS
+
+    def add(self, cost: Decimal, size: CallSize) -> None:
+        """Add what a call has cost."""
+        self.highest = max(self.highest, cost / size.total)
+        self.per_prompt_token = max(self.per_prompt_token, cost / size.prompt)
+        self.calls += 1
+
+    def expected(self, size: CallSize) -> Decimal:
+        """Return what a call of this size is expected to cost, USD."""
+        cost = self.highest * size.total
+        return (
+            cost if self.calls >= _USUAL_CALLS else max(cost, self.per_prompt_token * size.prompt)
+        )
+
+
 @dataclass(slots=True)
 class LedgerState:
     """The state of one ceiling. Its methods compute; who keeps it locks it."""
@@ -45,8 +91,8 @@ class LedgerState:
     """How many calls have been counted, by model."""
     costs: dict[str, Decimal] = field(default_factory=dict)
     """What they cost, by the model that served them."""
-    highest: dict[str, Decimal] = field(default_factory=dict)
-    """The highest cost of one call, by the model that was requested."""
+    rates: dict[str, ModelRate] = field(default_factory=dict)
+    """By the model that was requested."""
     running: dict[str, Reservation] = field(default_factory=dict)
 
     @property
@@ -54,12 +100,18 @@ class LedgerState:
         """USD, of the calls whose cost is known."""
         return sum(self.costs.values(), _ZERO)
 
+    def expected(self, model: str, size: CallSize) -> Decimal | None:
+        """Return what a call is expected to cost, USD; None if nothing is known of its model."""
+        rate = self.rates.get(model)
+        return rate.expected(size) if rate is not None and rate.is_known else None
+
     def begin(  # noqa: PLR0913 - what is known of a call
         self,
         call_id: str,
         model: str,
         *,
         max_cost: Decimal,
+        size: CallSize,
         estimate: Decimal | None = None,
         ignoring: Collection[str] = (),
         expires_at: float | None = None,
@@ -70,8 +122,9 @@ class LedgerState:
             call_id: Names the call.
             model: The requested model.
             max_cost: The ceiling.
+            size: How large the call is.
             estimate: What the call may cost; a call whose estimate does not fit is refused. None
-                reserves the highest cost of the model's calls so far.
+                reserves what calls of the model have cost for their size.
             ignoring: Ids of running calls that cannot be waited for.
             expires_at: Until when the reservation counts.
 
@@ -91,12 +144,19 @@ class LedgerState:
         if reserved >= left or (estimate is not None and reserved + estimate > left):
             return "wait"
 
-        amount = self.highest.get(model) if estimate is None else estimate
+        amount = self.expected(model, size) if estimate is None else estimate
         self.running[call_id] = Reservation(amount, expires_at)
         return "begin"
 
-    def end(
-        self, call_id: str, *, requested: str, served: str, cost: Decimal | None, is_open: bool
+    def end(  # noqa: PLR0913 - what is known of a call
+        self,
+        call_id: str,
+        *,
+        requested: str,
+        served: str,
+        size: CallSize,
+        cost: Decimal | None,
+        is_open: bool,
     ) -> None:
         """Count a call that has ended; a second time does nothing.
 
@@ -104,6 +164,7 @@ class LedgerState:
             call_id: As for `begin`.
             requested: The requested model.
             served: The model that served the call.
+            size: As for `begin`.
             cost: USD; None where it is not known.
             is_open: Whether an unknown cost will be known later, by another `end`.
         """
@@ -116,13 +177,23 @@ class LedgerState:
 
         self.requests[served] = self.requests.get(served, 0) + 1
         self.costs[served] = self.costs.get(served, _ZERO) + cost
-        self.highest[requested] = max(cost, self.highest.get(requested, _ZERO))
+        self.rates.setdefault(requested, ModelRate()).add(cost, size)
+
+    def release(self, call_ids: Collection[str]) -> None:
+        """Let these calls hold nothing any more, though they have not ended."""
+        for call_id in call_ids:
+            if call_id in self.running:
+                self.running[call_id].amount = _ZERO
 
     def expire(self, now: float) -> None:
-        """Let the calls of processes that have died hold nothing any more."""
-        for item in self.running.values():
-            if item.expires_at is not None and item.expires_at < now:
-                item.amount, item.expires_at = _ZERO, None
+        """Let calls of processes that have died hold nothing any more; after a day, forget them."""
+        for call_id, item in list(self.running.items()):
+            if item.expires_at is None or item.expires_at >= now:
+                continue
+            if item.amount == _ZERO:
+                del self.running[call_id]
+            else:
+                item.amount, item.expires_at = _ZERO, now + _DAY
 
     # --- in a shared store ----------------------------------------------------------------
 
@@ -136,7 +207,10 @@ class LedgerState:
         fields = {
             "requests": self.requests,
             "costs": {model: str(cost) for model, cost in self.costs.items()},
-            "highest": {model: str(cost) for model, cost in self.highest.items()},
+            "rates": {
+                name: [str(rate.highest), str(rate.per_prompt_token), rate.calls]
+                for name, rate in self.rates.items()
+            },
             "running": running,
         }
         return json.dumps(fields, sort_keys=True).encode()
@@ -155,15 +229,21 @@ class LedgerState:
             msg = "the entry of a cost limit in the store cannot be read"
             raise ValueError(msg)  # noqa: TRY004 - the data is wrong, not its type
 
-        costs, highest = get_dict(values, "costs") or {}, get_dict(values, "highest") or {}
+        costs, rates = get_dict(values, "costs") or {}, get_dict(values, "rates") or {}
         running = get_dict(values, "running") or {}
         counts = get_dict(values, "requests") or {}
         return cls(
             {model: get_int(counts, model) or 0 for model in counts},
             {model: to_decimal(get_str(costs, model)) for model in costs},
-            {model: to_decimal(get_str(highest, model)) for model in highest},
+            {model: _to_rate(rates.get(model)) for model in rates},
             {name: _to_reservation(running.get(name)) for name in running},
         )
+
+
+def _to_rate(row: Any) -> ModelRate:
+    values = row if isinstance(row, list) and len(row) == 3 else ("0", "0", 0)  # noqa: PLR2004
+    highest, per_prompt_token, calls = values
+    return ModelRate(to_decimal(highest), to_decimal(per_prompt_token), int(calls))
 
 
 def _to_reservation(row: Any) -> Reservation:

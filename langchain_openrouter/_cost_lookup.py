@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 import time
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import httpx2
 
+from langchain_openrouter._cost_ledger import CallSize
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.run_key import CheckedKey
 from langchain_openrouter._json import (
     get_dict,
     get_dicts,
     get_int,
+    get_list,
     get_number,
     get_str,
     parse_json_or_text,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from langchain_openrouter._http.metering import Call
 
-__all__ = ["SETTLE_WAITS", "aestimate_cost", "alook_up_cost", "estimate_cost", "look_up_cost"]
+__all__ = ["aestimate_cost", "alook_up_cost", "call_size", "estimate_cost", "look_up_cost"]
 
-SETTLE_WAITS = (0.0, 0.5, 1.0, 2.0, 4.0)  # seconds before each look-up of a generation
 _LIST_AGE = 3600.0  # seconds for which a list of models is used
-_TIMEOUT = httpx2.Timeout(10.0)
+_ERROR_AGE = 60.0  # seconds until a list that could not be read is asked for again
+_TIMEOUT = httpx2.Timeout(5.0)
 _DEFAULT_OUTPUT = 16_384  # tokens, of a call without `max_tokens`; OpenRouter reserves as many
-_BYTES_PER_TOKEN = 4
+_USUAL_OUTPUT = 1_000  # tokens
+_MEDIA = {"image_url", "input_image", "file", "input_file", "input_audio", "video_url"}
+_MEDIA_SIZE = 8_000  # bytes, for 2,000 tokens
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _READ_FIELDS = ("messages", "input", "instructions", "tools", "query", "documents")
 
@@ -60,7 +65,6 @@ def _generation_request(call: Call, client_type: type) -> transport.Request | No
     if call.request is None or call.key is None or not call.generation_id:
         return None
 
-    client = call.request.client
     return transport.Request(
         url=f"{call.request.base_url}/generation",
         base_url=call.request.base_url,
@@ -71,7 +75,8 @@ def _generation_request(call: Call, client_type: type) -> transport.Request | No
         timeout=_TIMEOUT,
         max_retries=0,
         api_key=CheckedKey(call.key.get_secret_value()),
-        client=client if isinstance(client, client_type) else None,
+        client=_client_of(call, client_type),
+        deadline=call.deadline if call.outcome == "running" else None,
     )
 
 
@@ -89,22 +94,33 @@ def _parse_cost(response: transport.ApiResponse) -> float | None:
 def estimate_cost(call: Call) -> Decimal | None:
     """Return what a call may cost, USD: its prompt, and all the output that it allows.
 
-    A token of the prompt is four bytes of it. A call without `max_tokens` may write 16,384 tokens,
-    or as many as the model can. None where the list of models has no price.
+    The most expensive of its models counts. See `call_size` for what is counted of the prompt. None
+    where the list of models has no price.
     """
-    base_url = _base_url(call)
-    prices = _prices.get(base_url)
+    service = _base_url(call)
+    prices = _prices.get(service)
+
     if prices is None:
-        prices = _prices.put(base_url, transport.send(_models_request(base_url)))
+        with _prices.lock:
+            prices = _prices.get(service)
+            if prices is None:
+                client = _client_of(call, httpx2.Client)
+                prices = _prices.put(service, transport.send(_models_request(service, client)))
     return _estimate(call, prices)
 
 
 async def aestimate_cost(call: Call) -> Decimal | None:
     """Return like `estimate_cost`."""
-    base_url = _base_url(call)
-    prices = _prices.get(base_url)
+    service = _base_url(call)
+    prices = _prices.get(service)
+
     if prices is None:
-        prices = _prices.put(base_url, await transport.asend(_models_request(base_url)))
+        async with _prices.loop_lock():
+            prices = _prices.get(service)
+            if prices is None:
+                client = _client_of(call, httpx2.AsyncClient)
+                response = await transport.asend(_models_request(service, client))
+                prices = _prices.put(service, response)
     return _estimate(call, prices)
 
 
@@ -112,7 +128,13 @@ def _base_url(call: Call) -> str:
     return "" if call.request is None else call.request.base_url
 
 
-def _models_request(base_url: str) -> transport.Request:
+def _client_of(call: Call, client_type: type) -> Any:
+    """Return the user's own client of a call, if it is of this type."""
+    client = None if call.request is None else call.request.client
+    return client if isinstance(client, client_type) else None
+
+
+def _models_request(base_url: str, client: Any) -> transport.Request:
     return transport.Request(
         url=f"{base_url}/models",
         base_url=base_url,
@@ -121,8 +143,9 @@ def _models_request(base_url: str) -> transport.Request:
         query={"output_modalities": "all"},
         headers={},
         timeout=_TIMEOUT,
-        max_retries=2,
+        max_retries=0,
         needs_key=False,
+        client=client,
     )
 
 
@@ -135,29 +158,36 @@ class _Price:
 
 
 class _PriceLists:
-    """The prices of each service, for an hour; safe to use from any thread."""
+    """The prices of each service, for an hour; where they cannot be read, none for a minute."""
 
     def __init__(self) -> None:
         self._lists: dict[str, tuple[float, dict[str, _Price]]] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
+        self._loop_locks: WeakKeyDictionary[Any, asyncio.Lock] = WeakKeyDictionary()
 
-    def get(self, base_url: str) -> dict[str, _Price] | None:
-        with self._lock:
-            read_at, prices = self._lists.get(base_url, (0.0, {}))
-        return prices if prices and time.monotonic() - read_at < _LIST_AGE else None
+    def loop_lock(self) -> asyncio.Lock:
+        """Return the lock of the running event loop: one look-up at a time."""
+        return self._loop_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    def put(self, base_url: str, response: transport.ApiResponse) -> dict[str, _Price]:
+    def get(self, service: str) -> dict[str, _Price] | None:
+        """Return the prices, or None if they are to be read anew."""
+        until, prices = self._lists.get(service, (0.0, {}))
+        return prices if time.monotonic() < until else None
+
+    def put(self, service: str, response: transport.ApiResponse) -> dict[str, _Price]:
         """Keep the prices of a response; where it is an error, the last ones stay."""
         rows = [] if response.is_error else get_dicts(parse_json_or_text(response.body), "data")
         prices = {name: price for row in rows for name, price in _parse_prices(row)}
 
-        with self._lock:
-            if prices:
-                self._lists[base_url] = (time.monotonic(), prices)
-            return prices or self._lists.get(base_url, (0.0, {}))[1]
+        age = _LIST_AGE if prices else _ERROR_AGE
+        prices = prices or self._lists.get(service, (0.0, {}))[1]
+        self._lists[service] = (time.monotonic() + age, prices)
+        return prices
 
 
 _prices = _PriceLists()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_prices.__init__)  # type: ignore[misc]
 
 
 def _parse_prices(row: dict[str, Any]) -> list[tuple[str, _Price]]:
@@ -183,29 +213,49 @@ def _parse_amount(pricing: Any, name: str) -> Decimal | None:
 
 
 def _estimate(call: Call, prices: dict[str, _Price]) -> Decimal | None:
-    slug = call.model
-    price = prices.get(slug) or prices.get(slug.partition(":")[0])
-    if price is None:
-        return None
+    fallbacks = [slug for slug in get_list(call.body, "models") or () if isinstance(slug, str)]
+    costs = []
 
-    prompt_tokens = -(-_text_size(call.body) // _BYTES_PER_TOKEN)
-    output_tokens = 0
-    if call.kind == "chat":
-        limits = [get_int(call.body, name) for name in _OUTPUT_LIMITS]
-        max_output = next((limit for limit in limits if limit is not None), None)
-        output_tokens = min(_DEFAULT_OUTPUT, price.max_output) if max_output is None else max_output
-        output_tokens *= get_int(call.body, "n") or 1
-    return prompt_tokens * price.prompt + output_tokens * price.completion + price.request
+    for slug in (call.model, *fallbacks):
+        price = prices.get(slug) or prices.get(slug.partition(":")[0])
+        if price is not None:
+            output = _max_output(call, min(_DEFAULT_OUTPUT, price.max_output))
+            costs.append(
+                _prompt_tokens(call) * price.prompt + output * price.completion + price.request
+            )
+    return max(costs, default=None)
 
 
-def _text_size(body: Mapping[str, Any]) -> int:
-    """Return the bytes of what a model reads of a request; a picture or a file counts as none."""
-    return sum(_size(body[name]) for name in _READ_FIELDS if name in body)
+# --- how large a call is ----------------------------------------------------------------------
+
+
+def call_size(call: Call) -> CallSize:
+    """Return how many tokens a call sends and may write, roughly.
+
+    A token of the prompt is four bytes of it; a picture or a file counts as 2,000 tokens. Without
+    `max_tokens` 1,000 tokens of output are assumed.
+    """
+    return CallSize(_prompt_tokens(call), _max_output(call, _USUAL_OUTPUT))
+
+
+def _prompt_tokens(call: Call) -> int:
+    return sum(_size(call.body[name]) for name in _READ_FIELDS if name in call.body) // 4 + 1
+
+
+def _max_output(call: Call, default: int) -> int:
+    if call.kind != "chat":
+        return 0
+    limits = [get_int(call.body, name) for name in _OUTPUT_LIMITS]
+    limit = next((limit for limit in limits if limit is not None), default)
+    return max(0, limit) * max(1, get_int(call.body, "n") or 1)
 
 
 def _size(value: Any) -> int:
+    """Return the bytes of all texts of a value, the names of its fields included."""
     if isinstance(value, str):
-        return 0 if value.startswith("data:") else len(value.encode("utf-8", "replace"))
+        return len(value) if value.isascii() else len(value.encode("utf-8", "replace"))
     if isinstance(value, dict):
-        return sum(_size(item) for item in value.values())
+        if value.get("type") in _MEDIA:
+            return _MEDIA_SIZE
+        return sum(len(name) + _size(item) for name, item in value.items() if isinstance(name, str))
     return sum(map(_size, value)) if isinstance(value, list | tuple) else 0

@@ -8,25 +8,22 @@ import math
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from langchain_core.stores import InMemoryByteStore
+
 from langchain_openrouter import _html
-from langchain_openrouter._cost_ledger import LedgerState, to_decimal
-from langchain_openrouter._cost_lookup import (
-    SETTLE_WAITS,
-    aestimate_cost,
-    alook_up_cost,
-    estimate_cost,
-    look_up_cost,
-)
+from langchain_openrouter._cost_ledger import CallSize, LedgerState, to_decimal
+from langchain_openrouter._cost_lookup import aestimate_cost, call_size, estimate_cost
+from langchain_openrouter._cost_process import LoopProbe, process
 from langchain_openrouter._http.metering import Call, Meter
+from langchain_openrouter._open_costs import SETTLE_WAITS, OpenCosts
 from langchain_openrouter.errors import CostLimitError, KeyStoreError
 from langchain_openrouter.key_store._compare_and_set import acompare_and_set, compare_and_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from langchain_core.stores import BaseStore
 
     from langchain_openrouter._cost_ledger import Decision
@@ -34,24 +31,27 @@ if TYPE_CHECKING:
 __all__ = ["CostMeter"]
 
 _READER_GRACE = 0.25  # seconds in which the reader of a stream comes back to it, or is not awaited
-_POLL = 0.1  # seconds between looks at a shared store
-_LEASE = 900.0  # seconds after which a call of another process no longer holds its share
+_POLL = 0.1  # seconds between looks at the running calls while one waits
+_LEASE = 60.0  # seconds for which a call of another process holds its share
 _MAX_CONFLICTS = 1000
-_MAX_LOOKS = 5  # calls before which one open generation is looked up
+
+
+_Write = Callable[[LedgerState], None]
 
 
 class _Running(NamedTuple):
     call: Call
     call_id: str
+    size: CallSize
 
 
 class CostMeter(Meter):
     """Counts what calls cost, and refuses those that begin when the ceiling is reached.
 
-    Calls that run side by side hold the highest cost of their model's calls so far, and a model
+    Calls that run side by side hold what their model's calls have cost for their size, and a model
     without one all that is left: a call waits while running ones may use up the rest. So the
-    ceiling is exceeded by what one call costs more than that, at most. A stream whose reader is
-    busy elsewhere is not waited for.
+    ceiling is exceeded by what running calls cost more than that. Not waited for is a stream whose
+    reader is busy elsewhere, and a call on an event loop that does not run.
 
     Args:
         max_cost: USD.
@@ -86,10 +86,16 @@ class CostMeter(Meter):
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._running: dict[int, _Running] = {}
-        self._open: dict[_Running, int] = {}  # with how often it was looked up before a call
-        self._unwritten: list[Callable[[LedgerState], None]] = []
-        self._writers: set[asyncio.Task[None]] = set()
+        self._open = OpenCosts(self._count_later)
+        self._open_calls: dict[Call, _Running] = {}
+        self._unwritten: list[_Write] = []
         self._loops: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        process.meters.add(self)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes count together with this one."""
+        return self._store is not None
 
     # --- what was spent -------------------------------------------------------------------
 
@@ -125,20 +131,27 @@ class CostMeter(Meter):
     @property
     def unsettled(self) -> tuple[str, ...]:
         """The ids of generations whose cost is not known yet: streams that were left or failed."""
-        with self._lock:
-            return tuple(item.call.generation_id or "" for item in self._open)
+        return self._open.generation_ids
+
+    def refresh(self) -> None:
+        """Read what other processes have spent from the shared store."""
+        self._update(lambda _: None)
+
+    async def arefresh(self) -> None:
+        """Read like `refresh`."""
+        await self._aupdate(lambda _: None)
 
     def settle(self) -> None:
         """Ask `GET /generation` for the costs that are not known, for up to 7.5 seconds.
 
         What is still not known then stays in `unsettled`.
         """
-        self._settle(SETTLE_WAITS)
+        self._open.settle()
         self.flush()
 
     async def asettle(self) -> None:
         """Ask like `settle`."""
-        await self._asettle(SETTLE_WAITS)
+        await self._open.asettle()
         await self.aflush()
 
     def __repr__(self) -> str:
@@ -161,70 +174,77 @@ class CostMeter(Meter):
 
         Raises:
             CostLimitError: The ceiling is reached, or the estimate does not fit.
+            DeadlineError: The call's deadline passed while it waited.
         """
-        self._settle(self._settle_waits())
+        self._open.settle(*self._to_look_up())
         estimate = estimate_cost(call) if self._estimates else None
-        call_id, ignored = secrets.token_hex(8), frozenset[str]()
+        begun = _Running(call, secrets.token_hex(8), call_size(call))
+        loops = LoopProbe()
         while True:
-            begin = self._begin(call, call_id, estimate, ignored)
-            decision = self._update(begin)
+            ignored = self._ignored(call, loops)
+            decision = self._update(self._begin(begun, estimate, ignored))
             if decision != "wait":
                 break
+            _check_deadline(call)
             with self._ended:
-                busy = self._busy_readers()
-                self._ended.wait(_READER_GRACE if self._store is None else _POLL)
-            ignored = self._ignored(call, busy)
+                self._ended.wait(_POLL)
 
-        self._decided(call, call_id, decision, estimate)
+        self._decided(begun, decision, estimate)
 
     async def aadmit(self, call: Call) -> None:
         """Let a call begin like `admit`."""
-        await self._asettle(self._settle_waits())
+        await self._open.asettle(*self._to_look_up())
         estimate = await aestimate_cost(call) if self._estimates else None
-        call_id, ignored = secrets.token_hex(8), frozenset[str]()
-        ended = asyncio.Event()
+        begun = _Running(call, secrets.token_hex(8), call_size(call))
+        ended, loops = asyncio.Event(), LoopProbe()
         self._loops[ended] = asyncio.get_running_loop()
         try:
             while True:
                 ended.clear()
-                decision = await self._aupdate(self._begin(call, call_id, estimate, ignored))
+                ignored = self._ignored(call, loops)
+                decision = await self._aupdate(self._begin(begun, estimate, ignored))
                 if decision != "wait":
                     break
-                busy = self._busy_readers()
-                await _wait(ended, _READER_GRACE if self._store is None else _POLL)
-                ignored = self._ignored(call, busy)
+                _check_deadline(call)
+                await _wait(ended, _POLL)
         finally:
             self._loops.pop(ended, None)
 
-        self._decided(call, call_id, decision, estimate)
+        self._decided(begun, decision, estimate)
 
     def record(self, call: Call) -> None:
         """Count a call that has ended; the cost of a stream that was left is looked up later."""
         running = self._running.pop(id(call), None)
+        if running is not None:
+            process.running.pop(running.call_id, None)
         if running is None:  # it was refused
             return
 
-        is_open = False
-        if call.cost is None and call.outcome != "done" and call.generation_id:
-            is_open = True
+        cost = call.cost
+        is_open = cost is None and call.generation_id is not None
+        if is_open:
             with self._lock:
-                self._open[running] = 0
-        self._write(running, call.cost, is_open=is_open)
+                self._open_calls[call] = running
+            self._open.add(call)
+        elif cost is None and call.outcome == "done":
+            cost = 0.0  # a service without costs
+        self._write(running, cost, is_open=is_open)
         self._wake()
 
     # --- beginning and waiting ------------------------------------------------------------
 
     def _begin(
-        self, call: Call, call_id: str, estimate: Decimal | None, ignored: frozenset[str]
+        self, begun: _Running, estimate: Decimal | None, ignored: frozenset[str]
     ) -> Callable[[LedgerState], Decision]:
         def begin(state: LedgerState) -> Decision:
             now = time.time()
             state.expire(now)
 
             return state.begin(
-                call_id,
-                call.model,
+                begun.call_id,
+                begun.call.model,
                 max_cost=self._max_cost,
+                size=begun.size,
                 estimate=estimate,
                 ignoring=ignored,
                 expires_at=None if self._store is None else now + _LEASE,
@@ -232,16 +252,15 @@ class CostMeter(Meter):
 
         return begin
 
-    def _decided(
-        self, call: Call, call_id: str, decision: Decision, estimate: Decimal | None
-    ) -> None:
+    def _decided(self, begun: _Running, decision: Decision, estimate: Decimal | None) -> None:
         """Remember a call that has begun.
 
         Raises:
             CostLimitError: It may not.
         """
         if decision == "begin":
-            self._running[id(call)] = _Running(call, call_id)
+            self._running[id(begun.call)] = begun
+            process.running[begun.call_id] = begun.call
             return
 
         with self._lock:
@@ -250,22 +269,23 @@ class CostMeter(Meter):
         shown = None if decision == "reached" or estimate is None else float(estimate)
         raise CostLimitError.build(total, float(self._max_cost), spent, shown)
 
-    def _busy_readers(self) -> set[int]:
-        """Return the running streams that do not wait for the network now."""
-        return {key for key, item in list(self._running.items()) if not item.call.is_waiting}
+    @staticmethod
+    def _ignored(call: Call, loops: LoopProbe) -> frozenset[str]:
+        """Return the running calls of this process that may never end while this one waits.
 
-    def _ignored(self, call: Call, busy: set[int]) -> frozenset[str]:
-        """Return the running calls that may never end while this one waits.
-
-        Those are streams whose readers were busy before and after the wait, and, if this call
-        blocks an event loop, the loop's own.
+        Those are streams whose readers have not come back for a while, and the calls of an event
+        loop that does not run, as when this one blocks it.
         """
-        blocked = _running_loop() if call.loop is None else None
+        now, blocked = time.monotonic(), _running_loop() if call.loop is None else None
+
         return frozenset(
-            item.call_id
-            for key, item in list(self._running.items())
-            if (key in busy and not item.call.is_waiting)
-            or (blocked is not None and item.call.loop is blocked)
+            call_id
+            for call_id, item in list(process.running.items())
+            if (item.idle_since is not None and now - item.idle_since >= _READER_GRACE)
+            or (
+                (item.loop is not None and item.loop is not call.loop)
+                and (item.loop is blocked or loops.is_stuck(item.loop))
+            )
         )
 
     def _wake(self) -> None:
@@ -307,44 +327,42 @@ class CostMeter(Meter):
 
     def _changed(
         self, before: bytes | None, change: Callable[[LedgerState], Any]
-    ) -> tuple[LedgerState, int, Any]:
+    ) -> tuple[LedgerState, list[_Write], Any]:
         state = LedgerState.from_json(before)
         writes = list(self._unwritten)
         for write in writes:
             write(state)
-        return state, len(writes), change(state)
+        return state, writes, change(state)
 
-    def _written(self, state: LedgerState, writes: int) -> None:
+    def _written(self, state: LedgerState, writes: list[_Write]) -> None:
         with self._lock:
             self._state = state
-            del self._unwritten[:writes]
+            self._unwritten = [write for write in self._unwritten if write not in writes]
 
     def _write(self, running: _Running, cost: float | None, *, is_open: bool = False) -> None:
         """Count a call, without waiting for the store on an event loop."""
-        call, call_id = running
+        call, call_id, size = running
         known = None if cost is None else to_decimal(cost)
-        served = call.facts().model or call.model
+        requested, served = call.model, call.served_model
 
         def end(state: LedgerState) -> None:
-            state.end(call_id, requested=call.model, served=served, cost=known, is_open=is_open)
+            state.end(
+                call_id, requested=requested, served=served, size=size, cost=known, is_open=is_open
+            )
 
         if self._store is None:
             self._update(end)
             return
         with self._lock:
             self._unwritten.append(end)
-        loop = _running_loop()
-        if loop is None:
-            with contextlib.suppress(Exception):  # kept, and written by the next call, which raises
-                self.flush()
+        if _running_loop() is None or type(self._store) is InMemoryByteStore:
+            self._write_now()
         else:
-            task = loop.create_task(self._write_later())
-            self._writers.add(task)
-            task.add_done_callback(self._writers.discard)
+            process.writer().submit(self._write_now)
 
-    async def _write_later(self) -> None:
-        with contextlib.suppress(Exception):
-            await self.aflush()
+    def _write_now(self) -> None:
+        with contextlib.suppress(Exception):  # kept, and written by the next call, which raises
+            self.flush()
 
     def flush(self) -> None:
         """Write what is not yet in the shared store."""
@@ -358,50 +376,39 @@ class CostMeter(Meter):
 
     # --- costs that come later ------------------------------------------------------------
 
-    def _settle_waits(self) -> tuple[float, ...]:
-        """Return how often to look open costs up before a call: more where they may decide.
+    def _to_look_up(self) -> tuple[list[Call], tuple[float, ...]]:
+        """Return the calls to look up before another one, and how often: more if they decide."""
+        calls, is_new = self._open.before_call()
+        if not is_new:
+            return calls, SETTLE_WAITS[:1]
 
-        A generation that the service does not know after some look-ups is left to `settle`.
-        """
         with self._lock:
-            recent = [item for item, looks in self._open.items() if looks < _MAX_LOOKS]
-            if not recent:
-                return ()
-            for item in recent:
-                self._open[item] += 1
+            sizes = [(item.call.model, item.size) for item in self._open_calls.values()]
+            expected = [self._state.expected(*item) for item in sizes]
+            known = [cost for cost in expected if cost is not None]
+            left = self._max_cost - self._state.spent
+        decides = len(known) < len(expected) or sum(known, Decimal(0)) >= left
+        return calls, SETTLE_WAITS[:3] if decides else SETTLE_WAITS[:1]
 
-            highest = [self._state.highest.get(item.call.model) for item in recent]
-            known = [cost for cost in highest if cost is not None]
-            decides = len(known) < len(highest) or (
-                self._state.spent + sum(known, Decimal(0)) >= self._max_cost
-            )
-            is_new = any(self._open[item] == 1 for item in recent)
-        return SETTLE_WAITS[:3] if decides and is_new else SETTLE_WAITS[:1]
-
-    def _settle(self, waits: tuple[float, ...]) -> None:
-        for wait in waits:
-            if not self._open:
-                return
-            time.sleep(wait)
-            for running in list(self._open):
-                self._settled(running, look_up_cost(running.call))
-
-    async def _asettle(self, waits: tuple[float, ...]) -> None:
-        for wait in waits:
-            if not self._open:
-                return
-            await asyncio.sleep(wait)
-            for running in list(self._open):
-                self._settled(running, await alook_up_cost(running.call))
-
-    def _settled(self, running: _Running, cost: float | None) -> None:
-        if cost is None:
-            return
+    def _count_later(self, call: Call, cost: float) -> None:
         with self._lock:
-            if running not in self._open:  # another thread was first
-                return
-            del self._open[running]
-        self._write(running, cost)
+            running = self._open_calls.pop(call, None)
+        if running is not None:
+            self._write(running, cost)
+
+    def reset_after_fork(self) -> None:
+        """Forget the calls of the parent process, which end there."""
+        self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)
+        for running in self._running.values():
+            self._state.running.pop(running.call_id, None)
+        self._running, self._open_calls, self._unwritten, self._loops = {}, {}, [], {}
+        self._open.clear()
+
+
+def _check_deadline(call: Call) -> None:
+    if call.deadline is not None and call.deadline.has_passed:
+        raise call.deadline.error()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -39,8 +39,8 @@ class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
     steps the user is also set for the consumer, and of several generators that take turns in one
     context the last one to start would set the user of all.
 
-    The key is read when a request is sent. A stream that was started inside may be read to its end
-    outside; one that is started outside, though it was created inside, has no user. A thread that
+    The key is read when a request is sent. The `stream` of a model that was created inside may be
+    read outside; any other generator, as a chain's, must be started inside. A thread that
     was started without a copy of the context (`threading.Thread`) has none either: there
     `current_user` raises, and a model with a key of its own is not noticed.
 

@@ -224,17 +224,42 @@ def test_threads_of_many_users(emulator, model):
     assert len(set(keys(emulator))) == 50
 
 
-def test_a_stream_that_has_begun_may_be_read_to_its_end_outside(emulator, model):
-    """Its key was read when the request was sent; one that has not begun has no user."""
+def test_a_stream_that_was_created_inside_may_be_read_outside(emulator, model):
+    """Begun or not, and inside another user's run too; a chain's generator has to be begun."""
     emulator.script(lambda asked: asked.key + " and more words of an answer")
+
+    async def last(pieces):
+        return "".join([piece.text async for piece in pieces])
+
     with as_user(ANN):
-        stream = model.stream("x")
+        stream, late, alate = model.stream("x"), model.stream("x"), model.astream("x")
         first = next(stream).text
-        late = model.stream("x")
+        chain = (RunnableLambda(lambda text: text) | model).stream("x")
     assert (first + "".join(chunk.text for chunk in stream)).startswith(ANN)
+    with as_user(BOB):
+        assert "".join(chunk.text for chunk in late).startswith(ANN)
+        assert model.invoke("x").text.startswith(BOB)
+    assert asyncio.run(last(alate)).startswith(ANN)
     with pytest.raises(errors.AuthenticationError, match="as_user"):
-        next(late)
-    assert keys(emulator) == [ANN]
+        next(chain)
+    assert keys(emulator) == [ANN, ANN, BOB, ANN]
+
+
+def test_an_outer_run_that_ends_first_leaves_the_inner_one(emulator, model):
+    """A generator's run may end inside its consumer's."""
+
+    def generator():
+        with as_user(ANN):
+            yield
+
+    steps = generator()
+    next(steps)
+    with as_user(BOB):
+        next(steps, None)
+        model.invoke("x")
+    assert keys(emulator) == [BOB]
+    with pytest.raises(errors.AuthenticationError):
+        model.invoke("x")
 
 
 def test_a_generator_resumed_in_other_contexts_leaves_them_as_they_were(model):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from openai._models import FinalRequestOptions
 
+    from langchain_openrouter._http.metering import Call
+
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _USER_AGENT = f"langchain-openrouter-oauth/{VERSION}"
@@ -46,16 +48,28 @@ class _ClientOverrides:
 
     auth: httpx2.Auth | None = None
     deadline: Deadline | None = None
+    call: Call | None = None
     body = b""
     retry_after: float | None = None
 
-    def for_request(self, auth: httpx2.Auth | None, deadline: Deadline | None = None) -> Self:
+    def for_request(
+        self,
+        auth: httpx2.Auth | None,
+        deadline: Deadline | None = None,
+        call: Call | None = None,
+    ) -> Self:
         """Return a view of this client for one request; connections are shared."""
         view = object.__new__(type(self))
         view.__dict__.update(
-            self.__dict__, auth=auth, deadline=deadline, body=b"", retry_after=None
+            self.__dict__, auth=auth, deadline=deadline, call=call, body=b"", retry_after=None
         )
         return view
+
+    def _note_generation(self, response: httpx2.Response) -> None:
+        """Note which generation has begun: its cost can be looked up if the response is cut."""
+        if self.call is not None:
+            name = response.headers.get("x-generation-id")
+            self.call.header_id = name if response.is_success else None
 
     def _custom_auth(self, security: Any) -> httpx2.Auth | None:
         """Return this request's auth; overridden because the SDK's sync client calls it."""
@@ -124,6 +138,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
     def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         self._limit_time(request)
         response = self._client.send(request, stream=True, **kwargs)
+        self._note_generation(response)
         refuse_stacked_encodings(response)
         if stream and response.is_success and is_event_stream(response):
             return response
@@ -145,6 +160,7 @@ class _AsyncClient(_ClientOverrides, AsyncAPIClient):
 
     async def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         response = await self._client.send(request, stream=True, **kwargs)
+        self._note_generation(response)
         refuse_stacked_encodings(response)
         if stream and response.is_success and is_event_stream(response):
             return response

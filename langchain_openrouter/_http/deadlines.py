@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_openrouter._http.failures import Failure
+from langchain_openrouter.errors import DeadlineError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -56,6 +57,11 @@ class Deadline(NamedTuple):
         """Return the failure of a call that took too long."""
         reason = f"it took longer than deadline={self.seconds:g} seconds"
         return Failure(TimeoutError(reason), reason, timed_out=True, is_retryable=False, total=True)
+
+    def error(self) -> DeadlineError:
+        """Return the error of a call that was not sent in time."""
+        failure = self.failure()
+        return DeadlineError(f"the request was not sent: {failure.reason} - raise `deadline=`")
 
 
 def start_deadline(seconds: float | None) -> Deadline | None:
@@ -119,15 +125,29 @@ def hang_up(response: httpx2.Response, deadline: Deadline | None) -> Iterator[No
         timer.cancel()
 
 
-async def in_time(chunks: AsyncIterator[bytes], deadline: Deadline | None) -> AsyncIterator[bytes]:
-    """Yield the chunks until the deadline has passed."""
-    while deadline is None or not deadline.has_passed:
-        try:
-            async with asyncio.timeout(None if deadline is None else deadline.remaining):
-                chunk = await anext(chunks)
-        except (StopAsyncIteration, TimeoutError):
-            return
-        yield chunk
+async def in_time(
+    response: httpx2.Response, chunks: AsyncIterator[bytes], deadline: Deadline
+) -> AsyncIterator[bytes]:
+    """Yield the chunks until the deadline has passed; hang up then, whatever the reader does."""
+    loop, is_reading, closing = asyncio.get_running_loop(), False, set[asyncio.Task[None]]()
+
+    def close() -> None:
+        if not is_reading:
+            closing.add(loop.create_task(response.aclose()))
+
+    timer = loop.call_later(deadline.remaining, close)
+    try:
+        while not deadline.has_passed:
+            is_reading = True
+            try:
+                async with asyncio.timeout(deadline.remaining):
+                    chunk = await anext(chunks)
+            except (StopAsyncIteration, TimeoutError):
+                return
+            is_reading = False
+            yield chunk
+    finally:
+        timer.cancel()
 
 
 def _shut_down(connection: Any) -> None:

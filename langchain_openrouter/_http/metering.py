@@ -7,18 +7,23 @@ watches has no `Call`: it pays for one lookup of a context variable.
 from __future__ import annotations
 
 import asyncio
+import math
+import re
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_openrouter._json import get_dict, get_number, get_str
+from langchain_openrouter._redaction import contains_api_key, mask_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from pydantic import SecretStr
 
+    from langchain_openrouter._http.deadlines import Deadline
     from langchain_openrouter._http.transport import Request
 
 __all__ = [
@@ -27,16 +32,20 @@ __all__ = [
     "Meter",
     "add_meter",
     "aobserved",
+    "as_at_creation",
     "facts_from_body",
     "metered",
+    "meters_at_creation",
     "meters_in_context",
     "new_call",
     "observed",
     "register_meters",
     "remember_meters",
     "remove_meter",
+    "to_slug",
 ]
 
+_SLUG = re.compile(r"[\w~.:/@+-]{1,200}", re.ASCII)
 Kind = Literal["chat", "embeddings", "rerank"]
 Outcome = Literal["running", "done", "failed", "stopped"]
 
@@ -96,8 +105,11 @@ class Call:
     header_id: str | None = field(default=None, repr=False)
     """The generation id in the response's headers."""
     outcome: Outcome = "running"
-    is_waiting: bool = True
-    """Whether it waits for the network. A stream whose reader does something else does not."""
+    user: str = ""
+    """The `user` that was sent."""
+    idle_since: float | None = None
+    """Since when a stream's reader has not come back for more, on the monotonic clock; None while
+    the call waits for the network."""
 
     @property
     def generation_id(self) -> str | None:
@@ -106,19 +118,35 @@ class Call:
 
     @property
     def cost(self) -> float | None:
-        """USD; None where the response has not said it."""
-        return self.facts().cost
+        """USD; None where the response has not said it, or said what is no cost."""
+        cost = self.facts().cost
+        return cost if cost is not None and 0 <= cost < math.inf else None
+
+    @property
+    def served_model(self) -> str:
+        """The model that served the call; the requested one if the response names none."""
+        model = to_slug(self.facts().model)
+        is_key = self.key is not None and mask_key(model, self.key) != model
+        return self.model if is_key else model or self.model
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """When the call must be complete."""
+        return None if self.request is None else self.request.deadline
 
     def admit(self, request: Request, key: SecretStr | None) -> None:
         """Ask every meter to let the call begin.
 
         Raises:
             CostLimitError: A ceiling is reached.
+            DeadlineError: The deadline passed while it waited.
         """
         self.request, self.key = request, key
+
         try:
             for meter in self.meters:
                 meter.admit(self)
+            _check_deadline(self.deadline)
         except BaseException:
             self.end("failed")
             raise
@@ -137,9 +165,10 @@ class Call:
         """Tell the meters how the call ended; a second time does nothing."""
         if self.outcome != "running":
             return
-        self.outcome, self.is_waiting = outcome, False
+        self.outcome = outcome
         for meter in self.meters:
             meter.record(self)
+        self.body = {}  # a call whose cost is looked up later holds no prompt
 
     def end_with(self, error: BaseException | None) -> None:
         """End the call as an exception says: one that is not an `Exception` stopped it."""
@@ -147,6 +176,20 @@ class Call:
             self.end("done")
         else:
             self.end("failed" if isinstance(error, Exception) else "stopped")
+
+
+def to_slug(model: Any) -> str:
+    """Return the name of a model if it has the form of a slug, else an empty text.
+
+    A service may say anything there, and it is shown in tables and errors.
+    """
+    is_slug = isinstance(model, str) and _SLUG.fullmatch(model) and not contains_api_key(model)
+    return model if is_slug else ""
+
+
+def _check_deadline(deadline: Deadline | None) -> None:
+    if deadline is not None and deadline.has_passed:
+        raise deadline.error()
 
 
 def facts_from_body(body: Any) -> CallFacts:
@@ -163,15 +206,15 @@ def facts_from_body(body: Any) -> CallFacts:
 
 
 def observed(chunks: Iterator[bytes], call: Call | None) -> Iterator[bytes]:
-    """Note on the call whether it waits for the network; without a call return `chunks`."""
+    """Note on the call when its reader was given a chunk; without a call return `chunks`."""
     if call is None:
         return chunks
 
     def observe() -> Iterator[bytes]:
         for chunk in chunks:
-            call.is_waiting = False
+            call.idle_since = time.monotonic()
             yield chunk
-            call.is_waiting = call.outcome == "running"
+            call.idle_since = None
 
     return observe()
 
@@ -183,9 +226,9 @@ def aobserved(chunks: AsyncIterator[bytes], call: Call | None) -> AsyncIterator[
 
     async def observe() -> AsyncIterator[bytes]:
         async for chunk in chunks:
-            call.is_waiting = False
+            call.idle_since = time.monotonic()
             yield chunk
-            call.is_waiting = call.outcome == "running"
+            call.idle_since = None
 
     return observe()
 
@@ -214,16 +257,23 @@ def add_meter(meter: Meter, owner: object) -> None:
 
 
 def remove_meter(owner: object) -> None:
-    """Remove what `owner` added, and what was added after it.
+    """Remove what `owner` added last.
 
-    Does not use `ContextVar.reset`: a generator may be closed in another context than the one that
+    What was added after it stays: a generator may end after its consumer has added something. Does
+    not use `ContextVar.reset`: a generator may also be closed in another context than the one that
     it started in, where there is nothing to remove.
     """
-    scope = _current.get()
+    scope, inner = _current.get(), []
     while scope is not None and scope.owner is not owner:
+        inner.append(scope)
         scope = scope.outer
-    if scope is not None:
-        _current.set(scope.outer)
+    if scope is None:
+        return
+
+    outer = scope.outer
+    for meter, inner_owner, _ in reversed(inner):
+        outer = _Scope(meter, inner_owner, outer)
+    _current.set(outer)
 
 
 @contextmanager
@@ -237,13 +287,27 @@ def metered(meter: Meter) -> Iterator[None]:
         remove_meter(owner)
 
 
-def remember_meters() -> None:
-    """Keep the meters that were found for runs that are started in this context."""
+def remember_meters(meters: Iterable[Meter]) -> None:
+    """Let meters of a graph watch what other graphs, started in this context, call."""
     known = set(map(id, _in_scopes()))
-    for find in _finders:
-        for meter in find():
-            if id(meter) not in known:
-                add_meter(meter, meter)
+    for meter in meters:
+        if id(meter) not in known:
+            add_meter(meter, meter)
+
+
+def meters_at_creation() -> object | None:
+    """Return what a generator that is created here must be given when it starts; None for none."""
+    return _current.get()
+
+
+@contextmanager
+def as_at_creation(scope: Any) -> Iterator[None]:
+    """Let the meters of `meters_at_creation` watch what is called inside."""
+    token = _current.set(scope)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def _in_scopes() -> Iterator[Meter]:
@@ -263,7 +327,7 @@ def meters_in_context(handlers: Iterable[Any] = ()) -> tuple[Meter, ...]:
     for find in _finders:
         meters.update((id(meter), meter) for meter in find())
     meters.update((id(item), item) for item in handlers if isinstance(item, Meter))
-    return tuple(meters.values())
+    return tuple(sorted(meters.values(), key=id))  # calls that wait for several wait in one order
 
 
 def new_call(kind: Kind, body: Mapping[str, Any], handlers: Sequence[Any] = ()) -> Call | None:
@@ -278,4 +342,7 @@ def new_call(kind: Kind, body: Mapping[str, Any], handlers: Sequence[Any] = ()) 
         return None
 
     meters = meters_in_context(handlers)
-    return Call(kind, get_str(body, "model") or "", body, meters) if meters else None
+    if not meters:
+        return None
+    user = get_str(body, "user") or ""
+    return Call(kind, get_str(body, "model") or "", body, meters, user=user)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import inspect
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,7 +21,7 @@ from langchain_openrouter._http.urls import service_mismatch
 from langchain_openrouter.errors import AuthenticationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _OUTSIDE = (
     "`api_key=current_user` was used outside a user's run: open one with `with as_user(key):`, or "
@@ -101,14 +102,39 @@ def enter(user: User, scope: object) -> None:
 def leave(scope: object) -> None:
     """Restore the user that was current before `scope`.
 
-    Does not use `ContextVar.reset`: a generator may be resumed and closed in another context than
-    the one that it started in, where there is nothing to restore.
+    A user that was set inside it and is still current stays so. Does not use `ContextVar.reset`: a
+    generator may be resumed and closed in another context than the one that it started in, where
+    there is nothing to restore.
     """
-    user = _current.get()
+    user, inner = _current.get(), []
     while user is not None and user.scope is not scope:
+        inner.append(user)
         user = user.outer
-    if user is not None:
-        _current.set(user.outer)
+    if user is None:
+        return
+
+    outer = user.outer
+    for item in reversed(inner):
+        if isinstance(item, User):
+            outer = replace(item, outer=outer)
+        else:
+            item.outer, outer = outer, item
+    _current.set(outer)
+
+
+def user_at_creation() -> object | None:
+    """Return what a generator that is created here must be given when it starts; None for none."""
+    return _nearest()
+
+
+@contextmanager
+def as_at_creation(user: Any) -> Iterator[None]:
+    """Make the user of `user_at_creation` the current one."""
+    token = _current.set(user)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def current_user() -> Any:

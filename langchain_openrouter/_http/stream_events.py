@@ -83,11 +83,15 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
     deadline = response.deadline
     decoder, in_a_row = SSEDecoder(), 0
     chunks = aobserved(response.stream.aiter_bytes(), response.call)
+    if deadline is not None:
+        chunks = in_time(response.stream, chunks, deadline)
     body = _UntypedBody(response)
     end: StreamEvent = None
     with StrippedTracebacks():
         try:
-            async for chunk in chunks if deadline is None else in_time(chunks, deadline):
+            async for chunk in (
+                chunks if deadline is None else in_time(response.stream, chunks, deadline)
+            ):
                 body.add(chunk)
                 for data in decoder.feed(chunk):
                     yield data

@@ -182,7 +182,9 @@ def _send(request: Request, key: SecretStr | None, *, stream: bool) -> ApiRespon
     except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
         return _failed(request, key, client_setup_failure(error))
 
-    call = client.for_request(None if key is None else BearerAuth(key), request.deadline)
+    call = client.for_request(
+        None if key is None else BearerAuth(key), request.deadline, request.call
+    )
     try:
         response = call.request(httpx2.Response, _to_options(request), stream=stream)
     except _FAILURES as error:
@@ -197,27 +199,29 @@ async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
     if request.needs_key or request.api_key:
         key = await aresolve_key(request.api_key, request.base_url)
 
-    call = request.call
+    deadline = request.deadline
     with StrippedTracebacks():
-        if call is None:
-            return await _asend_in_time(request, key, stream=stream)
-        await call.aadmit(request._replace(body=b""), key)
+        if deadline is None:
+            return await _asend_admitted(request, key, stream=stream)
         try:
-            return _watched(await _asend_in_time(request, key, stream=stream), call)
-        except BaseException as error:
-            call.end_with(error)
-            raise
+            async with asyncio.timeout(deadline.remaining):
+                return await _asend_admitted(request, key, stream=stream)
+        except TimeoutError:
+            return _failed(request, key, deadline.failure())
 
 
-async def _asend_in_time(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
-    """Send; a request that is not answered when its deadline has passed is canceled."""
-    if request.deadline is None:
+async def _asend_admitted(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
+    """Send when the meters let the call begin."""
+    call = request.call
+    if call is None:
         return await _asend(request, key, stream=stream)
+
+    await call.aadmit(request._replace(body=b""), key)
     try:
-        async with asyncio.timeout(request.deadline.remaining):
-            return await _asend(request, key, stream=stream)
-    except TimeoutError:
-        return _failed(request, key, request.deadline.failure())
+        return _watched(await _asend(request, key, stream=stream), call)
+    except BaseException as error:
+        call.end_with(error)
+        raise
 
 
 async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> ApiResponse:
@@ -226,7 +230,9 @@ async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> Ap
     except Exception as error:  # noqa: BLE001 - whatever a broken proxy or certificate raises
         return _failed(request, key, client_setup_failure(error))
 
-    call = client.for_request(None if key is None else BearerAuth(key), request.deadline)
+    call = client.for_request(
+        None if key is None else BearerAuth(key), request.deadline, request.call
+    )
     try:
         response = await call.request(httpx2.Response, _to_options(request), stream=stream)
     except _FAILURES as error:
@@ -238,10 +244,8 @@ async def _asend(request: Request, key: SecretStr | None, *, stream: bool) -> Ap
 def _watched(response: ApiResponse, call: Call) -> ApiResponse:
     """Return a response with its call, which ends when the response has been read."""
     response.call = call
-    if response.is_error:  # it was not charged
+    if response.is_error:
         call.end("failed")
-    else:
-        call.header_id = response.headers.get("x-generation-id")
     return response
 
 

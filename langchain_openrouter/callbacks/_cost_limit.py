@@ -21,16 +21,19 @@ class CostLimit(CostMeter, BaseCallbackHandler):
 
     Reached, the next call raises `CostLimitError`. Answers of LangChain's cache are free. A stream
     that was left is counted when `GET /generation` knows its cost, which is asked before the next
-    call and by `settle`. Calls that run side by side hold the highest cost of their model's calls
-    so far, and the first one of a model all that is left: others wait meanwhile. So the ceiling is
-    exceeded by no more than what running calls cost beyond that.
+    call and by `settle`. Calls that run side by side hold what their model's calls have cost for
+    their size, and the first one of a model all that is left: others wait meanwhile. So the ceiling
+    is exceeded by no more than what running calls cost beyond that.
+
+    The `stream` of a model that was created inside is counted wherever it is read; any other
+    generator only while it runs inside.
 
     Args:
         max_cost: USD.
         before: "estimate" also refuses a call whose estimate does not fit: its prompt and as much
             output as `max_tokens` allows, or 16,384 tokens, at the prices of `GET /models`.
         store: A store of bytes that other processes share, such as `RedisStore`: they count
-            together under one `name`. A call of a process that died holds its share for 15 minutes.
+            together under one `name`. A call of a process that died holds its share for a minute.
         name: The ceiling's name in the store.
 
     Raises:
@@ -50,6 +53,8 @@ class CostLimit(CostMeter, BaseCallbackHandler):
 
     def __enter__(self) -> Self:
         """Count the calls from here on."""
+        if self.is_shared:
+            self.refresh()
         add_meter(self, self)
         return self
 
@@ -60,7 +65,10 @@ class CostLimit(CostMeter, BaseCallbackHandler):
 
     async def __aenter__(self) -> Self:
         """Count the calls from here on."""
-        return self.__enter__()
+        if self.is_shared:
+            await self.arefresh()
+        add_meter(self, self)
+        return self
 
     async def __aexit__(self, *error: object) -> None:
         """Stop counting like `__exit__`."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from html import escape
@@ -18,10 +16,11 @@ from langchain_core.tracers.context import register_configure_hook
 
 from langchain_openrouter import _html
 from langchain_openrouter._cost_ledger import to_decimal
-from langchain_openrouter._cost_lookup import SETTLE_WAITS, alook_up_cost, look_up_cost
-from langchain_openrouter._http.metering import Meter, register_meters
+from langchain_openrouter._http.metering import Meter, register_meters, to_slug
 from langchain_openrouter._http.run_key import user_id
 from langchain_openrouter._json import get_str
+from langchain_openrouter._open_costs import OpenCosts
+from langchain_openrouter._redaction import redact
 from langchain_openrouter.callbacks._totals import (
     UsageKey,
     UsageTotals,
@@ -49,6 +48,7 @@ __all__ = [
 ]
 
 _PROVIDER = "openrouter"
+_MAX_NAME = 100  # characters of a provider's name
 
 
 # Former names.
@@ -74,7 +74,7 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
         self.totals_by_key: dict[UsageKey, UsageTotals] = {}
 
         self._users: dict[UUID, str] = {}
-        self._open: list[Call] = []
+        self._open = OpenCosts(self._settled)
         self._lock = threading.Lock()
 
     @property
@@ -126,28 +126,31 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
     ) -> None:
         """Remember the `user` of a call."""
         del serialized, messages
+        if get_str(kwargs.get("metadata"), "ls_provider") != _PROVIDER:
+            return
+
         user = get_str(kwargs.get("invocation_params"), "user") or user_id()
-        if user:
-            with self._lock:
-                self._users[run_id] = user
+        with self._lock:
+            self._users[run_id] = user or ""
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Add the answers of a call."""
         del kwargs
-        generations = [item for prompt in response.generations for item in prompt]
-        messages = [item.message for item in generations if isinstance(item, ChatGeneration)]
+        answers = [_answer(prompt) for prompt in response.generations]
 
         with self._lock:
             user = self._users.pop(run_id, "")
-            for message in messages:
-                if isinstance(message, AIMessage):
+            for message in answers:
+                if message is not None:
                     self._add(message, user)
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Count a failed call, or one that was stopped; `unsettled` has those of unknown cost."""
         del kwargs
         with self._lock:
-            self._users.pop(run_id, None)
+            if self._users.pop(run_id, None) is None:  # a model of another package
+                return
+
             if isinstance(error, Exception):
                 self.total.failed += 1
             else:
@@ -158,6 +161,9 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
 
         Called by this package when a request has ended.
         """
+        if call.cost is None and call.generation_id:
+            self._open.add(call)
+
         with self._lock:
             if call.outcome == "done":
                 if call.kind != "chat":
@@ -171,45 +177,28 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
                 self.total.stopped += not failed
             if call.cost is not None:
                 self._add_cost(call, call.cost)
-            elif call.generation_id:
-                self._open.append(call)
 
     # --- answers that were not complete ---------------------------------------------------
 
     @property
     def unsettled(self) -> tuple[str, ...]:
         """The generation ids of the stopped and failed calls whose cost is not known yet."""
-        with self._lock:
-            return tuple(call.generation_id or "" for call in self._open)
+        return self._open.generation_ids
 
     def settle(self) -> None:
         """Ask `GET /generation` what the calls in `unsettled` have cost, for up to 7.5 seconds.
 
         Each look-up goes out on the key of its call. What is not known then stays in `unsettled`.
         """
-        for wait in SETTLE_WAITS:
-            if not self._open:
-                return
-            time.sleep(wait)
-            for call in list(self._open):
-                self._settled(call, look_up_cost(call))
+        self._open.settle()
 
     async def asettle(self) -> None:
         """Ask like `settle`."""
-        for wait in SETTLE_WAITS:
-            if not self._open:
-                return
-            await asyncio.sleep(wait)
-            for call in list(self._open):
-                self._settled(call, await alook_up_cost(call))
+        await self._open.asettle()
 
-    def _settled(self, call: Call, cost: float | None) -> None:
-        if cost is None:
-            return
+    def _settled(self, call: Call, cost: float) -> None:
         with self._lock:
-            if call in self._open:
-                self._open.remove(call)
-                self._add_cost(call, cost)
+            self._add_cost(call, cost)
 
     def _add_cost(self, call: Call, cost: float) -> None:
         for totals in self._totals(call):
@@ -217,8 +206,8 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
 
     def _totals(self, call: Call) -> tuple[UsageTotals, UsageTotals]:
         """Return the sums that a call counts in."""
-        facts, user = call.facts(), get_str(call.body, "user") or ""
-        key = UsageKey(facts.model or call.model, facts.provider or "", user)
+        provider = redact(call.facts().provider or "", key=call.key, limit=_MAX_NAME)
+        key = UsageKey(call.served_model, provider, call.user)
         return self.total, self.totals_by_key.setdefault(key, UsageTotals())
 
     # --- answers --------------------------------------------------------------------------
@@ -228,10 +217,11 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
         if metadata.get("model_provider") != _PROVIDER:
             return
 
-        model, provider = get_str(metadata, "model_name"), get_str(metadata, "provider")
-        key = UsageKey(model or "", provider or "", user)
+        model = to_slug(metadata.get("model_name"))
+        provider = redact(get_str(metadata, "provider") or "", limit=_MAX_NAME)
+        key = UsageKey(model, provider, user)
         usage: Any = message.usage_metadata
-        # LangChain sets this in an answer of its cache, and changes nothing else; ours is a float.
+        # LangChain sets this in an answer of its cache; ours is a float.
         from_cache = type((usage or {}).get("total_cost")) is int
         for totals in (self.total, self.totals_by_key.setdefault(key, UsageTotals())):
             if from_cache:
@@ -294,6 +284,12 @@ def _cells(names: tuple[str, str, str], totals: UsageTotals) -> tuple[str, ...]:
     )
 
     return (*names, *map(str, numbers), f"{totals.cost:.6f}")
+
+
+def _answer(generations: list[Any]) -> AIMessage | None:
+    """Return the message that has the usage of all choices: the first."""
+    messages = [item.message for item in generations if isinstance(item, ChatGeneration)]
+    return next((message for message in messages if isinstance(message, AIMessage)), None)
 
 
 def find_meters() -> Iterator[Meter]:

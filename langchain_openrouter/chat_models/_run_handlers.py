@@ -6,15 +6,18 @@ the run's manager. Meters among the handlers must know of the request all the sa
 
 from __future__ import annotations
 
-from contextlib import aclosing, closing, contextmanager
+from contextlib import ExitStack, aclosing, closing, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import CallbackManager
 from langchain_core.runnables.config import ensure_config
 
+from langchain_openrouter._http import metering, run_key
+from langchain_openrouter.chat_models._usage import without_costs_of_cached
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -47,11 +50,30 @@ def _known(handlers: list[Any]) -> Iterator[None]:
         _handlers.reset(token)
 
 
+class _Creation:
+    """Whose run a generator was created in, and under which ceilings; it starts in them."""
+
+    __slots__ = ("_meters", "_user")
+
+    def __init__(self) -> None:
+        self._user, self._meters = run_key.user_at_creation(), metering.meters_at_creation()
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            if self._user is not None:
+                stack.enter_context(run_key.as_at_creation(self._user))
+            if self._meters is not None:
+                stack.enter_context(metering.as_at_creation(self._meters))
+            yield
+
+
 class RunHandlersMixin(_Model):
     """Overrides the methods that call `_stream` without the run's manager.
 
-    A request is sent when the first piece is asked for, so that the handlers need not be known
-    while pieces are in the reader's hands.
+    A stream's request is sent when its first piece is asked for: in the user's run, and under the
+    ceilings, in which the stream was created. They are not current while pieces are in the reader's
+    hands.
     """
 
     def stream(
@@ -62,15 +84,24 @@ class RunHandlersMixin(_Model):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
-        """Yield the pieces of an answer as they arrive; see LangChain's `Runnable.stream`."""
-        with closing(super().stream(input, config, stop=stop, **kwargs)) as pieces:  # type: ignore[type-var]
-            with _known(self._handlers_of(config)):
+        """Yield the pieces of an answer as they arrive; see LangChain's `Runnable.stream`.
+
+        A stream that was created inside `as_user`, or under a ceiling, may be read outside.
+        """
+        pieces: Any = super().stream(input, config, stop=stop, **kwargs)
+        return self._pieces(pieces, config, _Creation())
+
+    def _pieces(
+        self, pieces: Generator[AIMessageChunk], config: RunnableConfig | None, creation: _Creation
+    ) -> Iterator[AIMessageChunk]:
+        with closing(pieces):
+            with creation.restored(), _known(self._handlers_of(config)):
                 first = next(pieces, None)
             if first is not None:
                 yield first
                 yield from pieces
 
-    async def astream(
+    def astream(
         self,
         input: LanguageModelInput,  # noqa: A002 - LangChain's name
         config: RunnableConfig | None = None,
@@ -79,8 +110,17 @@ class RunHandlersMixin(_Model):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Yield like `stream`."""
-        async with aclosing(super().astream(input, config, stop=stop, **kwargs)) as pieces:  # type: ignore[type-var]
-            with _known(self._handlers_of(config)):
+        pieces: Any = super().astream(input, config, stop=stop, **kwargs)
+        return self._apieces(pieces, config, _Creation())
+
+    async def _apieces(
+        self,
+        pieces: AsyncGenerator[AIMessageChunk],
+        config: RunnableConfig | None,
+        creation: _Creation,
+    ) -> AsyncIterator[AIMessageChunk]:
+        async with aclosing(pieces):
+            with creation.restored(), _known(self._handlers_of(config)):
                 first = await anext(pieces, None)
             if first is not None:
                 yield first
@@ -93,10 +133,11 @@ class RunHandlersMixin(_Model):
 
     def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         with _known(handlers_of_run(kwargs.get("run_manager"))):
-            return super()._generate_with_cache(messages, *args, **kwargs)
+            return without_costs_of_cached(super()._generate_with_cache(messages, *args, **kwargs))
 
     async def _agenerate_with_cache(
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> Any:
         with _known(handlers_of_run(kwargs.get("run_manager"))):
-            return await super()._agenerate_with_cache(messages, *args, **kwargs)
+            result = await super()._agenerate_with_cache(messages, *args, **kwargs)
+            return without_costs_of_cached(result)

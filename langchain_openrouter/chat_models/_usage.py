@@ -91,6 +91,23 @@ def tokens_only(usage: Any) -> dict[str, Any] | None:
     return {name: value for name, value in usage.items() if name not in _COSTS}
 
 
+def is_cached(usage: Any) -> bool:
+    """Tell whether a `usage_metadata` is that of an answer of LangChain's cache.
+
+    LangChain sets the total cost to the integer 0 there, and changes nothing else; ours is a float.
+    """
+    return isinstance(usage, dict) and type(usage.get("total_cost")) is int
+
+
+def without_costs_of_cached(result: Any) -> Any:
+    """Return a result whose cached answers have no costs but the total of 0."""
+    for generation in result.generations:
+        usage = getattr(generation.message, "usage_metadata", None)
+        if is_cached(usage):
+            generation.message.usage_metadata = {**(tokens_only(usage) or {}), "total_cost": 0}
+    return result
+
+
 def sum_costs(usages: Iterable[Any]) -> dict[str, float]:
     """Return the sums of the costs of several `usage_metadata`, to the last digit."""
     sums: dict[str, Decimal] = {}

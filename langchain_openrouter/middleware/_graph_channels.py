@@ -232,7 +232,7 @@ class _Remember:
 
     def get(self) -> None:
         remember_graph()
-        remember_meters()
+        remember_meters(find_meters())
 
 
 register_graphs(find_user)
