@@ -76,7 +76,7 @@ def test_a_cheap_first_call_lets_no_crowd_of_dear_ones_through(model_of, first):
     with CostLimit(0.10) as limit:
         model.invoke("short")
         threads(20, lambda: model.invoke("long " * 2000))
-    assert limit.spent <= 0.10 + 0.05
+    assert limit.spent <= 0.20  # all twenty would be 1.00
 
 
 def test_a_slow_reader_is_waited_for(serve, model_on):
@@ -471,9 +471,9 @@ def test_an_estimate_counts_all_that_is_sent(model_of, prompt, kwargs):
 def test_a_negative_limit_makes_no_room(model_of):
     """It is no estimate below nothing."""
     model = model_of(costing(0.0001))
-    with CostLimit(0.01, before="estimate") as limit:
-        with contextlib.suppress(errors.OpenRouterError):
-            model.invoke("word " * 400_000, max_tokens=-(10**8))
+    limit = CostLimit(0.01, before="estimate")
+    with limit, contextlib.suppress(errors.OpenRouterError):
+        model.invoke("word " * 400_000, max_tokens=-(10**8))
     assert limit.spent == 0
 
 
