@@ -1,0 +1,254 @@
+"""`Accounts`: the management API of OpenRouter."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field, SecretStr
+
+from langchain_openrouter._http import transport
+from langchain_openrouter._http.api_key import ManagementKey  # noqa: TC001 - pydantic reads it
+from langchain_openrouter._http.management_key import to_management_key
+from langchain_openrouter._http.timeouts import to_httpx_timeout
+from langchain_openrouter._json import get_dict, get_dicts
+from langchain_openrouter._resource import ServiceClient
+from langchain_openrouter.accounts._byok import Byok
+from langchain_openrouter.accounts._calls import Call
+from langchain_openrouter.accounts._external_users import ExternalUsers
+from langchain_openrouter.accounts._guardrails import Guardrails
+from langchain_openrouter.accounts._key_types import ActivityRow, Credits
+from langchain_openrouter.accounts._keys import KeyReference, Keys, key_hash_of
+from langchain_openrouter.accounts._rows import Rows
+from langchain_openrouter.accounts._workspaces import Workspaces
+from langchain_openrouter.errors import UpstreamError
+from langchain_openrouter.settings import (
+    EnvironmentManagementKey,
+    environment_management_key,
+    shown_management_key,
+)
+
+__all__ = ["Accounts"]
+
+T = TypeVar("T")
+
+
+class Accounts(ServiceClient):
+    """The keys, users, guardrails, workspaces and credentials of an account, and what they spent.
+
+    Every request is sent with the management key, also inside a user's run; no other key is ever
+    sent. Requests that create something are sent once; others are repeated as `max_retries` says.
+
+    Example:
+        ```python
+        from langchain_openrouter.accounts import Accounts
+
+        accounts = Accounts()  # OPENROUTER_MANAGEMENT_KEY
+        created = accounts.keys.create("alice", limit=5, limit_reset="monthly")
+        model = model.for_user(created.key)
+        ```
+
+    See https://openrouter.ai/docs/guides/overview/auth/management-api-keys.
+    """
+
+    management_key: ManagementKey | SecretStr | str | Callable[[], Any] | None = Field(
+        default_factory=shown_management_key, repr=False, exclude=True
+    )
+    """The key: a string, or a sync or async callable that is called for each request.
+
+    Without one, OPENROUTER_MANAGEMENT_KEY is read when a request is sent. A key for inference is
+    refused where it is known to be one: a `UserKey`'s secret, or OPENROUTER_API_KEY's.
+    """
+
+    _key_name: ClassVar[str] = "management_key"
+
+    @property
+    def keys(self) -> Keys:
+        """The account's keys."""
+        return Keys(_Sender(self))
+
+    @property
+    def external_users(self) -> ExternalUsers:
+        """The app's own users, registered with the account."""
+        return ExternalUsers(_Sender(self))
+
+    @property
+    def guardrails(self) -> Guardrails:
+        """Restrictions, and the keys that they are assigned to."""
+        return Guardrails(_Sender(self))
+
+    @property
+    def workspaces(self) -> Workspaces:
+        """Parts of the account."""
+        return Workspaces(_Sender(self))
+
+    @property
+    def byok(self) -> Byok:
+        """Providers' keys of one's own."""
+        return Byok(_Sender(self))
+
+    def credits(self) -> Credits:
+        """Return what the account has bought and used."""
+        return _Sender(self).send(_CREDITS)
+
+    async def acredits(self) -> Credits:
+        """Return like `credits`."""
+        return await _Sender(self).asend(_CREDITS)
+
+    def activity(
+        self,
+        *,
+        date: dt.date | str | None = None,
+        key: KeyReference | None = None,
+        user_id: str | None = None,
+        group_by: Literal["workspace"] | None = None,
+        workspace_id: str | None = None,
+    ) -> Rows[ActivityRow]:
+        """Return what was used on each of the last 30 complete UTC days, by endpoint.
+
+        Args:
+            date: Only this UTC day.
+            key: Only what this key used: its hash, or a value that has it.
+            user_id: Only what this member of the organization used.
+            group_by: "workspace" divides each row by workspace.
+            workspace_id: Only what was used in this workspace.
+
+        Raises:
+            ValueError: `key` is no hash.
+        """
+        return _Sender(self).send(_activity(date, key, user_id, group_by, workspace_id))
+
+    async def aactivity(
+        self,
+        *,
+        date: dt.date | str | None = None,
+        key: KeyReference | None = None,
+        user_id: str | None = None,
+        group_by: Literal["workspace"] | None = None,
+        workspace_id: str | None = None,
+    ) -> Rows[ActivityRow]:
+        """Return like `activity`."""
+        return await _Sender(self).asend(_activity(date, key, user_id, group_by, workspace_id))
+
+    @classmethod
+    def _to_key(cls, key: Any) -> Any:
+        return to_management_key(key)
+
+    def _key_source(self) -> Any:
+        """Return the key, or the callable that returns it when a request is sent."""
+        key = self.management_key
+        if isinstance(key, EnvironmentManagementKey) or (
+            key is None and "management_key" not in self.model_fields_set
+        ):
+            return environment_management_key
+        return key
+
+    def _to_request(self, call: Call[Any]) -> transport.Request:
+        base_url = self._base_url()
+        body = b"" if call.body is None else transport.encode_json(_revealed(call.body))
+
+        return transport.Request(
+            url=f"{base_url}{call.path}",
+            base_url=base_url,
+            method=call.method,
+            body=body,
+            query=_query(call.query),
+            headers=self._headers(),
+            timeout=to_httpx_timeout(self.timeout),
+            max_retries=self.max_retries if call.is_repeatable else 0,
+            api_key=self._key_source(),
+            is_management=True,
+        )
+
+
+class _Sender:
+    """Sends the calls of an `Accounts`."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    def send(self, call: Call[T]) -> T:
+        """Send a call and return its parsed response."""
+        accounts = self._accounts
+        request = accounts._to_request(call)  # noqa: SLF001 - its own sender
+        return call.parse(accounts._send(request, sensitive=_sensitive(call)))  # noqa: SLF001 - its own sender
+
+    async def asend(self, call: Call[T]) -> T:
+        """Send like `send`."""
+        accounts = self._accounts
+        request = accounts._to_request(call)  # noqa: SLF001 - its own sender
+        return call.parse(await accounts._asend(request, sensitive=_sensitive(call)))  # noqa: SLF001 - its own sender
+
+    def service_url(self) -> str:
+        """Return the base URL that calls are sent to now."""
+        return self._accounts._base_url()  # noqa: SLF001 - its own sender
+
+
+def _parse_credits(body: dict[str, Any]) -> Credits:
+    """Read a response of `GET /credits`.
+
+    Raises:
+        UpstreamError: It has no amounts.
+    """
+    balance = Credits.from_api(get_dict(body, "data") or {})
+    if balance.total_credits is None and balance.total_usage is None:
+        msg = "the service's answer cannot be read: it has no amounts"
+        raise UpstreamError(msg, is_retryable=False)
+    return balance
+
+
+_CREDITS = Call("get", "/credits", _parse_credits)
+
+
+def _activity(
+    date: dt.date | str | None,
+    key: KeyReference | None,
+    user_id: str | None,
+    group_by: str | None,
+    workspace_id: str | None,
+) -> Call[Rows[ActivityRow]]:
+    query = {
+        "date": date.strftime("%Y-%m-%d") if isinstance(date, dt.date) else date,
+        "api_key_hash": None if key is None else key_hash_of(key),
+        "user_id": user_id,
+        "group_by": group_by,
+        "workspace_id": workspace_id,
+    }
+
+    return Call("get", "/activity", _parse_activity, query=query)
+
+
+def _parse_activity(body: dict[str, Any]) -> Rows[ActivityRow]:
+    """Read a response of `GET /activity`.
+
+    Raises:
+        UpstreamError: It has no rows.
+    """
+    if not isinstance(body.get("data"), list):
+        msg = "the service's answer cannot be read: it has no list `data`"
+        raise UpstreamError(msg, is_retryable=False)
+    return Rows(ActivityRow.from_api(row) for row in get_dicts(body, "data"))
+
+
+def _query(query: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the query of a request; booleans as the API reads them."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in (query or {}).items()
+        if value is not None
+    }
+
+
+def _revealed(value: Any) -> Any:
+    """Return a body with its secrets in plain text, to be encoded at once."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, Mapping):
+        return {name: _revealed(item) for name, item in value.items()}
+    return value
+
+
+def _sensitive(call: Call[Any]) -> Any:
+    """Return what no error message may quote: the secrets of the body, and the user's id."""
+    return _revealed(call.body)
