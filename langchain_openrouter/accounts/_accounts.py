@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import Field, SecretStr
 
 from langchain_openrouter._http import transport
-from langchain_openrouter._http.api_key import ManagementKey  # noqa: TC001 - pydantic reads it
+from langchain_openrouter._http.api_key import ManagementKey
 from langchain_openrouter._http.management_key import to_management_key
 from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._json import get_dict, get_dicts
@@ -21,6 +21,7 @@ from langchain_openrouter.accounts._guardrails import Guardrails
 from langchain_openrouter.accounts._key_types import ActivityRow, Credits
 from langchain_openrouter.accounts._keys import KeyReference, Keys, key_hash_of
 from langchain_openrouter.accounts._rows import Rows
+from langchain_openrouter.accounts._sender import AccountsSender, reveal
 from langchain_openrouter.accounts._workspaces import Workspaces
 from langchain_openrouter.errors import UpstreamError
 from langchain_openrouter.settings import (
@@ -38,7 +39,8 @@ class Accounts(ServiceClient):
     """The keys, users, guardrails, workspaces and credentials of an account, and what they spent.
 
     Every request is sent with the management key, also inside a user's run; no other key is ever
-    sent. Requests that create something are sent once; others are repeated as `max_retries` says.
+    sent. `max_retries` says how often a request is repeated; one that creates something is repeated
+    only where it cannot have done so.
 
     Example:
         ```python
@@ -66,35 +68,35 @@ class Accounts(ServiceClient):
     @property
     def keys(self) -> Keys:
         """The account's keys."""
-        return Keys(_Sender(self))
+        return Keys(self._sender())
 
     @property
     def external_users(self) -> ExternalUsers:
         """The app's own users, registered with the account."""
-        return ExternalUsers(_Sender(self))
+        return ExternalUsers(self._sender())
 
     @property
     def guardrails(self) -> Guardrails:
         """Restrictions, and the keys that they are assigned to."""
-        return Guardrails(_Sender(self))
+        return Guardrails(self._sender())
 
     @property
     def workspaces(self) -> Workspaces:
         """Parts of the account."""
-        return Workspaces(_Sender(self))
+        return Workspaces(self._sender())
 
     @property
     def byok(self) -> Byok:
         """Providers' keys of one's own."""
-        return Byok(_Sender(self))
+        return Byok(self._sender())
 
     def credits(self) -> Credits:
         """Return what the account has bought and used."""
-        return _Sender(self).send(_CREDITS)
+        return self._sender().send(_CREDITS)
 
     async def acredits(self) -> Credits:
         """Return like `credits`."""
-        return await _Sender(self).asend(_CREDITS)
+        return await self._sender().asend(_CREDITS)
 
     def activity(
         self,
@@ -117,7 +119,7 @@ class Accounts(ServiceClient):
         Raises:
             ValueError: `key` is no hash.
         """
-        return _Sender(self).send(_activity(date, key, user_id, group_by, workspace_id))
+        return self._sender().send(_activity(date, key, user_id, group_by, workspace_id))
 
     async def aactivity(
         self,
@@ -129,7 +131,10 @@ class Accounts(ServiceClient):
         workspace_id: str | None = None,
     ) -> Rows[ActivityRow]:
         """Return like `activity`."""
-        return await _Sender(self).asend(_activity(date, key, user_id, group_by, workspace_id))
+        return await self._sender().asend(_activity(date, key, user_id, group_by, workspace_id))
+
+    def _sender(self) -> AccountsSender:
+        return AccountsSender(self)
 
     @classmethod
     def _to_key(cls, key: Any) -> Any:
@@ -144,9 +149,10 @@ class Accounts(ServiceClient):
             return environment_management_key
         return key
 
-    def _to_request(self, call: Call[Any]) -> transport.Request:
+    def to_request(self, call: Call[Any]) -> transport.Request:
+        """Build the request of a call."""
         base_url = self._base_url()
-        body = b"" if call.body is None else transport.encode_json(_revealed(call.body))
+        body = b"" if call.body is None else transport.encode_json(reveal(call.body))
 
         return transport.Request(
             url=f"{base_url}{call.path}",
@@ -160,29 +166,6 @@ class Accounts(ServiceClient):
             api_key=self._key_source(),
             is_management=True,
         )
-
-
-class _Sender:
-    """Sends the calls of an `Accounts`."""
-
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
-
-    def send(self, call: Call[T]) -> T:
-        """Send a call and return its parsed response."""
-        accounts = self._accounts
-        request = accounts._to_request(call)  # noqa: SLF001 - its own sender
-        return call.parse(accounts._send(request, sensitive=_sensitive(call)))  # noqa: SLF001 - its own sender
-
-    async def asend(self, call: Call[T]) -> T:
-        """Send like `send`."""
-        accounts = self._accounts
-        request = accounts._to_request(call)  # noqa: SLF001 - its own sender
-        return call.parse(await accounts._asend(request, sensitive=_sensitive(call)))  # noqa: SLF001 - its own sender
-
-    def service_url(self) -> str:
-        """Return the base URL that calls are sent to now."""
-        return self._accounts._base_url()  # noqa: SLF001 - its own sender
 
 
 def _parse_credits(body: dict[str, Any]) -> Credits:
@@ -238,17 +221,3 @@ def _query(query: Mapping[str, Any] | None) -> dict[str, Any]:
         for name, value in (query or {}).items()
         if value is not None
     }
-
-
-def _revealed(value: Any) -> Any:
-    """Return a body with its secrets in plain text, to be encoded at once."""
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, Mapping):
-        return {name: _revealed(item) for name, item in value.items()}
-    return value
-
-
-def _sensitive(call: Call[Any]) -> Any:
-    """Return what no error message may quote: the secrets of the body, and the user's id."""
-    return _revealed(call.body)

@@ -45,7 +45,7 @@ class Byok:
         key: SecretStr | str,
         **fields: Unpack[ByokFields],
     ) -> ByokKey:
-        """Store a provider's key; it is sent once, and never repeated.
+        """Store a provider's key; the request is repeated only as that of `keys.create` is.
 
         Args:
             provider: The provider's slug, such as "openai".

@@ -29,7 +29,7 @@ class ExternalUsers:
         self._sender = sender
 
     def create(self, user: str) -> ExternalUser:
-        """Register a user; it is sent once, and never repeated.
+        """Register a user; the request is repeated only as that of `keys.create` is.
 
         Args:
             user: The app's own id: 1 to 512 characters.

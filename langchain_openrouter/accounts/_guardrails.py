@@ -44,7 +44,7 @@ class Guardrails:
         self._sender = sender
 
     def create(self, name: str, **fields: Unpack[GuardrailFields]) -> Guardrail:
-        """Create a guardrail; it is sent once, and never repeated.
+        """Create a guardrail; the request is repeated only as that of `keys.create` is.
 
         Args:
             name: Its name in the account.

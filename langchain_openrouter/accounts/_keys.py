@@ -50,8 +50,9 @@ class Keys:
     def create(self, name: str, **fields: Unpack[KeyFields]) -> CreatedKey:
         """Create a key.
 
-        It is sent once, and never repeated: after an error that came once the request was under
-        way (`ConnectionFailedError`, `UpstreamError`) there may be a key that nobody holds. Find it
+        The request is repeated only where it cannot have created a key: no connection was made, or
+        the service refused it for now (429). After an error of another kind (a
+        `ConnectionFailedError`, an `UpstreamError`) there may be a key that nobody holds: find it
         by its name or `external_user` in `list()`, and delete it.
 
         Args:

@@ -37,7 +37,7 @@ class Workspaces:
         self._sender = sender
 
     def create(self, name: str, slug: str, **fields: Unpack[WorkspaceFields]) -> Workspace:
-        """Create a workspace; it is sent once, and never repeated.
+        """Create a workspace; the request is repeated only as that of `keys.create` is.
 
         Args:
             name: Its name.
