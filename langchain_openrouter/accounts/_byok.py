@@ -55,7 +55,8 @@ class Byok:
         Raises:
             ValueError: A field is not valid; nothing was sent.
         """
-        return self._sender.send(_create(provider, to_secret(key), fields))
+        key = to_secret(key)  # no frame of a traceback has it as text
+        return self._sender.send(_create(provider, key, fields))
 
     async def acreate(
         self,
@@ -64,7 +65,8 @@ class Byok:
         **fields: Unpack[ByokFields],
     ) -> ByokKey:
         """Store like `create`."""
-        return await self._sender.asend(_create(provider, to_secret(key), fields))
+        key = to_secret(key)  # no frame of a traceback has it as text
+        return await self._sender.asend(_create(provider, key, fields))
 
     def list(
         self,
@@ -154,11 +156,11 @@ def _create(provider: str, key: Any, fields: Mapping[str, Any]) -> Call[ByokKey]
     return Call("post", "/byok", _parse_credential, body=body, is_repeatable=False)
 
 
-def _update(credential: str | ByokKey, fields: Mapping[str, Any]) -> Call[ByokKey]:
+def _update(credential: str | ByokKey, fields: Any) -> Call[ByokKey]:
+    if "key" in fields:
+        fields["key"] = to_secret(fields["key"])  # in the callers' frames too
+        _check_key(fields["key"])
     body = build_changes(fields, ByokChanges)
-    if "key" in body:
-        body["key"] = to_secret(body["key"])
-        _check_key(body["key"])
     return Call("patch", _path(credential), _parse_credential, body=body)
 
 

@@ -174,8 +174,8 @@ class Keys:
         """Delete like `delete`."""
         await self._sender.asend(Call("delete", _path(key), confirm_deleted))
 
-    def _create(self, name: str, fields: Mapping[str, Any]) -> Call[CreatedKey]:
-        own = _own_key(fields.get("external_api_key"))
+    def _create(self, name: str, fields: Any) -> Call[CreatedKey]:
+        own = _own_key(fields.pop("external_api_key", None))  # out of the callers' frames
         body = _creation_body(name, fields, own)
         base_url = self._sender.service_url()
 
@@ -284,7 +284,6 @@ def _creation_body(name: str, fields: Mapping[str, Any], own: SecretStr | None) 
     body = {"name": name, **build_body(fields, KeyFields)}
     if body.get("expires_at") is not None:
         body["expires_at"] = format_moment(body["expires_at"])
-    body.pop("external_api_key", None)
     user = body.pop("external_user", None)
     if user is not None:
         body["external"] = {"user": check_external_user(user)}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import httpx2
 from pydantic import SecretStr
 
+from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.retry_after import retry_limits
 from langchain_openrouter.errors import ConnectionFailedError, OpenRouterError, RateLimitError
 
@@ -53,10 +54,10 @@ class AccountsSender:
         Raises:
             OpenRouterError: The request failed; see `errors`.
         """
-        request, sensitive = self._client.to_request(call), reveal(call.body)
         for attempt in range(self._repeats(call) + 1):
             try:
-                return call.parse(self._client._send(request, sensitive=sensitive))  # noqa: SLF001 - of the same room
+                with StrippedTracebacks():  # the frames inside hold the keys of bodies
+                    return self._exchange(call)
             except OpenRouterError as error:
                 if attempt == self._repeats(call) or not _created_nothing(error):
                     raise
@@ -67,10 +68,10 @@ class AccountsSender:
 
     async def asend(self, call: Call[T]) -> T:
         """Send like `send`."""
-        request, sensitive = self._client.to_request(call), reveal(call.body)
         for attempt in range(self._repeats(call) + 1):
             try:
-                return call.parse(await self._client._asend(request, sensitive=sensitive))  # noqa: SLF001 - of the same room
+                with StrippedTracebacks():
+                    return await self._aexchange(call)
             except OpenRouterError as error:
                 if attempt == self._repeats(call) or not _created_nothing(error):
                     raise
@@ -78,6 +79,14 @@ class AccountsSender:
             await asyncio.sleep(pause)
 
         raise AssertionError  # the last attempt returns or raises
+
+    def _exchange(self, call: Call[T]) -> T:
+        request, sensitive = self._client.to_request(call), reveal(call.body)
+        return call.parse(self._client._send(request, sensitive=sensitive))  # noqa: SLF001 - of the same room
+
+    async def _aexchange(self, call: Call[T]) -> T:
+        request, sensitive = self._client.to_request(call), reveal(call.body)
+        return call.parse(await self._client._asend(request, sensitive=sensitive))  # noqa: SLF001 - of the same room
 
     def service_url(self) -> str:
         """Return the base URL that calls are sent to now."""

@@ -224,8 +224,7 @@ class OrganizationRoutes:
             if row["id"] == DEFAULT_WORKSPACE and not confirmed:
                 raise ApiRefusal(400, "Deleting the default workspace must be confirmed")
 
-            if any(key.workspace_id == row["id"] for key in self._accounts.keys.values()):
-                raise ApiRefusal(400, "The workspace has API keys")
+            self._leave_workspace(row["id"])
             del organization.workspaces[row["id"]]
             return {"deleted": True}
 
@@ -237,6 +236,19 @@ class OrganizationRoutes:
             route("PATCH", item, update),
             route("DELETE", item, delete),
         ]
+
+    def _leave_workspace(self, workspace_id: str) -> None:
+        """Disable the keys of the default workspace; another must have none.
+
+        Raises:
+            ApiRefusal: It has.
+        """
+        for key in self._accounts.keys.values():
+            if key.workspace_id != workspace_id or key.is_management:
+                continue
+            if workspace_id != DEFAULT_WORKSPACE:
+                raise ApiRefusal(400, "The workspace has API keys")
+            key.disabled = True
 
     # --- providers' keys ------------------------------------------------------------------
 
