@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _API = "/api/v1"
-_MANAGEMENT_KEY = "sk-or-v1-redacted-management"  # of every emulator: it manages nothing real
+_MANAGEMENT_KEY = "sk-or-v1-redacted-9999"  # of every emulator; in a cassette, no secret
 
 
 class Emulator:
