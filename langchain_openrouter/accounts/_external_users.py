@@ -22,7 +22,7 @@ class ExternalUsers:
     A registration gives no key and takes none away: a key is made for a user with
     `keys.create(..., external_user=...)`, and an inactive user's keys work until they are disabled.
 
-    See https://openrouter.ai/docs/api/api-reference/external-users/list-external-users.
+    See `ExternalUser` of https://pypi.org/project/openrouter/.
     """
 
     def __init__(self, sender: Sender) -> None:

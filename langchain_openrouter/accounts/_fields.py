@@ -1,7 +1,7 @@
 """The fields that may be sent for a key, a guardrail, a workspace or a provider's credential.
 
 Names and meanings are those of the API. A field that is not passed is not sent; None clears it
-where the API takes null. See https://openrouter.ai/docs/api/api-reference/api-keys/create-keys.
+where the API takes null. See https://openrouter.ai/docs/api/api-reference/api-keys/create-a-new-api-key.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ SHORT_HASH = 12  # characters that tables show
 class KeyRecord:
     """A key as the account knows it: everything but the key itself.
 
-    See https://openrouter.ai/docs/api/api-reference/api-keys/list.
+    See https://openrouter.ai/docs/guides/overview/auth/management-api-keys.
     """
 
     hash: str
@@ -123,7 +123,7 @@ class KeyRecord:
 class ExternalUser:
     """A user of the app's, registered with the account under the app's own id.
 
-    See https://openrouter.ai/docs/api/api-reference/external-users/list-external-users.
+    See `ExternalUser` of https://pypi.org/project/openrouter/.
     """
 
     user: str
@@ -161,7 +161,7 @@ class ExternalUser:
 class ActivityRow:
     """What was used of one endpoint on one day.
 
-    See https://openrouter.ai/docs/api/api-reference/analytics/get-user-activity.
+    See `ActivityItem` of https://pypi.org/project/openrouter/.
     """
 
     date: str
@@ -226,7 +226,7 @@ class ActivityRow:
 class Credits:
     """What the account has bought and used in all, USD.
 
-    See https://openrouter.ai/docs/api/api-reference/credits/get-credits.
+    See `GetCreditsData` of https://pypi.org/project/openrouter/.
     """
 
     total_credits: float | None = None

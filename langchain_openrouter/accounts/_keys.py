@@ -41,7 +41,7 @@ KeyReference: TypeAlias = "str | UserKey | CreatedKey | KeyRecord"
 class Keys:
     """Creates, lists, limits, disables and deletes keys. Get it as `Accounts().keys`.
 
-    See https://openrouter.ai/docs/api/api-reference/api-keys/list.
+    See https://openrouter.ai/docs/guides/overview/auth/management-api-keys.
     """
 
     def __init__(self, sender: Sender) -> None:

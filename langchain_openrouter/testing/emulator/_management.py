@@ -1,6 +1,6 @@
 """The emulator's management API: requests with a management key, and the routes of keys.
 
-See https://openrouter.ai/docs/api/api-reference/api-keys/list.
+See https://openrouter.ai/docs/guides/overview/auth/management-api-keys.
 """
 
 from __future__ import annotations
