@@ -27,6 +27,7 @@ from langchain_openrouter.accounts._policy_types import (
     Guardrail,
     KeyAssignment,
     Workspace,
+    WorkspaceBudget,
 )
 from langchain_openrouter.accounts._rows import Rows
 
@@ -51,6 +52,7 @@ __all__ = [
     "ManagementKey",
     "Rows",
     "Workspace",
+    "WorkspaceBudget",
     "WorkspaceChanges",
     "WorkspaceFields",
 ]

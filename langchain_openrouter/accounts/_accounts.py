@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field, SecretStr
 
@@ -12,15 +12,14 @@ from langchain_openrouter._http import transport
 from langchain_openrouter._http.api_key import ManagementKey
 from langchain_openrouter._http.management_key import to_management_key
 from langchain_openrouter._http.timeouts import to_httpx_timeout
-from langchain_openrouter._json import get_dict, get_dicts
+from langchain_openrouter._json import get_dict
 from langchain_openrouter._resource import ServiceClient
 from langchain_openrouter.accounts._byok import Byok
-from langchain_openrouter.accounts._calls import Call
+from langchain_openrouter.accounts._calls import Call, parse_rows
 from langchain_openrouter.accounts._external_users import ExternalUsers
 from langchain_openrouter.accounts._guardrails import Guardrails
 from langchain_openrouter.accounts._key_types import ActivityRow, Credits
 from langchain_openrouter.accounts._keys import KeyReference, Keys, key_hash_of
-from langchain_openrouter.accounts._rows import Rows
 from langchain_openrouter.accounts._sender import AccountsSender, reveal
 from langchain_openrouter.accounts._workspaces import Workspaces
 from langchain_openrouter.errors import UpstreamError
@@ -29,6 +28,9 @@ from langchain_openrouter.settings import (
     environment_management_key,
     shown_management_key,
 )
+
+if TYPE_CHECKING:
+    from langchain_openrouter.accounts._rows import Rows
 
 __all__ = ["Accounts"]
 
@@ -199,19 +201,7 @@ def _activity(
         "workspace_id": workspace_id,
     }
 
-    return Call("get", "/activity", _parse_activity, query=query)
-
-
-def _parse_activity(body: dict[str, Any]) -> Rows[ActivityRow]:
-    """Read a response of `GET /activity`.
-
-    Raises:
-        UpstreamError: It has no rows.
-    """
-    if not isinstance(body.get("data"), list):
-        msg = "the service's answer cannot be read: it has no list `data`"
-        raise UpstreamError(msg, is_retryable=False)
-    return Rows(ActivityRow.from_api(row) for row in get_dicts(body, "data"))
+    return Call("get", "/activity", parse_rows(ActivityRow.from_api), query=query)
 
 
 def _query(query: Mapping[str, Any] | None) -> dict[str, Any]:

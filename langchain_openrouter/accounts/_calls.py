@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
-from langchain_openrouter._json import get_dict, get_str
+from langchain_openrouter._json import get_dict, get_dicts, get_str
+from langchain_openrouter.accounts._rows import Row, Rows
 from langchain_openrouter.errors import UpstreamError
 from langchain_openrouter.oauth._key_info import parse_moment
 from langchain_openrouter.settings import unknown_argument_message
@@ -24,10 +25,12 @@ __all__ = [
     "format_moment",
     "is_key_hash",
     "parse_row",
+    "parse_rows",
     "path_segment",
 ]
 
 T = TypeVar("T")
+R = TypeVar("R", bound=Row)
 _MAX_USER = 512  # characters
 _MAX_SHOWN_DATE = 40  # characters of a date in a message
 
@@ -165,6 +168,24 @@ def parse_row(
             msg = f"the service's answer cannot be read: it has no `{id_field}`"
             raise UpstreamError(msg, is_retryable=False)
         return from_api(row or {})
+
+    return parse
+
+
+def parse_rows(
+    from_api: Callable[[Mapping[str, Any]], R],
+) -> Callable[[dict[str, Any]], Rows[R]]:
+    """Return a function that reads the rows of a list that has no pages.
+
+    Args:
+        from_api: Converts a row. The function raises `UpstreamError` where there is no list.
+    """
+
+    def parse(body: dict[str, Any]) -> Rows[R]:
+        if not isinstance(body.get("data"), list):
+            msg = "the service's answer cannot be read: it has no list `data`"
+            raise UpstreamError(msg, is_retryable=False)
+        return Rows(from_api(row) for row in get_dicts(body, "data"))
 
     return parse
 

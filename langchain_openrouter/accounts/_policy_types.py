@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-__all__ = ["ByokKey", "Guardrail", "KeyAssignment", "Workspace"]
+__all__ = ["ByokKey", "Guardrail", "KeyAssignment", "Workspace", "WorkspaceBudget"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +186,51 @@ class Workspace:
             "id": self.id,
             "description": self.description,
             "created": self.created_at,
+        }
+
+    def _repr_html_(self) -> str:
+        return row_html(self)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceBudget:
+    """What the keys of a workspace may spend together in an interval.
+
+    See https://openrouter.ai/docs/guides/features/workspaces/workspace-budgets.
+    """
+
+    id: str
+    limit_usd: float | None = None
+    reset_interval: str | None = None
+    """"daily", "weekly" or "monthly"; None never resets."""
+    workspace_id: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_api(cls, row: Mapping[str, Any]) -> Self:
+        """Convert a row of `GET /workspaces/{id}/budgets`."""
+        return cls(
+            id=get_str(row, "id") or "",
+            limit_usd=get_number(row, "limit_usd"),
+            **read_all(row, get_str, "reset_interval", "workspace_id"),
+            **read_all(row, get_moment, "created_at", "updated_at"),
+            data=row,
+        )
+
+    @property
+    def identity(self) -> str:
+        """The id."""
+        return self.id
+
+    def cells(self) -> dict[str, Any]:
+        """Return what a table shows, by heading."""
+        return {
+            "limit": to_amount(self.limit_usd),
+            "resets": self.reset_interval or "never",
+            "workspace": self.workspace_id,
+            "changed": self.updated_at,
         }
 
     def _repr_html_(self) -> str:

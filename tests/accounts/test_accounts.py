@@ -373,6 +373,34 @@ def test_workspaces(emulator, how):
 
 
 @BOTH
+def test_a_workspaces_budget_is_for_all_its_keys_together(emulator, how):
+    """It is refused with 403 when they have spent it, and begins anew."""
+    accounts = client(emulator)
+    team = accounts.workspaces.create("Team", "team")
+    ann, ben = (accounts.keys.create(name, workspace_id=team.id).key for name in ("ann", "ben"))
+    other = accounts.keys.create("other").key
+    set_ = call(how, accounts.workspaces, "set_budget", team, 1e-7, "daily", include_byok=True)
+
+    assert (set_.limit_usd, set_.reset_interval, set_.workspace_id) == (1e-7, "daily", team.id)
+    assert list(call(how, accounts.workspaces, "budgets", "team")) == [set_]
+    assert chat(emulator, ann).text
+    with pytest.raises(errors.InsufficientCreditsError, match="403"):
+        chat(emulator, ben)
+    assert chat(emulator, other).text
+    assert ben.info().effective_budget.budget_id == set_.id
+    emulator.clock.advance(86_400)
+    assert chat(emulator, ben).text
+
+    assert call(how, accounts.workspaces, "set_budget", team, 5, "daily").id == set_.id
+    assert call(how, accounts.workspaces, "set_budget", team, 9, "lifetime").reset_interval is None
+    assert call(how, accounts.workspaces, "delete_budget", team, "daily") is None
+    assert len(call(how, accounts.workspaces, "budgets", team)) == 1
+    for limit, interval in ((0, "daily"), (1, "yearly")):
+        with pytest.raises(ValueError, match="must be"):
+            call(how, accounts.workspaces, "set_budget", team, limit, interval)
+
+
+@BOTH
 def test_providers_keys(emulator, how):
     """What is spent with one is counted apart."""
     accounts = client(emulator)

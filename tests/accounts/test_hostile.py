@@ -25,6 +25,7 @@ from langchain_openrouter.accounts import (
     KeyAssignment,
     KeyRecord,
     Workspace,
+    WorkspaceBudget,
     _listing,
 )
 from langchain_openrouter.settings import response_limits
@@ -47,6 +48,7 @@ KINDS = [
     KeyAssignment,
     KeyRecord,
     Workspace,
+    WorkspaceBudget,
 ]
 
 JUNK = {
@@ -75,6 +77,8 @@ READS = {
     "delete a guardrail": ("guardrails", "delete", "g"),
     "assign": ("guardrails", "assign_keys", "g", [HASH]),
     "get a workspace": ("workspaces", "get", "w"),
+    "budgets": ("workspaces", "budgets", "w"),
+    "set a budget": ("workspaces", "set_budget", "w", 1, "daily"),
     "get a credential": ("byok", "get", "b"),
     "list keys": ("keys", "list"),
     "list users": ("external_users", "list"),
@@ -82,7 +86,7 @@ READS = {
     "activity": (None, "activity"),
 }
 HARMLESS = {("a list for a row", "list keys"), ("a list for a row", "list users"),
-            ("a list for a row", "activity")}  # fmt: skip
+            ("a list for a row", "activity"), ("a list for a row", "budgets")}  # fmt: skip
 
 
 @BOTH

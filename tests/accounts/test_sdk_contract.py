@@ -24,6 +24,7 @@ from langchain_openrouter.accounts import (
     KeyChanges,
     KeyFields,
     KeyRecord,
+    WorkspaceBudget,
     WorkspaceChanges,
     WorkspaceFields,
 )
@@ -90,6 +91,10 @@ read["workspaces"] = len(client.workspaces.list(limit=100).result.data)
 keep("got workspace", client.workspaces.get(id=workspace).data)
 keep("updated workspace", client.workspaces.update(id=workspace, name="X").data)
 
+keep("budget", client.workspaces.set_budget(workspace_ref=workspace, interval="monthly", limit_usd=9, include_byok_in_budgets=True).data)
+read["budgets"] = len(client.workspaces.list_budgets(workspace_ref=workspace).data)
+client.workspaces.delete_budget(workspace_ref=workspace, interval="monthly")
+
 keep("credential", client.byok.create(provider="openai", key=own, allowed_models=["openai/gpt-4o-mini"]).data)
 read["credentials"] = len(client.byok.list(limit=100, provider="openai").result.data)
 keep("got credential", client.byok.get(id=credential).data)
@@ -116,6 +121,7 @@ def names(model):
 read["fields"] = {
     "KeyRecord": names(operations.ListData), "ExternalUser": names(components.ExternalUser),
     "KeyAssignment": names(components.KeyAssignment), "ActivityRow": names(components.ActivityItem),
+    "WorkspaceBudget": names(components.WorkspaceBudget),
     "Credits": names(operations.GetCreditsData),
     "KeyFields": names(operations.CreateKeysRequestBody),
     "KeyChanges": names(operations.UpdateKeysRequestBody),
@@ -264,6 +270,10 @@ def call_everything(accounts, hash_, workspace):
     accounts.workspaces.get(workspace)
     accounts.workspaces.update(workspace, name="X")
 
+    accounts.workspaces.set_budget(workspace, 9, "monthly", include_byok=True)
+    accounts.workspaces.budgets(workspace)
+    accounts.workspaces.delete_budget(workspace, "monthly")
+
     accounts.byok.create("openai", OWN, allowed_models=["openai/gpt-4o-mini"])
     accounts.byok.list(provider="openai").all()
     accounts.byok.get("credential-1")
@@ -276,7 +286,9 @@ def call_everything(accounts, hash_, workspace):
     accounts.keys.delete(hash_)
 
 
-@pytest.mark.parametrize("kind", [KeyRecord, ExternalUser, KeyAssignment, ActivityRow, Credits])
+@pytest.mark.parametrize(
+    "kind", [KeyRecord, ExternalUser, KeyAssignment, ActivityRow, Credits, WorkspaceBudget]
+)
 def test_values_have_every_field_of_the_sdks(sdk, kind):
     """No field of a row is left out."""
     fields = {field.name for field in dataclasses.fields(kind)}

@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 
-from langchain_openrouter.accounts import Accounts
+from langchain_openrouter.accounts import Accounts, Listing
 
 BOTH = pytest.mark.parametrize("how", ["sync", "async"])
 
@@ -23,7 +23,7 @@ def call(how, subject, method, /, *args, **kwargs):
     """Call a method, or its async form; a listing comes as a list."""
     if how == "sync":
         result = getattr(subject, method)(*args, **kwargs)
-        return list(result.all()) if hasattr(result, "all") else result
+        return list(result.all()) if isinstance(result, Listing) else result
 
     async def run():
         result = getattr(subject, f"a{method}")(*args, **kwargs)

@@ -91,7 +91,7 @@ def _check_body(method: str, body: Any) -> None:
     Raises:
         ApiRefusal: It has none.
     """
-    if method in {"POST", "PATCH"} and not isinstance(body, dict):
+    if method in {"POST", "PATCH", "PUT"} and not isinstance(body, dict):
         raise ApiRefusal(400, "Invalid input: expected object")
 
 

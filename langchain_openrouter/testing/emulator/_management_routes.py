@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_openrouter._json import get_list
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
 from langchain_openrouter.testing.emulator._guardrails import default_guardrail_id
-from langchain_openrouter.testing.emulator._keys import DEFAULT_WORKSPACE, iso
+from langchain_openrouter.testing.emulator._keys import DEFAULT_WORKSPACE, PERIODS, iso
 from langchain_openrouter.testing.emulator._management import page_of
 from langchain_openrouter.testing.emulator._organization import masked
 
@@ -47,6 +47,7 @@ class OrganizationRoutes:
             *self._user_routes(f"{prefix}/external-users"),
             *self._guardrail_routes(f"{prefix}/guardrails"),
             *self._workspace_routes(f"{prefix}/workspaces"),
+            *self._budget_routes(f"{prefix}/workspaces/{{id}}/budgets"),
             *self._credential_routes(f"{prefix}/byok"),
         ]
 
@@ -237,6 +238,31 @@ class OrganizationRoutes:
             route("DELETE", item, delete),
         ]
 
+    def _budget_routes(self, path: str) -> list[Route]:
+        route, organization = self._api.route, self._organization
+
+        def show(_: object, __: Key, params: Mapping[str, str]) -> dict[str, Any]:
+            workspace = organization.workspace(params["id"])
+            rows = list(organization.workspace_budgets(workspace["id"]).values())
+            included = workspace["include_byok_in_budgets"]
+            return {"data": rows, "include_byok_in_budgets": included}
+
+        def put(received: ReceivedRequest, _: Key, params: Mapping[str, str]) -> dict[str, Any]:
+            workspace = organization.workspace(params["id"])
+            row = organization.set_budget(workspace, _interval(params), received.body)
+            return {"data": row}
+
+        def delete(_: object, __: Key, params: Mapping[str, str]) -> dict[str, Any]:
+            workspace = organization.workspace(params["id"])
+            organization.workspace_budgets(workspace["id"]).pop(_interval(params), None)
+            return {"deleted": True}
+
+        return [
+            route("GET", path, show),
+            route("PUT", f"{path}/{{interval}}", put),
+            route("DELETE", f"{path}/{{interval}}", delete),
+        ]
+
     def _leave_workspace(self, workspace_id: str) -> None:
         """Disable the keys of the default workspace; another must have none.
 
@@ -313,3 +339,14 @@ def _changes(body: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     if not changes:
         raise ApiRefusal(400, "No update fields provided")
     return changes
+
+
+def _interval(params: Mapping[str, str]) -> str:
+    """Return the interval that a path names.
+
+    Raises:
+        ApiRefusal: There is no such interval.
+    """
+    if params["interval"] not in {*PERIODS, "lifetime"}:
+        raise ApiRefusal(400, "interval: Invalid option")
+    return params["interval"]

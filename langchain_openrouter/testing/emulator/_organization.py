@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_openrouter._json import get_dict, get_int, get_number, get_str
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
 from langchain_openrouter.testing.emulator._guardrails import Guardrails, default_guardrail_id
-from langchain_openrouter.testing.emulator._keys import DEFAULT_WORKSPACE, iso
+from langchain_openrouter.testing.emulator._keys import DEFAULT_WORKSPACE, budget, iso, next_reset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +58,8 @@ class Organization:
 
         self._accounts, self._clock = accounts, clock
         self._uses: list[_Use] = []
-        accounts.guardrail_budgets = self.guardrails.budgets
+        self._workspace_budgets: dict[str, dict[str, dict[str, Any]]] = {}
+        accounts.guardrail_budgets = self.budgets
         self.add_workspace({"name": "Default", "slug": "default"}, id_=DEFAULT_WORKSPACE)
 
     # --- users ----------------------------------------------------------------------------
@@ -152,6 +153,59 @@ class Organization:
             if id_or_slug in {row["id"], row["slug"]}:
                 return row
         raise ApiRefusal(status, "Workspace not found")
+
+    def workspace_budgets(self, workspace_id: str) -> dict[str, dict[str, Any]]:
+        """Return the budgets of a workspace, by interval; it may be changed."""
+        return self._workspace_budgets.setdefault(workspace_id, {})
+
+    def set_budget(self, workspace: dict[str, Any], interval: str, body: Any) -> dict[str, Any]:
+        """Set a budget of a workspace.
+
+        Raises:
+            ApiRefusal: It is no amount.
+        """
+        limit = get_number(body, "limit_usd")
+        if limit is None or limit <= 0:
+            raise ApiRefusal(400, "limit_usd: Too small: expected number to be >0")
+        if isinstance(body.get("include_byok_in_budgets"), bool):
+            workspace["include_byok_in_budgets"] = body["include_byok_in_budgets"]
+
+        now = iso(self._clock.time())
+        row = {
+            "id": str(uuid.uuid4()),
+            "workspace_id": workspace["id"],
+            "reset_interval": None if interval == "lifetime" else interval,
+            "created_at": now,
+            **self.workspace_budgets(workspace["id"]).get(interval, {}),
+            "limit_usd": limit,
+            "updated_at": now,
+        }
+        self.workspace_budgets(workspace["id"])[interval] = row
+        return row
+
+    def budgets(self, key: Key) -> list[dict[str, Any]]:
+        """Return what guardrails and its workspace let a key spend, in the shape of `GET /key`."""
+        workspace = self.workspaces.get(key.workspace_id or "", {})
+        with_byok = workspace.get("include_byok_in_budgets", False)
+        colleagues = [
+            other
+            for other in list(self._accounts.keys.values())
+            if other.workspace_id == key.workspace_id and other.user_id == key.user_id
+        ]
+
+        budgets = self.guardrails.budgets(key)
+        for row in self.workspace_budgets(key.workspace_id or "").values():
+            interval = row["reset_interval"]
+            spent = sum(other.spent(interval, with_byok=with_byok) for other in colleagues)
+            budgets.append(
+                {
+                    **budget("workspace", row["limit_usd"], spent, interval),
+                    "resets_at": next_reset(interval, key.clock()),
+                    "include_byok": with_byok,
+                    "budget_id": row["id"],
+                }
+            )
+        return budgets
 
     # --- providers' keys ------------------------------------------------------------------
 
