@@ -50,7 +50,7 @@ types: $(STAMP)
 
 # Cassettes anew: against the emulator, or with OPENROUTER_API_KEY=... against the live service.
 record: $(STAMP)
-	$(BIN)/python -m pytest tests/chat_models/test_recorded.py tests/chat_models/test_standard_recorded.py tests/test_embeddings.py --openrouter-record=all
+	$(BIN)/python -m pytest tests/chat_models/test_recorded.py tests/chat_models/test_standard_recorded.py tests/test_embeddings.py tests/accounts/test_recorded.py --openrouter-record=all
 
 # What models can do, from the live list, or from a saved one: make profiles FROM="models-2026-11-10.json ..."
 profiles: $(STAMP)

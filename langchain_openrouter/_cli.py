@@ -1,4 +1,4 @@
-"""The commands login, logout, whoami, models, chat and demo. Needs the extra `cli`.
+"""The commands login, logout, whoami, models, chat, accounts and demo. Needs the extra `cli`.
 
 Exit codes: 0 success, 1 error of OpenRouter or the network, 2 usage error, 3 no key, 4 sign-in
 failed, 130 interrupted. Errors are printed to standard error, in one line.
@@ -10,20 +10,15 @@ import json
 import os
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from langchain_openrouter import errors, oauth
+from langchain_openrouter import _cli_accounts, errors, oauth
+from langchain_openrouter._cli_console import PRINTED, Remember, err, open_store, out
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.settings import OpenRouterSettings
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from langchain_openrouter.key_store import KeyStore
 
 app = typer.Typer(
     name="langchain-openrouter",
@@ -32,16 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-_PRINTED = "\n\t\u200c\u200d"  # line ends, tabs, and the joiners of emoji and several scripts
+app.add_typer(_cli_accounts.app, name="accounts")
 _STORED_ID = "default"  # the user id in the key store
 FAILED, NO_KEY, NO_SIGN_IN, INTERRUPTED = 1, 3, 4, 130
-
-
-class Remember(StrEnum):
-    """Where a key is stored."""
-
-    KEYRING = "keyring"
-    FILE = "file"
 
 
 class Mode(StrEnum):
@@ -50,25 +38,6 @@ class Mode(StrEnum):
     AUTO = "auto"
     LOOPBACK = "loopback"
     HEADLESS = "headless"
-
-
-class _PlainConsole(Console):
-    """Prints text without terminal escapes.
-
-    Text of models and names of the service are printed here, in tables too. `render_str` is
-    overridden because rich calls it for every string.
-    """
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable(text, keep=_PRINTED), **options)
-
-
-def _out() -> Console:
-    return _PlainConsole(highlight=False, soft_wrap=True, markup=False, emoji=False)
-
-
-def _err() -> Console:
-    return _PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def main() -> None:
@@ -91,22 +60,16 @@ def main() -> None:
         code = getattr(error, "exit_code", 2)
 
     if code == INTERRUPTED:
-        _err().print("interrupted")
+        err().print("interrupted")
     sys.exit(code or 0)
 
 
 def _end(error: Exception, code: int) -> None:
-    _err().print(printable(str(error)))
+    err().print(printable(str(error)))
     sys.exit(code)
 
 
 # --- the key ----------------------------------------------------------------------------------
-
-
-def _open_store(where: Remember) -> KeyStore:
-    from langchain_openrouter.key_store import KeyStore  # noqa: PLC0415 - slow to import
-
-    return KeyStore.keyring() if where is Remember.KEYRING else KeyStore.file()
 
 
 def _available_key() -> oauth.UserKey | None:
@@ -117,7 +80,7 @@ def _available_key() -> oauth.UserKey | None:
 
     for where in Remember:
         try:
-            store = _open_store(where)
+            store = open_store(where)
         except errors.KeyStoreError:
             continue
         key = store.get(_STORED_ID)
@@ -151,12 +114,12 @@ def login(  # noqa: PLR0913 - the options of a sign-in
         timeout=timeout,
         key_label=label,
         limit=limit,
-        key_store=None if remember is None else _open_store(remember),
+        key_store=None if remember is None else open_store(remember),
     )
 
-    _out().print(f"Signed in as {printable(key.user_id or 'somebody')}.")
+    out().print(f"Signed in as {printable(key.user_id or 'somebody')}.")
     if remember is None:
-        _out().print("The key is forgotten now: `--remember file` or `keyring` keeps it.")
+        out().print("The key is forgotten now: `--remember file` or `keyring` keeps it.")
     _show(key)
 
 
@@ -167,7 +130,7 @@ def logout() -> None:
 
     for where in Remember:
         try:
-            store = _open_store(where)
+            store = open_store(where)
         except errors.KeyStoreError:
             continue
         if store.get(_STORED_ID) is not None:
@@ -175,9 +138,9 @@ def logout() -> None:
             oauth.logout(store)
 
     if not was_signed_in:
-        _out().print("Nobody was signed in here.")
+        out().print("Nobody was signed in here.")
     if os.environ.get("OPENROUTER_API_KEY"):
-        _out().print("OPENROUTER_API_KEY is set, and is used all the same.")
+        out().print("OPENROUTER_API_KEY is set, and is used all the same.")
 
 
 @app.command()
@@ -209,7 +172,7 @@ def _show(key: oauth.UserKey, *, as_json: bool = False) -> None:
     for name, value in facts.items():
         if value is not None:
             table.add_row(name.replace("_", " "), printable(str(value)))
-    _out().print(table)
+    out().print(table)
 
 
 # --- models -----------------------------------------------------------------------------------
@@ -233,7 +196,7 @@ def models(  # noqa: PLR0913 - each is a filter
     from langchain_openrouter.catalog import Catalog  # noqa: PLC0415 - slow to import
 
     if refresh:
-        _out().print(f"Profiles written to {Catalog().refresh_profiles()}")
+        out().print(f"Profiles written to {Catalog().refresh_profiles()}")
         return
 
     terms = (search or "").lower().split()
@@ -260,9 +223,9 @@ def models(  # noqa: PLR0913 - each is a filter
             printable(", ".join(model.input_modalities)),
         )
 
-    _out().print(table)
+    out().print(table)
     if len(matches) > limit:
-        _out().print(f"{len(matches) - limit} more: narrow the search, or raise --limit.")
+        out().print(f"{len(matches) - limit} more: narrow the search, or raise --limit.")
 
 
 def _per_million(price: float | None) -> str:
@@ -314,7 +277,7 @@ def _line() -> str:
 
 def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
     """Stream an answer: text to standard output, reasoning and cost, dim, to standard error."""
-    out, err = _out(), _err()
+    stdout, stderr = out(), err()
     answer, after_reasoning = None, False
 
     for chunk in model.stream(messages):
@@ -322,14 +285,14 @@ def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
         if as_json:
             continue
         if reasoning := chunk.additional_kwargs.get("reasoning_content"):
-            err.print(reasoning, style="dim", end="")
+            stderr.print(reasoning, style="dim", end="")
             after_reasoning = True
         elif chunk.text:
             if after_reasoning:
-                err.print()
+                stderr.print()
                 after_reasoning = False
-            out.file.write(printable(chunk.text, keep=_PRINTED))  # `print` turns tabs into spaces
-            out.file.flush()
+            stdout.file.write(printable(chunk.text, keep=PRINTED))  # `print` turns tabs into spaces
+            stdout.file.flush()
 
     assert answer is not None  # noqa: S101 - a stream has a chunk, or has raised
     metadata = answer.response_metadata
@@ -338,11 +301,11 @@ def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
         print(json.dumps(fields, default=str))  # noqa: T201 - for a script
         return answer
 
-    out.print()
+    stdout.print()
     cost = metadata.get("cost")
     price = None if cost is None else f"${cost:.6f}"
     parts = filter(None, (metadata.get("provider"), metadata.get("model_name"), price))
-    err.print(printable(" · ".join(map(str, parts))), style="dim")
+    stderr.print(printable(" · ".join(map(str, parts))), style="dim")
     return answer
 
 
@@ -351,4 +314,4 @@ def demo() -> None:
     """Sign in, stream, run a chain and an agent: on the emulator, or live with a key."""
     from langchain_openrouter import _demo  # noqa: PLC0415 - slow to import
 
-    _demo.run(_out())
+    _demo.run(out())

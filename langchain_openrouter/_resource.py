@@ -1,15 +1,16 @@
-"""The base of embeddings, rerank and the catalog: arguments, key, requests, errors, `for_user`."""
+"""What embeddings, rerank, the catalog and the accounts share: arguments, key, requests, errors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from langchain_openrouter._http import transport
-from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.api_key import refuse_management_key, to_secret
 from langchain_openrouter._http.deadlines import start_deadline, validate_deadline
 from langchain_openrouter._http.error_context import error_context
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
@@ -47,20 +48,13 @@ else:  # pydantic would drop the keys that a TypedDict does not name
 _NAMES = tuple(OpenRouterSettings.model_fields)
 
 
-class APIResource(BaseModel):
-    """The arguments and requests of a resource of the API, resolved as in `ChatOpenRouter`."""
+class ServiceClient(BaseModel):
+    """The arguments and requests that all clients of the API have in common, but for the key."""
 
     model_config = ConfigDict(
         hide_input_in_errors=True, protected_namespaces=(), arbitrary_types_allowed=True
     )
 
-    api_key: SecretStr | str | Callable[[], Any] | None = Field(
-        default_factory=shown_api_key, repr=False
-    )
-    """The key: a string, or a sync or async callable that is called for each request.
-
-    Without one, OPENROUTER_API_KEY is read when a request is sent.
-    """
     base_url: str = Field(default_factory=shown_base_url)
     """https, or http on loopback. Without one, OPENROUTER_BASE_URL is read for each request."""
     timeout: float | Any | None = TIMEOUT
@@ -78,22 +72,20 @@ class APIResource(BaseModel):
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     """An `httpx2.AsyncClient` that is used instead of the shared one."""
 
-    if TYPE_CHECKING:  # further arguments of the constructor
-        openrouter_api_key: SecretStr | str | Callable[[], Any] | None = None
+    _key_name: ClassVar[str]
+    """The field that holds the key."""
+    _key_synonyms: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:  # a further argument of the constructor
         settings: OpenRouterSettings | None = None
     else:
-
-        @property
-        def openrouter_api_key(self) -> SecretStr | Callable[[], Any] | None:
-            """The key, under the name it has in LangChain's own OpenRouter package."""
-            return self.api_key
 
         @property
         def settings(self) -> OpenRouterSettings:
             """The settings of this object; the key only if it is no callable."""
             values = {name: getattr(self, name) for name in _NAMES if hasattr(self, name)}
-            if callable(values["api_key"]):
-                values["api_key"] = None
+            if callable(values[self._key_name]):
+                values[self._key_name] = None
             return OpenRouterSettings.model_construct(**values)
 
     @model_validator(mode="before")
@@ -103,19 +95,20 @@ class APIResource(BaseModel):
         if not isinstance(values, dict):
             return values
 
-        known = {*cls.model_fields, "settings", "openrouter_api_key"}
+        known = {*cls.model_fields, "settings", *cls._key_synonyms}
         for name in values:
             if name not in known:
                 raise ValueError(unknown_argument_message(name, known))
 
         fields = dict(values)
-        if "openrouter_api_key" in fields:
-            fields["api_key"] = fields.pop("openrouter_api_key")
-        for name in ("api_key", "base_url"):
+        for synonym in cls._key_synonyms:
+            if synonym in fields:
+                fields[cls._key_name] = fields.pop(synonym)
+        for name in (cls._key_name, "base_url"):
             if fields.get(name) is None:
                 fields.pop(name, None)
-        if "api_key" in fields:
-            fields["api_key"] = to_secret(fields["api_key"])
+        if cls._key_name in fields:
+            fields[cls._key_name] = cls._to_key(fields[cls._key_name])
         return resolve_settings(fields, {name: name for name in _NAMES if name in cls.model_fields})
 
     @field_validator("base_url")
@@ -140,33 +133,40 @@ class APIResource(BaseModel):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign; a key becomes a secret, a base URL and a timeout are validated."""
-        super().__setattr__(name, _checked_field(name, value))
+        super().__setattr__(name, self._checked_field(name, value))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy; the values of `update` are validated as in the constructor."""
         fields = {
-            (field := "api_key" if name == "openrouter_api_key" else name): _checked_field(
-                field, value
+            (field := self._key_name if name in self._key_synonyms else name): (
+                self._checked_field(field, value)
             )
             for name, value in (update or {}).items()
         }
         return super().model_copy(update=fields, deep=deep)
 
-    def for_user(self, key: UserKey | SecretStr | str | Callable[[], Any]) -> Self:
-        """Return a copy that uses another user's key; connections are shared.
+    @classmethod
+    def _checked_field(cls, name: str, value: Any) -> Any:
+        """Return the value of a field, validated and converted as in the constructor."""
+        if name == cls._key_name:
+            return cls._to_key(value)
+        if name == "base_url" and isinstance(value, str) and type(value) is not EnvironmentUrl:
+            return validate_base_url(value)
+        if name == "timeout":
+            return validate_timeout(value)
 
-        Args:
-            key: The user's key, or a sync or async callable that is called for each request.
+        if name == "deadline":
+            return validate_deadline(value)
+        return value
+
+    @classmethod
+    def _to_key(cls, key: Any) -> Any:
+        """Return a key as a secret; a callable as it is.
 
         Raises:
-            AuthenticationError: There is no key; this object's own is not used instead.
-            ValueError: The `UserKey` is for another service than `base_url`.
+            ValueError: It is a key for something else.
         """
-        return self.model_copy(update={"api_key": to_user_secret(key, self.base_url)})
-
-    def for_current_user(self) -> Self:
-        """Return a copy on the key of the user whose run it is called in; outside one it raises."""
-        return self.for_user(current_user)
+        raise NotImplementedError
 
     def _headers(self) -> dict[str, str]:
         return request_headers(
@@ -180,6 +180,77 @@ class APIResource(BaseModel):
     def _own_headers(self) -> dict[str, str]:
         """Return further headers of this resource; those of the user replace them."""
         return {}
+
+    def _base_url(self) -> str:
+        """Return the base URL of a request that is sent now."""
+        url = self.base_url
+        return environment_base_url() if isinstance(url, EnvironmentUrl) else url
+
+    def _send(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
+        """Send a request and return the JSON object of the response.
+
+        Args:
+            request: Sent with `http_client` if there is one.
+            sensitive: Text of the user in the request, which no error message may quote.
+
+        Raises:
+            OpenRouterError: The request failed; see `errors`.
+        """
+        response = transport.send(request._replace(client=self.http_client))
+        with error_context(response, prompt=sensitive):
+            return _parse_response(response, is_management=request.is_management)
+
+    async def _asend(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
+        """Send like `_send`."""
+        response = await transport.asend(request._replace(client=self.http_async_client))
+        with error_context(response, prompt=sensitive):
+            return _parse_response(response, is_management=request.is_management)
+
+
+class APIResource(ServiceClient):
+    """The arguments and requests of a resource of the API, resolved as in `ChatOpenRouter`."""
+
+    api_key: SecretStr | str | Callable[[], Any] | None = Field(
+        default_factory=shown_api_key, repr=False
+    )
+    """The key: a string, or a sync or async callable that is called for each request.
+
+    Without one, OPENROUTER_API_KEY is read when a request is sent.
+    """
+
+    _key_name: ClassVar[str] = "api_key"
+    _key_synonyms: ClassVar[tuple[str, ...]] = ("openrouter_api_key",)
+
+    if TYPE_CHECKING:  # a further argument of the constructor
+        openrouter_api_key: SecretStr | str | Callable[[], Any] | None = None
+    else:
+
+        @property
+        def openrouter_api_key(self) -> SecretStr | Callable[[], Any] | None:
+            """The key, under the name it has in LangChain's own OpenRouter package."""
+            return self.api_key
+
+    def for_user(self, key: UserKey | SecretStr | str | Callable[[], Any]) -> Self:
+        """Return a copy that uses another user's key; connections are shared.
+
+        Args:
+            key: The user's key, or a sync or async callable that is called for each request.
+
+        Raises:
+            AuthenticationError: There is no key; this object's own is not used instead.
+            ValueError: The `UserKey` is for another service than `base_url`, or it is a management
+                key.
+        """
+        return self.model_copy(update={"api_key": to_user_secret(key, self.base_url)})
+
+    def for_current_user(self) -> Self:
+        """Return a copy on the key of the user whose run it is called in; outside one it raises."""
+        return self.for_user(current_user)
+
+    @classmethod
+    def _to_key(cls, key: Any) -> Any:
+        refuse_management_key(key)
+        return to_secret(key)
 
     def _key_source(self) -> Any:
         """Return the key, or the callable that returns it when a request is sent."""
@@ -200,8 +271,7 @@ class APIResource(BaseModel):
         call: Call | None = None,
     ) -> transport.Request:
         """Build a request; one without a body is a GET."""
-        url = self.base_url
-        base_url = environment_base_url() if isinstance(url, EnvironmentUrl) else url
+        base_url = self._base_url()
 
         return transport.Request(
             url=f"{base_url}{path}",
@@ -217,26 +287,6 @@ class APIResource(BaseModel):
             needs_key=needs_key,
             call=call,
         )
-
-    def _send(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
-        """Send a request and return the JSON object of the response.
-
-        Args:
-            request: Sent with `http_client` if there is one.
-            sensitive: Text of the user in the request, which no error message may quote.
-
-        Raises:
-            OpenRouterError: The request failed; see `errors`.
-        """
-        response = transport.send(request._replace(client=self.http_client))
-        with error_context(response, prompt=sensitive):
-            return _parse_response(response)
-
-    async def _asend(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
-        """Send like `_send`."""
-        response = await transport.asend(request._replace(client=self.http_async_client))
-        with error_context(response, prompt=sensitive):
-            return _parse_response(response)
 
 
 class ModelResource(APIResource):
@@ -264,26 +314,17 @@ class ModelResource(APIResource):
         return {"x-session-id": session_id} if session_id else {}
 
 
-def _checked_field(name: str, value: Any) -> Any:
-    """Return the value of a field, validated and converted as in the constructor."""
-    if name == "api_key":
-        return to_secret(value)
-    if name == "base_url" and isinstance(value, str) and type(value) is not EnvironmentUrl:
-        return validate_base_url(value)
-    if name == "timeout":
-        return validate_timeout(value)
-
-    if name == "deadline":
-        return validate_deadline(value)
-    return value
-
-
-def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
-    """Return the JSON object of a response.
+def _parse_response(
+    response: transport.ApiResponse, *, is_management: bool = False
+) -> dict[str, Any]:
+    """Return the JSON object of a response; an empty one if it has no content.
 
     Raises:
         OpenRouterError: The response is an error in any form, or not a JSON object.
     """
+    if response.status == HTTPStatus.NO_CONTENT and response.failure is None:
+        return {}
+
     body = parse_json_or_text(response.body)
     if response.call is not None:
         response.call.facts = partial(facts_from_body, body)
@@ -296,4 +337,5 @@ def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
         status=response.status if response.is_error else None,
         headers=response.headers,
         failure=response.failure,
+        is_management=is_management,
     )

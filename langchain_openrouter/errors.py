@@ -3,7 +3,8 @@
     OpenRouterError
     ├─ ResponseError            ModelError: OpenRouter answered with an error
     │  ├─ InvalidRequestError   400 409 412 413 422 and other 4xx
-    │  │  └─ ContextOverflowError
+    │  │  ├─ ContextOverflowError
+    │  │  └─ NotFoundError      404 of the management API
     │  ├─ AuthenticationError   401, and no key at all
     │  ├─ InsufficientCreditsError  402, and an exhausted key limit
     │  │  └─ InFlightBudgetError    402 for now: running requests hold the budget
@@ -69,6 +70,7 @@ __all__ = [
     "ListenerError",
     "ModelUnavailableError",
     "ModerationError",
+    "NotFoundError",
     "OpenRouterError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -150,6 +152,10 @@ class InvalidRequestError(ResponseError, core.ModelInvalidRequestError):
 
 class ContextOverflowError(InvalidRequestError, core.ContextOverflowError):
     """The conversation is longer than the model's context."""
+
+
+class NotFoundError(InvalidRequestError):
+    """The account has no key, guardrail, user, workspace or credential of this name."""
 
 
 class AuthenticationError(ResponseError, core.ModelAuthenticationError):

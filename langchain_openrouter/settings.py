@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from langchain_openrouter._http.api_key import (
+    InferenceSecret,
+    ManagementKey,
+    refuse_management_key,
+)
 from langchain_openrouter._http.limits import ResponseLimits, response_limits
+from langchain_openrouter._http.management_key import to_management_key
 from langchain_openrouter._http.retry_after import RetryLimits, retry_limits
 from langchain_openrouter._http.urls import BASE_URL, validate_base_url
 from langchain_openrouter.errors import ConnectionFailedError
@@ -61,6 +67,9 @@ class OpenRouterSettings(BaseSettings):
 
     api_key: SecretStr | None = None
     """Sent as a Bearer token. `OPENROUTER_API_KEY`."""
+
+    management_key: ManagementKey | None = None
+    """The key of the management API, for `Accounts` alone. `OPENROUTER_MANAGEMENT_KEY`."""
 
     base_url: str = Field(
         BASE_URL,
@@ -108,6 +117,7 @@ class OpenRouterSettings(BaseSettings):
             self,
             *,
             api_key: SecretStr | str | None = None,
+            management_key: ManagementKey | SecretStr | str | None = None,
             base_url: str | None = None,
             app_url: str | None = None,
             app_title: str | None = None,
@@ -145,8 +155,19 @@ class OpenRouterSettings(BaseSettings):
     def _check_base_url(cls, value: str) -> str:
         return validate_base_url(value)
 
+    @field_validator("management_key", mode="before")
+    @classmethod
+    def _check_management_key(cls, value: Any) -> Any:
+        return to_management_key(value)
 
-class EnvironmentKey(SecretStr):
+    @field_validator("api_key", mode="before")
+    @classmethod
+    def _check_api_key(cls, value: Any) -> Any:
+        refuse_management_key(value)
+        return value
+
+
+class EnvironmentKey(InferenceSecret):
     """The key that the environment had when a model was created, for display.
 
     The key that is sent is read from the environment again for each request.
@@ -157,13 +178,22 @@ class EnvironmentKey(SecretStr):
         return shown_api_key, ()
 
 
+class EnvironmentManagementKey(ManagementKey):
+    """The management key that the environment had, like `EnvironmentKey`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle no key: where it is loaded, the environment is read again."""
+        return shown_management_key, ()
+
+
 class EnvironmentUrl(str):
     """The base URL that the environment had, like `EnvironmentKey`."""
 
     __slots__ = ()
 
 
-_READ_PER_REQUEST = ("api_key", "base_url")
+_FROM_ENVIRONMENT = (EnvironmentKey, EnvironmentManagementKey, EnvironmentUrl)
+_READ_PER_REQUEST = ("api_key", "management_key", "base_url")
 _environment: tuple[int, OpenRouterSettings] | None = None
 
 
@@ -196,6 +226,7 @@ class _EndpointSettings(BaseSettings):
     )
 
     api_key: SecretStr | None = None
+    management_key: SecretStr | None = None
     base_url: str = Field(
         BASE_URL,
         validation_alias=_env_aliases("base_url", "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
@@ -220,6 +251,11 @@ def environment_api_key() -> SecretStr | None:
     return _endpoint().api_key
 
 
+def environment_management_key() -> SecretStr | None:
+    """Return the management key of the environment as it is now."""
+    return _endpoint().management_key
+
+
 def environment_base_url() -> str:
     """Return the base URL of the environment as it is now.
 
@@ -237,6 +273,12 @@ def shown_api_key() -> EnvironmentKey | None:
     """Return the default of a key field."""
     key = environment_settings().api_key
     return None if key is None else EnvironmentKey(key.get_secret_value())
+
+
+def shown_management_key() -> EnvironmentManagementKey | None:
+    """Return the default of a field for a management key."""
+    key = environment_settings().management_key
+    return None if key is None else EnvironmentManagementKey(key.get_secret_value())
 
 
 def shown_base_url() -> EnvironmentUrl:
@@ -263,7 +305,7 @@ def resolve_settings(values: dict[str, Any], names: Mapping[str, str]) -> dict[s
 
     settings = explicit or environment_settings()
     for name, field in names.items():
-        if isinstance(values.get(field), EnvironmentKey | EnvironmentUrl):
+        if isinstance(values.get(field), _FROM_ENVIRONMENT):
             del values[field]  # copied from another model's fields
         if name in _READ_PER_REQUEST and explicit is None:
             continue

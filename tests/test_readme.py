@@ -29,6 +29,7 @@ def test_every_fence_runs(emulate, browse, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("OPENROUTER_API_KEY", "the-operators")
+    monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", emulator.management_key)
     monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
     monkeypatch.setenv("OPENROUTER_WEB_SECRET", secrets.token_urlsafe(32))
     monkeypatch.setattr("langchain_openrouter.oauth._headless.why_headless", lambda **_: None)

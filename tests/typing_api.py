@@ -27,6 +27,15 @@ from langchain_openrouter import (
     login,
     wire,
 )
+from langchain_openrouter.accounts import (
+    Accounts,
+    CreatedKey,
+    ExternalUser,
+    Guardrail,
+    KeyRecord,
+    ManagementKey,
+    Rows,
+)
 from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.catalog import Catalog
 from langchain_openrouter.key_store import KeyStore
@@ -169,3 +178,23 @@ except OpenRouterError as error:
     assert_type(error.code, int | None)
     assert_type(error.partial, AIMessage | None)
     assert_type(error.is_retryable, bool)
+
+accounts = Accounts(management_key=ManagementKey("k"))
+created = accounts.keys.create("n", limit=5, limit_reset="monthly", external_user="u")
+assert_type(created.key, UserKey)
+assert_type(created.record, KeyRecord)
+for record in accounts.keys.list(include_disabled=True):
+    assert_type(record, KeyRecord)
+assert_type(accounts.keys.list().all(), Rows[KeyRecord])
+assert_type(accounts.keys.update(created, disabled=True, limit=None), KeyRecord)
+assert_type(accounts.guardrails.create("g", allowed_models=["a/b"]), Guardrail)
+assert_type(accounts.guardrails.assign_keys("g", [created, record, created.key]), int)
+assert_type(accounts.activity(key=created)[0].usage, float)
+assert_type(accounts.credits().remaining, float | None)
+
+
+async def manage() -> None:
+    """Do what an async app does."""
+    assert_type(await accounts.keys.acreate("n"), CreatedKey)
+    async for user in accounts.external_users.alist():
+        assert_type(user, ExternalUser)

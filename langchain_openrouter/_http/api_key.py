@@ -30,7 +30,11 @@ class BearerAuth(httpx2.Auth):
         yield request
 
 
-class UserSecret(SecretStr):
+class InferenceSecret(SecretStr):
+    """A key that is known to be one for inference: the management API is never sent it."""
+
+
+class UserSecret(InferenceSecret):
     """A user's key in a model, with the base URL of the API that it is for; None if unknown."""
 
     __slots__ = ("base_url",)
@@ -52,6 +56,53 @@ class UserSecret(SecretStr):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle with the API."""
         return UserSecret, (self.get_secret_value(), self.base_url)
+
+
+class ManagementKey(SecretStr):
+    """A key of the management API, which makes, limits and deletes other keys.
+
+    It is of a type of its own so that no model can be given one: it pays for nothing, and who holds
+    it holds every key of the account. It is not pickled, and a copy of it is the key itself.
+
+    See https://openrouter.ai/docs/guides/overview/auth/management-api-keys.
+    """
+
+    def __copy__(self) -> ManagementKey:
+        """Return the key itself."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> ManagementKey:
+        """Return the key itself."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        msg = (
+            "a management key is not pickled: set OPENROUTER_MANAGEMENT_KEY where it is used, or "
+            "pass `management_key=` a function that reads it"
+        )
+        raise TypeError(msg)
+
+
+INVALID_KEY = "the API key holds characters that no key has: copy it again"
+_MANAGEMENT_KEY = (
+    "a management key cannot be used for inference: it is for "
+    "`langchain_openrouter.accounts.Accounts`, which can make a key for this"
+)
+
+
+def refuse_management_key(key: Any) -> None:
+    """Check that a key that was given for inference is none of the management API.
+
+    Raises:
+        ValueError: It is.
+    """
+    if isinstance(key, ManagementKey):
+        raise ValueError(_MANAGEMENT_KEY)  # noqa: TRY004 - as every wrong argument
 
 
 def to_secret(key: Any) -> Any:
@@ -110,23 +161,25 @@ def _validated(key: Any) -> SecretStr:
     """Return a key that is valid in a header.
 
     Raises:
-        AuthenticationError: It is missing, or holds characters that no header may. The key is not
-            in the message.
+        AuthenticationError: It is missing, holds characters that no header may, or is one of the
+            management API. The key is not in the message.
     """
+    if isinstance(key, ManagementKey):
+        raise AuthenticationError(_MANAGEMENT_KEY)
     if not isinstance(key, SecretStr) or not key.get_secret_value().strip():
         msg = "no OpenRouter API key: pass `api_key=` or set OPENROUTER_API_KEY"
         raise AuthenticationError(msg)
 
-    if not _is_header_value(key):
-        msg = "the API key holds characters that no key has: copy it again"
-        raise AuthenticationError(msg)
+    if not is_header_value(key):
+        raise AuthenticationError(INVALID_KEY)
 
     if _is_stripped(key):
         return key
     return SecretStr(key.get_secret_value().strip())
 
 
-def _is_header_value(key: SecretStr) -> bool:
+def is_header_value(key: SecretStr) -> bool:
+    """Tell whether a key holds no character that a header may not."""
     text = key.get_secret_value().strip()
     return text.isascii() and text.isprintable() and " " not in text
 

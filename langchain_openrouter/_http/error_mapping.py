@@ -25,6 +25,7 @@ from langchain_openrouter.errors import (
     InsufficientCreditsError,
     ModelUnavailableError,
     ModerationError,
+    NotFoundError,
     OpenRouterError,
     RateLimitError,
     UpstreamError,
@@ -46,6 +47,14 @@ _ADVICE: dict[type[OpenRouterError], str] = {
     "the provider preferences and https://openrouter.ai/settings/privacy",
     RateLimitError: "wait and try again",
 }
+_NEEDS_MANAGEMENT_KEY = (
+    "the management API needs a management key: a key for inference does not work there, nor "
+    "does a deleted one; https://openrouter.ai/settings/management-keys makes one"
+)
+_MANAGEMENT_ADVICE: dict[type[OpenRouterError], str] = {
+    AuthenticationError: _NEEDS_MANAGEMENT_KEY,
+    RateLimitError: "wait and try again",
+}
 _MAX_NAME_LENGTH = 100  # characters of a provider's name
 _MAX_MESSAGE = 600
 _MAX_EXCERPT = 160  # of a body that is no JSON: a page of a proxy, mostly
@@ -63,6 +72,7 @@ class _Draft(NamedTuple):
     """`did you mean ...?` for a model that does not exist."""
     limit: int
     """Characters."""
+    is_management: bool = False
 
 
 def error_from_response(  # noqa: PLR0913 - the sources of an error, all optional
@@ -73,6 +83,7 @@ def error_from_response(  # noqa: PLR0913 - the sources of an error, all optiona
     failure: Failure | None = None,
     generation_id: str | None = None,
     partial: AIMessage | None = None,
+    is_management: bool = False,
 ) -> OpenRouterError:
     """Return the error that a response stands for, to be raised inside an `error_context`.
 
@@ -83,6 +94,7 @@ def error_from_response(  # noqa: PLR0913 - the sources of an error, all optiona
         failure: Why no complete response was received.
         generation_id: The id of the generation, where it is known already.
         partial: The part of the answer that was received.
+        is_management: Whether the request was one to the management API.
 
     See https://openrouter.ai/docs/api-reference/errors.
     """
@@ -91,13 +103,15 @@ def error_from_response(  # noqa: PLR0913 - the sources of an error, all optiona
     if failure is not None:
         return _from_failure(failure, generation_id, partial)
 
-    error = _from_body(body, status, headers)
+    error = _from_body(body, status, headers, is_management=is_management)
     error.generation_id = generation_id or error.generation_id
     error.partial = partial
     return error
 
 
-def _from_body(body: Any, status: int | None, headers: Mapping[str, str]) -> OpenRouterError:
+def _from_body(
+    body: Any, status: int | None, headers: Mapping[str, str], *, is_management: bool
+) -> OpenRouterError:
     """Return the error of a response that was received, its message not redacted yet."""
     error = _error_of(body)
     metadata = get_dict(error, "metadata") or {}
@@ -113,6 +127,8 @@ def _from_body(body: Any, status: int | None, headers: Mapping[str, str]) -> Ope
         metadata=metadata,
         message=message,
     )
+    if is_management and kind is ModelUnavailableError:
+        kind = NotFoundError
     retry_after = retry_after_of(headers, availability, metadata, error)
 
     built = kind(
@@ -130,7 +146,7 @@ def _from_body(body: Any, status: int | None, headers: Mapping[str, str]) -> Ope
     provider = get_str(metadata, "provider_name") or ""
     limit = _MAX_EXCERPT if isinstance(body, str) else _MAX_MESSAGE
     suggestion = suggest_slugs(unknown_model(code, message, availability))
-    draft = _Draft(message, code, provider, retry_after, suggestion, limit)
+    draft = _Draft(message, code, provider, retry_after, suggestion, limit, is_management)
     _write_message(built, draft)
     built.__dict__["_draft"] = draft  # until `redact_error` knows what may not be quoted
     return built
@@ -164,7 +180,9 @@ def _write_message(
 
     prefix = f"{draft.code} " if draft.code is not None else ""
     source = f" ({provider})" if provider else ""
-    advice = _ADVICE.get(type(error))
+    advice = (_MANAGEMENT_ADVICE if draft.is_management else _ADVICE).get(type(error))
+    if draft.is_management and error.code == 403 and "management key" in message.lower():  # noqa: PLR2004 - HTTP
+        advice = _NEEDS_MANAGEMENT_KEY
     if isinstance(error, RateLimitError) and draft.retry_after is not None:
         advice = f"wait {draft.retry_after:g} s and try again"
     if draft.suggestion is not None:

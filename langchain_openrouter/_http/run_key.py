@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
 
-from langchain_openrouter._http.api_key import UserSecret, to_secret
+from langchain_openrouter._http.api_key import InferenceSecret, UserSecret, to_secret
 from langchain_openrouter._http.urls import service_mismatch
 from langchain_openrouter.errors import AuthenticationError
 
@@ -158,7 +158,7 @@ def user_id() -> str | None:
     return None if user is None else user.user
 
 
-class CheckedKey(SecretStr):
+class CheckedKey(InferenceSecret):
     """A key that was already read and checked for the current call."""
 
 

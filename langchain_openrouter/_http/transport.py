@@ -17,6 +17,10 @@ from langchain_openrouter._http.clients import aclose, async_client, close, sync
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
+from langchain_openrouter._http.management_key import (
+    aresolve_management_key,
+    resolve_management_key,
+)
 from langchain_openrouter._http.run_key import CheckedKey, arun_key, run_key
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ class Request(NamedTuple):
     """When the response must be complete."""
     call: Call | None = None
     """What meters are told of the request; None where nobody counts its cost."""
+    is_management: bool = False
+    """Whether `api_key` is a management key: the app's own, also inside a user's run."""
 
 
 @dataclass(slots=True)
@@ -147,6 +153,22 @@ async def aresolve_key(key: Any, base_url: str) -> SecretStr:
     return CheckedKey((await aresolve_api_key(await arun_key(key, base_url))).get_secret_value())
 
 
+def _request_key(request: Request) -> SecretStr | None:
+    if request.is_management:
+        return resolve_management_key(request.api_key)
+    if request.needs_key or request.api_key:
+        return resolve_key(request.api_key, request.base_url)
+    return None
+
+
+async def _arequest_key(request: Request) -> SecretStr | None:
+    if request.is_management:
+        return await aresolve_management_key(request.api_key)
+    if request.needs_key or request.api_key:
+        return await aresolve_key(request.api_key, request.base_url)
+    return None
+
+
 # --- one request ------------------------------------------------------------------------------
 
 
@@ -160,9 +182,7 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
     Raises:
         AuthenticationError: There is no key that can be sent.
     """
-    key = None
-    if request.needs_key or request.api_key:
-        key = resolve_key(request.api_key, request.base_url)
+    key = _request_key(request)
 
     call = request.call
     with StrippedTracebacks():
@@ -195,9 +215,7 @@ def _send(request: Request, key: SecretStr | None, *, stream: bool) -> ApiRespon
 
 async def asend(request: Request, *, stream: bool = False) -> ApiResponse:
     """Send like `send`, in the running event loop."""
-    key = None
-    if request.needs_key or request.api_key:
-        key = await aresolve_key(request.api_key, request.base_url)
+    key = await _arequest_key(request)
 
     deadline = request.deadline
     with StrippedTracebacks():
@@ -328,7 +346,7 @@ def _without_cookies(headers: httpx2.Headers) -> dict[str, str]:
 
 
 def _settings_url(request: Request, key: SecretStr | None) -> str:
-    if key is None:
+    if key is None or request.is_management:
         return ""
     site = urls.site_url(request.base_url)
     return urls.settings_url(site, urls.key_hash(key.get_secret_value()))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import wire
-from langchain_openrouter._http.api_key import to_secret
+from langchain_openrouter._http.api_key import refuse_management_key, to_secret
 from langchain_openrouter._http.deadlines import validate_deadline
 from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
@@ -141,7 +141,7 @@ def _by_field(values: dict[str, Any], fields: Mapping[str, FieldInfo]) -> dict[s
             msg = f"`{argument}` and another argument for `{name}` are both set: pass one of them"
             raise ValueError(msg)
         if name not in _UNSUPPORTED:
-            by_field[name] = to_secret(value) if name == API_KEY_FIELD else value
+            by_field[name] = _to_api_key(value) if name == API_KEY_FIELD else value
         elif value not in (None, False):
             msg = f"`{name}` is not an argument of ChatOpenRouter: {_UNSUPPORTED[name]}"
             raise ValueError(msg)
@@ -155,7 +155,7 @@ def validate_field(name: str, value: Any) -> Any:
         ValueError: The constructor would refuse it.
     """
     if name == API_KEY_FIELD:
-        return to_secret(value)
+        return _to_api_key(value)
     if name == "openai_api_base" and isinstance(value, str) and type(value) is not EnvironmentUrl:
         return validate_base_url(value)
     if name == "request_timeout":
@@ -164,3 +164,8 @@ def validate_field(name: str, value: Any) -> Any:
     if name == "deadline":
         return validate_deadline(value)
     return value
+
+
+def _to_api_key(key: Any) -> Any:
+    refuse_management_key(key)
+    return to_secret(key)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter import _html
 from langchain_openrouter._http import oneshot, urls
-from langchain_openrouter._http.api_key import UserSecret, to_secret
+from langchain_openrouter._http.api_key import UserSecret, refuse_management_key, to_secret
 from langchain_openrouter._key_object import KeyObject
 from langchain_openrouter.errors import AuthenticationError
 from langchain_openrouter.oauth._key_info import KeyInfo
@@ -42,9 +42,12 @@ class UserKey(KeyObject):
     granted: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        """Wrap a plain string."""
-        if isinstance(self.secret, str):
-            object.__setattr__(self, "secret", SecretStr(self.secret))
+        """Make the secret one that is known to be for inference."""
+        refuse_management_key(self.secret)
+        secret = to_secret(self.secret)
+        if isinstance(secret, SecretStr) and not isinstance(secret, UserSecret):
+            secret = UserSecret(secret.get_secret_value())
+        object.__setattr__(self, "secret", secret)
 
     @property
     def fingerprint(self) -> str:
@@ -104,15 +107,16 @@ def to_user_secret(
 
     Raises:
         AuthenticationError: There is no key; no other one is used instead.
-        ValueError: A `UserKey` is for another service than `base_url`.
+        ValueError: A `UserKey` is for another service than `base_url`, or it is a management key.
     """
     secret: Any = to_secret(key.secret if isinstance(key, UserKey) else key)
+    refuse_management_key(secret)
     key_url = key.base_url if isinstance(key, UserKey) else None
     del key
     if isinstance(secret, SecretStr):
         if not secret.get_secret_value().strip():
             secret = None
-        elif not isinstance(secret, UserSecret):
+        elif key_url or not isinstance(secret, UserSecret):
             secret = UserSecret(secret.get_secret_value(), key_url)
     if secret is None or not (isinstance(secret, SecretStr) or callable(secret)):
         msg = "no OpenRouter API key for this user: sign the user in first"

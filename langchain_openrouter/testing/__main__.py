@@ -63,7 +63,11 @@ def _run(command: list[str]) -> int:
     from langchain_openrouter.testing.emulator import Emulator  # noqa: PLC0415 - `lint` needs none
 
     with Emulator() as emulator:
-        added = {"OPENROUTER_BASE_URL": emulator.url, "OPENROUTER_API_KEY": "emulated"}
+        added = {
+            "OPENROUTER_BASE_URL": emulator.url,
+            "OPENROUTER_API_KEY": "emulated",
+            "OPENROUTER_MANAGEMENT_KEY": emulator.management_key,
+        }
         return subprocess.run(command, env={**os.environ, **added}, check=False).returncode  # noqa: S603 - the user's own command
 
 
@@ -72,6 +76,7 @@ def _serve(host: str, port: int) -> int:
 
     emulator = Emulator(host=host, port=port)
     print(f"OpenRouter, emulated: OPENROUTER_BASE_URL={emulator.url}", flush=True)  # noqa: T201
+    print(f"Keys are managed with OPENROUTER_MANAGEMENT_KEY={emulator.management_key}", flush=True)  # noqa: T201
     emulator.serve()
     return 0
 

@@ -334,6 +334,9 @@ def _surroundings(
     environment = {"OPENROUTER_API_KEY": key, **_TRACING}
     if emulator is not None:
         environment["OPENROUTER_BASE_URL"] = emulator.url
+        environment["OPENROUTER_MANAGEMENT_KEY"] = emulator.management_key
+    elif not live:
+        environment["OPENROUTER_MANAGEMENT_KEY"] = _KEY
     unset = _UNSET if live else (*_UNSET, *_PROXIES, *map(str.lower, _PROXIES))
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ))

@@ -48,8 +48,8 @@ def scrub_response(response: dict[str, Any], scrubber: Scrubber) -> dict[str, An
     """Return a response as it is written."""
     data = to_bytes(response["body"]["string"])
     response["headers"] = _allowed_headers(response["headers"], _RESPONSE_HEADERS, scrubber)
-    # vcrpy does not say which request a response is of. Only the sign-in returns a field `key`,
-    # which holds a new key.
+    # vcrpy does not say which request a response is of. Only the sign-in and `POST /keys` return a
+    # field `key`, which holds a new key.
     path = "/auth/" if data.lstrip()[:1] == b"{" and b'"key"' in data else ""
     response["body"]["string"] = scrubber.body(data, path=path)
     return response

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from langchain_openrouter._http.urls import key_hash
 from langchain_openrouter.testing.cassettes._encodings import json_values, views_of
 
 # An escape is not part of the word that follows it: `\nsk-...`, `%20sk-...`.
@@ -33,9 +34,12 @@ _FIELDS = {
     "code_challenge": "challenge",
     "user_id": "user",
     "creator_user_id": "user",
+    "api_key": "key",
     "access_token": "key",
     "subject_token": "key",
 }
+_ALWAYS_SECRET = {"api_key", "access_token", "subject_token", "user_id", "creator_user_id"}
+_WITH_KEYS = ("/auth/", "/byok")  # paths where a field `key` of the request is a secret
 _PLACEHOLDERS = {
     "key": "sk-or-v1-redacted-{}",
     "code": "redacted-code-{}",
@@ -43,6 +47,7 @@ _PLACEHOLDERS = {
     "challenge": "redacted-challenge-{}",
     "user": "user_redacted-{}",
 }
+_HASH = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _PLACEHOLDER = re.compile(
     r"(?:sk-or-v1-|user_)redacted-\d+|redacted-(?:code|verifier|challenge)-\d+"
 )
@@ -55,6 +60,9 @@ _SHOWN = 8  # characters of a secret in a message, and no more than a quarter of
 class Scrubber:
     """Replaces secrets: the same secret by the same placeholder, throughout a recording.
 
+    The hash of a key is replaced by that of its placeholder: what names a key by its hash, as the
+    management API does, finds it again in a replay.
+
     Attributes:
         seen: The placeholder of each secret so far.
         overflowed: Whether there were more secrets than can be remembered; the recording must not
@@ -63,6 +71,7 @@ class Scrubber:
 
     def __init__(self) -> None:
         self.seen: dict[str, str] = {}
+        self._hashes: dict[str, str] = {}
         self.overflowed = False
         self._counts: dict[str, int] = {}
 
@@ -78,7 +87,9 @@ class Scrubber:
                 self.overflowed = True
                 return _PLACEHOLDERS[kind].format(0)
             self._counts[kind] = self._counts.get(kind, 0) + 1
-            self.seen[secret] = _PLACEHOLDERS[kind].format(self._counts[kind])
+            placeholder = self.seen[secret] = _PLACEHOLDERS[kind].format(self._counts[kind])
+            if kind == "key":
+                self._hashes[key_hash(secret)] = key_hash(placeholder)
         return self.seen[secret]
 
     def headers(self, headers: Mapping[str, Any]) -> None:
@@ -97,7 +108,7 @@ class Scrubber:
         """Return a body without secrets; one that holds none comes back byte for byte."""
         text = data.decode("utf-8", "surrogateescape")
         for value in json_values(text):
-            self._note_fields(value, sign_in="/auth/" in path)
+            self._note_fields(value, sign_in=any(part in path for part in _WITH_KEYS))
         return self.text(text).encode("utf-8", "surrogateescape")
 
     def uri(self, uri: str) -> str:
@@ -117,6 +128,8 @@ class Scrubber:
         """Return a text without secrets."""
         for secret in sorted(self.seen, key=len, reverse=True):
             text = text.replace(secret, self.seen[secret])
+        if self._hashes:
+            text = _HASH.sub(lambda match: self._hashes.get(match[0], match[0]), text)
         return _LOOKS_SECRET.sub(self._replaced, text)
 
     def _replaced(self, match: re.Match[str]) -> str:
@@ -136,7 +149,7 @@ class Scrubber:
             if isinstance(value, Mapping):
                 for name, item in value.items():
                     kind = _FIELDS.get(name)
-                    if kind and isinstance(item, str) and (sign_in or name.endswith("user_id")):
+                    if kind and isinstance(item, str) and (sign_in or name in _ALWAYS_SECRET):
                         self.note(kind, item)
                     else:
                         pending.append(item)

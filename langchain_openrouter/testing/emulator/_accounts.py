@@ -11,9 +11,10 @@ import hashlib
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter.testing.emulator._keys import Key, budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,127 +50,6 @@ class ApiRefusal(Exception):  # noqa: N818 - a response, not a fault of the emul
 
 
 @dataclass
-class Key:
-    """A key and its account."""
-
-    secret: str = field(repr=False)
-    user_id: str
-    label: str = "key"
-    limit: float | None = None
-    """What the key may spend in all, USD; None is no limit."""
-    limit_reset: str | None = None
-    usage: float = 0.0
-    """What the key has spent, USD."""
-    disabled: bool = False
-    credits: float | None = None
-    """What the account has left, USD; None is plenty."""
-    expires_at: str | None = None
-    """ISO 8601 with an offset."""
-    in_flight_budget: float | None = None
-    """What requests that run at the same time may cost at most, USD; None is no limit."""
-    held: float = 0.0
-    """What the running requests may cost at most, USD."""
-    budgets: list[dict[str, Any]] = field(default_factory=list)
-    """Budgets beside the key's limit, in the shape of `GET /key`; `budget` makes one."""
-    workspace_id: str | None = "ws_emulated"
-    organization_id: str | None = None
-
-    @property
-    def hash(self) -> str:
-        """The sha256 of the key, as in OpenRouter's own addresses."""
-        return hashlib.sha256(self.secret.encode()).hexdigest()
-
-    @property
-    def remaining(self) -> float | None:
-        """What the key may still spend, USD."""
-        return None if self.limit is None else max(0.0, self.limit - self.usage)
-
-    def all_budgets(self, now: float) -> list[dict[str, Any]]:
-        """Return every budget that is checked, the key's own limit last.
-
-        Args:
-            now: Unix time in seconds.
-        """
-        budgets = list(self.budgets)
-        if self.limit is not None:
-            limit = budget("key_limit", self.limit, self.usage, self.limit_reset)
-            budgets.append({**limit, "resets_at": _next_reset(self.limit_reset, now)})
-        return budgets
-
-    def info(self, now: float | None = None) -> dict[str, Any]:
-        """Return the body of `GET /key`.
-
-        Args:
-            now: Unix time in seconds; None is now.
-        """
-        usage = {f"usage{period}": self.usage for period in ("", "_daily", "_weekly", "_monthly")}
-        budgets = self.all_budgets(time.time() if now is None else now)
-        data = {
-            "label": self.label,
-            "limit": self.limit,
-            "limit_remaining": self.remaining,
-            "limit_reset": self.limit_reset,
-            "include_byok_in_limit": False,
-            **usage,
-            **{f"byok_{name}": 0 for name in usage},
-            "is_free_tier": False,
-            "is_management_key": False,
-            "is_provisioning_key": False,
-            "creator_user_id": self.user_id,
-            "expires_at": self.expires_at,
-            "rate_limit": {"requests": -1, "interval": "10s", "note": "deprecated"},
-            "budgets": budgets,
-            "effective_budget": min(budgets, key=lambda b: b["remaining_usd"], default=None),
-            "free_model_daily_requests": {"limit": 1000, "used": 0, "remaining": 1000},
-            "workspace_id": self.workspace_id,
-            "organization_id": self.organization_id,
-            "allowed_data_regions": ["global"],
-        }
-
-        return {"data": data}
-
-
-def budget(
-    scope: str, limit: float, spend: float = 0.0, reset_interval: str | None = None
-) -> dict[str, Any]:
-    """Return a budget in the shape of `GET /key`.
-
-    Args:
-        scope: Such as "workspace" or "member".
-        limit: USD.
-        spend: USD, since the budget was last reset.
-        reset_interval: "daily", "weekly" or "monthly"; None is never.
-    """
-    return {
-        "scope": scope,
-        "limit_usd": limit,
-        "spend_usd": spend,
-        "remaining_usd": max(0.0, limit - spend),
-        "reset_interval": reset_interval,
-        "resets_at": None,
-        "include_byok": False,
-        "budget_id": None if scope == "key_limit" else f"budget_{scope}",
-        "guardrail_id": None,
-    }
-
-
-def _next_reset(interval: str | None, now: float) -> str | None:
-    """Return when a budget begins anew, ISO 8601: at midnight UTC, on Monday, on the first."""
-    today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    match interval:
-        case "daily":
-            reset = today + timedelta(days=1)
-        case "weekly":
-            reset = today + timedelta(days=7 - today.weekday())
-        case "monthly":
-            reset = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-        case _:
-            return None
-
-    return reset.isoformat()
-
-
-@dataclass
 class _Code:
     user_id: str
     challenge: str | None
@@ -198,9 +78,14 @@ class Accounts:
     ) -> None:
         self.keys: dict[str, Key] = {}
         """By secret."""
+        self.deleted: set[str] = set()
+        """Hashes of the keys that were deleted, which do not work whatever `any_key` says."""
+
         self.any_key = any_key
         self.clock = clock
         self.wrong_code_status = wrong_code_status
+        self.guardrail_budgets: Callable[[Key], list[dict[str, Any]]] = lambda _: []
+        """Returns what guardrails let a key spend."""
         self._codes: dict[str, _Code] = {}
         self._lock = threading.Lock()
 
@@ -215,8 +100,24 @@ class Accounts:
             **fields: Fields of `Key`.
         """
         secret = secret or "sk-or-v1-" + secrets.token_hex(32)
-        key = self.keys[secret] = Key(secret, user_id, **fields)
+        key = self.keys[secret] = Key(secret, user_id, **{"clock": self.clock, **fields})
         return key
+
+    def add_management_key(
+        self, secret: str | None = None, user_id: str = "user_emulated", **fields: Any
+    ) -> Key:
+        """Make a key of the management API, for the keys of its user's account.
+
+        Args:
+            secret: None makes a random one.
+            user_id: Whose account it is.
+            **fields: Fields of `Key`.
+        """
+        return self.add_key(secret, user_id, is_management=True, **fields)
+
+    def find_key(self, hash_: str) -> Key | None:
+        """Return the key with this hash, if there is one."""
+        return next((key for key in list(self.keys.values()) if key.hash == hash_), None)
 
     def issue_code(self, user_id: str, parameters: Mapping[str, str]) -> str:
         """Return an authorization code, as if the user had approved.
@@ -295,7 +196,18 @@ class Accounts:
         return issued
 
     def require_key(self, secret: str) -> Key:
-        """Return the key of a request.
+        """Return the key of a request for inference.
+
+        Raises:
+            ApiRefusal: There is none, it is unknown, disabled or expired, or a management key.
+        """
+        key = self.require_any_key(secret)
+        if key.is_management:
+            raise ApiRefusal(403, "Management keys cannot be used for inference")
+        return key
+
+    def require_any_key(self, secret: str) -> Key:
+        """Return the key of a request, of either kind.
 
         Raises:
             ApiRefusal: There is none, or it is unknown, disabled or expired.
@@ -304,22 +216,53 @@ class Accounts:
             raise ApiRefusal(401, "No auth credentials found")
         key = self.keys.get(secret)
         if key is None and self.any_key:
-            with self._lock:
-                key = self.keys.setdefault(secret, Key(secret, "user_emulated"))
+            key = self._adopt(secret)
+
         if key is None:
             raise ApiRefusal(401, "User not found.")
         if key.disabled:
             raise ApiRefusal(401, "This API key is disabled")
-
-        now = datetime.fromtimestamp(self.clock(), UTC)
-        if key.expires_at and datetime.fromisoformat(key.expires_at) < now:
+        if key.is_expired:
             raise ApiRefusal(401, "This API key has expired")
         return key
 
-    def charge(self, key: Key, cost: float) -> None:
+    def _adopt(self, secret: str) -> Key | None:
+        """Return a key that was not made here, unless it was deleted."""
+        key = Key(secret, "user_emulated", clock=self.clock)
+        if key.hash in self.deleted:
+            return None
+        with self._lock:
+            return self.keys.setdefault(secret, key)
+
+    def require_management_key(self, secret: str, *, status: int = 401) -> Key:
+        """Return the key of a request to the management API.
+
+        Args:
+            secret: The key.
+            status: That of the refusal of a key for inference: 401 or 403, which differs by route.
+
+        Raises:
+            ApiRefusal: There is none, it is disabled or expired, or one for inference.
+        """
+        key = self.keys.get(secret)
+        if secret and (key is None or not key.is_management):
+            message = (
+                "Only management keys can perform this operation"
+                if status == 403  # noqa: PLR2004 - HTTP
+                else "Invalid management key"
+            )
+            raise ApiRefusal(status, message)
+
+        return self.require_any_key(secret)
+
+    def budgets_of(self, key: Key) -> list[dict[str, Any]]:
+        """Return all budgets that a key counts against, those of guardrails first."""
+        return [*self.guardrail_budgets(key), *key.all_budgets(self.clock())]
+
+    def charge(self, key: Key, cost: float, byok_cost: float = 0.0) -> None:
         """Take the cost of a response, USD, from a key and its account."""
         with self._lock:
-            key.usage = round(key.usage + cost, 10)
+            key.charge(cost, byok_cost)
             if key.credits is not None:
                 key.credits = round(key.credits - cost, 10)
             for entry in key.budgets:

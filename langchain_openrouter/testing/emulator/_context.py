@@ -24,6 +24,8 @@ class Context:
     """Unix time in seconds."""
     route: Route
     cache_use: CacheUse = field(default_factory=CacheUse)
+    is_byok: bool = False
+    """Whether it is sent with the provider's key of the account's own."""
 
     @property
     def streamed(self) -> bool:

@@ -23,7 +23,7 @@ __all__ = ["Hold", "Payments"]
 
 _TOP_UP = "https://openrouter.ai/settings/credits"
 _NO_CREDITS = f"Insufficient credits. Add more using {_TOP_UP}"
-_KEY_LIMIT = "Key limit exceeded (total limit). Manage it in your settings"
+_KEY_LIMIT = "Key limit exceeded ({} limit). Manage it in your settings"
 _TOKENS_HELD = 16384  # by a request without `max_tokens`
 
 
@@ -61,11 +61,12 @@ class Payments:
         """
         if key.credits is not None and key.credits <= 0:
             raise _refusal(_NO_CREDITS, "openrouter_credits", None)
-        if key.limit is not None and key.usage >= key.limit:
+        if key.limit is not None and key.spent_of_limit >= key.limit:
             reset = {"limit_reset": key.limit_reset}
-            raise _refusal(_KEY_LIMIT, "openrouter_key_limit", None, **reset)
+            message = _KEY_LIMIT.format(key.limit_reset or "total")
+            raise _refusal(message, "openrouter_key_limit", None, **reset)
 
-        for budget in key.all_budgets(self._accounts.clock()):
+        for budget in self._accounts.budgets_of(key):
             if budget["remaining_usd"] <= 0:
                 scope = str(budget["scope"]).replace("_", " ")
                 raise ApiRefusal(403, f"The budget for this {scope} is exhausted")

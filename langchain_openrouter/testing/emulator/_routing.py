@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str
 from langchain_openrouter.testing.emulator import _catalog
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
+from langchain_openrouter.testing.emulator._guardrails import Restrictions
 from langchain_openrouter.testing.emulator._prompt_cache import count_marks
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Route", "choose_route"]
 
 _DEFAULT_MODEL = "openai/gpt-4o-mini"
+_NO_ENDPOINTS = (
+    "No endpoints available matching your guardrail restrictions and data policy. Configure: "
+    "https://openrouter.ai/settings/privacy"
+)
 _MAX_MARKS = 4  # Anthropic's own limit of cache breakpoints
 _SORT_OF_VARIANT = {"nitro": "throughput", "floor": "price"}
 
@@ -40,8 +45,15 @@ class Route:
         return str(self.endpoint["provider_name"])
 
 
-def choose_route(body: Mapping[str, Any]) -> Route:
+_UNRESTRICTED = Restrictions()
+
+
+def choose_route(body: Mapping[str, Any], restrictions: Restrictions = _UNRESTRICTED) -> Route:
     """Return the first of a request's models that takes it, at the provider it prefers.
+
+    Args:
+        body: The request's.
+        restrictions: What the guardrails of its key leave.
 
     Raises:
         ApiRefusal: No model takes it: the refusal of the last.
@@ -50,7 +62,7 @@ def choose_route(body: Mapping[str, Any]) -> Route:
     refusal: ApiRefusal | None = None
     for slug in slugs or [_DEFAULT_MODEL]:
         try:
-            return _route_of(str(slug), body)
+            return _route_of(str(slug), body, restrictions)
         except ApiRefusal as error:
             refusal = error
 
@@ -58,9 +70,10 @@ def choose_route(body: Mapping[str, Any]) -> Route:
     raise refusal
 
 
-def _route_of(slug: str, body: Mapping[str, Any]) -> Route:
+def _route_of(slug: str, body: Mapping[str, Any], restrictions: Restrictions) -> Route:
     model = _catalog.base_slug(slug) or _DEFAULT_MODEL
-    endpoint = _choose_endpoint(slug, model, get_dict(body, "provider") or {})
+    restrictions.check_model(model)
+    endpoint = _choose_endpoint(slug, model, get_dict(body, "provider") or {}, restrictions)
     _refuse_without_reasoning(slug, model, body)
 
     if reason := _vendor_refusal(model, body):
@@ -75,8 +88,10 @@ def _route_of(slug: str, body: Mapping[str, Any]) -> Route:
 # --- providers --------------------------------------------------------------------------------
 
 
-def _choose_endpoint(slug: str, model: str, preferences: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the endpoint that `only`, `ignore`, `order` and `sort` leave first.
+def _choose_endpoint(
+    slug: str, model: str, preferences: Mapping[str, Any], restrictions: Restrictions
+) -> dict[str, Any]:
+    """Return the endpoint that guardrails, `only`, `ignore`, `order` and `sort` leave first.
 
     Raises:
         ApiRefusal: They leave none.
@@ -86,6 +101,7 @@ def _choose_endpoint(slug: str, model: str, preferences: Mapping[str, Any]) -> d
         for key in ("only", "ignore", "order")
     )
     endpoints = _catalog.endpoints_of(model, (*only, *order))
+    endpoints = _unrestricted(endpoints, restrictions)
     allowed = [e for e in endpoints if not _is_named(e, ignore)]
     if not allowed:
         raise ApiRefusal(404, "All providers have been ignored.")
@@ -103,6 +119,27 @@ def _choose_endpoint(slug: str, model: str, preferences: Mapping[str, Any]) -> d
             metadata={"available_providers": tags, "requested_providers": only or order},
         )
     return ordered[0] if ordered else _sorted(allowed, _sort_of(slug, preferences))[0]
+
+
+def _unrestricted(
+    endpoints: list[dict[str, Any]], restrictions: Restrictions
+) -> list[dict[str, Any]]:
+    """Return the endpoints that guardrails leave.
+
+    Raises:
+        ApiRefusal: There is none.
+    """
+    allowed, ignored = restrictions.allowed_providers, sorted(restrictions.ignored_providers)
+    left = [
+        endpoint
+        for endpoint in endpoints
+        if not _is_named(endpoint, ignored)
+        and (allowed is None or _is_named(endpoint, sorted(allowed)))
+    ]
+
+    if not left:
+        raise ApiRefusal(404, _NO_ENDPOINTS)
+    return left
 
 
 def _is_named(endpoint: Mapping[str, Any], names: list[str]) -> bool:

@@ -22,9 +22,13 @@ from starlette.routing import Route
 
 from langchain_openrouter.testing.emulator import _beside_chat, _catalog
 from langchain_openrouter.testing.emulator._accounts import Accounts, ApiRefusal, Key
+from langchain_openrouter.testing.emulator._clock import Clock
 from langchain_openrouter.testing.emulator._context import Context
 from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
+from langchain_openrouter.testing.emulator._management import KeyRoutes, ManagementApi
+from langchain_openrouter.testing.emulator._management_routes import OrganizationRoutes
 from langchain_openrouter.testing.emulator._model_routes import ModelRoutes
+from langchain_openrouter.testing.emulator._organization import Organization
 from langchain_openrouter.testing.emulator._payment import Payments
 from langchain_openrouter.testing.emulator._prompt_cache import CacheUse, PromptCache
 from langchain_openrouter.testing.emulator._rendering import RenderedResponse, render
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _API = "/api/v1"
+_MANAGEMENT_KEY = "sk-or-v1-redacted-9999"  # of every emulator; in a cassette, no secret
 
 
 class Emulator:
@@ -61,14 +66,18 @@ class Emulator:
             profiles. The refusal of another names those that are near.
         wrong_code_status: The status of a wrong code in a sign-in: 400, which the live service was
             seen to send, or 403, which its documentation has.
-        clock: The account service's time, seconds; a test may move it.
+        clock: The source of the emulator's time: a function that returns Unix time in seconds.
         host: The address to listen at. "0.0.0.0" is every address of the machine: whoever reaches
             it may use the emulator, and sign in on its page.
         port: 0 lets the system choose.
 
     Attributes:
+        clock: What time it is for keys, limits and prompt caches; `clock.advance(86400)` is a day
+            later.
         requests: Every request to the API, in order.
         accounts: Users' keys: give them limits, use them up, disable them.
+        organization: What the management API manages beside keys: guardrails, the app's users,
+            workspaces, providers' keys, credits.
         payments: What running requests hold of a key's budget, and how long others are to wait.
     """
 
@@ -85,12 +94,16 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        self.clock = Clock(clock)
         self.requests: list[ReceivedRequest] = []
-        self.accounts = Accounts(any_key=any_key, clock=clock, wrong_code_status=wrong_code_status)
+        self.accounts = Accounts(
+            any_key=any_key, clock=self.clock.time, wrong_code_status=wrong_code_status
+        )
+        self.organization = Organization(self.accounts, self.clock)
         self.payments = Payments(self.accounts)
         self.generation_delay = generation_delay
         self.strict_models = strict_models
-        self._prompt_cache = PromptCache(clock)
+        self._prompt_cache = PromptCache(self.clock.time)
         self._script = ScriptedReplies(script)
         self._sign_in = SignInPages(self.accounts, echo_state=echo_state)
         self._generations: dict[str, tuple[float, dict[str, Any]]] = {}
@@ -103,6 +116,13 @@ class Emulator:
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._app = Starlette(routes=self._routes())
+
+    @property
+    def management_key(self) -> str:
+        """A key of the management API, for the account of the keys that the emulator accepts."""
+        if _MANAGEMENT_KEY not in self.accounts.keys:
+            self.accounts.add_management_key(_MANAGEMENT_KEY)
+        return _MANAGEMENT_KEY
 
     def script(self, script: Script | None) -> None:
         """Replace the script: chat requests from now on are answered by this one."""
@@ -207,19 +227,22 @@ class Emulator:
             await self._app(scope, receive, send)
 
     def _routes(self) -> list[Route]:
+        management = ManagementApi(self.accounts, self._record)
+
         return [
             Route(f"{_API}/chat/completions", self._chat, methods=["POST"]),
             Route(f"{_API}/embeddings", self._embeddings, methods=["POST"]),
             Route(f"{_API}/rerank", self._rerank, methods=["POST"]),
             Route(f"{_API}/key", self._key, methods=["GET"]),
             Route(f"{_API}/auth/key", self._key, methods=["GET"]),
-            Route(f"{_API}/credits", self._credits, methods=["GET"]),
             Route(f"{_API}/generation", self._generation, methods=["GET"]),
             Route(f"{_API}/models/user", self._user_models, methods=["GET"]),
             *ModelRoutes(self._record).routes(_API),
             Route(f"{_API}/auth/keys", self._exchange, methods=["GET", "POST", "PUT", "DELETE"]),
             Route(f"{_API}/auth/keys/code", self._issue, methods=["POST"]),
             *self._sign_in.routes(),
+            *KeyRoutes(self.accounts, self.organization, management).routes(_API),
+            *OrganizationRoutes(self.accounts, self.organization, management).routes(_API),
             Route(f"{_API}/{{path:path}}", self._not_found),
         ]
 
@@ -244,8 +267,9 @@ class Emulator:
         try:
             key = self.accounts.require_key(received.key)
             validate_chat(body, strict_models=self.strict_models)
+            self.organization.guardrails.check_request(key, body)
             self.payments.require_credit(key)
-            route = choose_route(body)
+            route = choose_route(body, self.organization.guardrails.restrictions(key))
             hold = self.payments.hold(key, body, route.endpoint)
         except ApiRefusal as refusal:
             return to_response(refusal)
@@ -265,23 +289,30 @@ class Emulator:
         use = CacheUse()
         if reply.error is None:
             use = self._prompt_cache.use(key.hash, route.model, received.body)
-        context = self._context(received.body, route, use)
+        context = self._context(received.body, route, use, key)
         rendered = render(reply, context)
 
-        self.accounts.charge(key, rendered.cost)
+        self.organization.record(key, route, {**rendered.usage, "cost": rendered.cost})
         if reply.error is None:
             self._remember(reply, context, rendered)
         return rendered
 
     def _context(
-        self, body: Mapping[str, Any], route: ModelRoute, use: CacheUse | None = None
+        self,
+        body: Mapping[str, Any],
+        route: ModelRoute,
+        use: CacheUse | None = None,
+        key: Key | None = None,
     ) -> Context:
         with self._lock:
             self._generation_count += 1
             number = self._generation_count
+
         created = int(time.time())
         suffix = hashlib.sha256(f"{self.port} {number}".encode()).hexdigest()[:20]
-        return Context(body, f"gen-{created}-{suffix}", created, route, use or CacheUse())
+        is_byok = key is not None and self.organization.is_byok(key, route)
+        use = use or CacheUse()
+        return Context(body, f"gen-{created}-{suffix}", created, route, use, is_byok)
 
     def _remember(self, reply: Reply, context: Context, rendered: RenderedResponse) -> None:
         """Keep what `GET /generation` reports of a response."""
@@ -319,7 +350,7 @@ class Emulator:
             key = self.accounts.require_key(received.key)
             validate_fields(body, fields, strict_models=self.strict_models)
             self.payments.require_credit(key)
-            route = choose_route(body)
+            route = choose_route(body, self.organization.guardrails.restrictions(key))
         except ApiRefusal as refusal:
             return to_response(refusal)
 
@@ -329,13 +360,18 @@ class Emulator:
         if isinstance(reply, Reply) and reply.error is not None:
             return ScriptedResponse(render(reply, context), received.gone)
         payload = respond(body, context.generation_id)
-        self.accounts.charge(key, payload["usage"]["cost"])
+        self.organization.record(key, route, payload["usage"])
         return to_json(payload)
 
     # --- keys, models ---------------------------------------------------------------------
 
     async def _key(self, request: Request) -> Response:
-        return await self._with_key(request, lambda _, key: key.info(self.accounts.clock()))
+        received = await self._record(request)
+        try:
+            key = self.accounts.require_any_key(received.key)
+        except ApiRefusal as refusal:
+            return to_response(refusal)
+        return to_json(key.info(budgets=self.accounts.budgets_of(key)))
 
     async def _user_models(self, request: Request) -> Response:
         return await self._with_key(request, lambda received, _: _catalog.listing(received.query))
@@ -349,12 +385,6 @@ class Emulator:
             return _beside_chat.generation(record)
 
         return await self._with_key(request, find)
-
-    async def _credits(self, request: Request) -> Response:
-        def refuse(*_: object) -> Any:
-            raise ApiRefusal(403, "Only management keys can perform this operation")
-
-        return await self._with_key(request, refuse)
 
     async def _with_key(
         self, request: Request, respond: Callable[[ReceivedRequest, Key], dict[str, Any]]

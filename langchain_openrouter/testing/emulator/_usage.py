@@ -33,8 +33,8 @@ def count_usage(reply: Reply, context: Context) -> dict[str, Any]:
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
-        "cost": cost,
-        "is_byok": False,
+        "cost": 0.0 if context.is_byok else cost,
+        "is_byok": context.is_byok,
         "prompt_tokens_details": {
             "cached_tokens": cached_tokens,
             "cache_write_tokens": written_tokens,

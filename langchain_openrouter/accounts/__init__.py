@@ -1,0 +1,58 @@
+"""The account: keys for users who have none at OpenRouter, their limits and what they spent.
+
+accounts = Accounts()  # OPENROUTER_MANAGEMENT_KEY
+created = accounts.keys.create("alice", limit=5, external_user="alice")
+model.for_user(created.key).invoke("Hello")
+"""
+
+from __future__ import annotations
+
+from langchain_openrouter._http.api_key import ManagementKey
+from langchain_openrouter.accounts._accounts import Accounts
+from langchain_openrouter.accounts._created_key import CreatedKey
+from langchain_openrouter.accounts._fields import (
+    ByokChanges,
+    ByokFields,
+    GuardrailChanges,
+    GuardrailFields,
+    KeyChanges,
+    KeyFields,
+    WorkspaceChanges,
+    WorkspaceFields,
+)
+from langchain_openrouter.accounts._key_types import ActivityRow, Credits, ExternalUser, KeyRecord
+from langchain_openrouter.accounts._listing import AsyncListing, Listing
+from langchain_openrouter.accounts._policy_types import (
+    ByokKey,
+    Guardrail,
+    KeyAssignment,
+    Workspace,
+    WorkspaceBudget,
+)
+from langchain_openrouter.accounts._rows import Rows
+
+__all__ = [
+    "Accounts",
+    "ActivityRow",
+    "AsyncListing",
+    "ByokChanges",
+    "ByokFields",
+    "ByokKey",
+    "CreatedKey",
+    "Credits",
+    "ExternalUser",
+    "Guardrail",
+    "GuardrailChanges",
+    "GuardrailFields",
+    "KeyAssignment",
+    "KeyChanges",
+    "KeyFields",
+    "KeyRecord",
+    "Listing",
+    "ManagementKey",
+    "Rows",
+    "Workspace",
+    "WorkspaceBudget",
+    "WorkspaceChanges",
+    "WorkspaceFields",
+]
