@@ -7,7 +7,7 @@ WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
-EXTRAS := agents,cli,keyring,testing,web
+EXTRAS := agents,batch,cli,keyring,testing,web
 
 .PHONY: demo test test-lowest lint types dist format record profiles notebooks bench soak clean
 

@@ -25,6 +25,7 @@ from langchain_openrouter._http.deadlines import Deadline, RemainingTimeouts, ha
 from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
 from langchain_openrouter._http.retry_after import retry_limits
+from langchain_openrouter._http.retry_observer import report_retry
 from langchain_openrouter._json import parse_json_or_text
 
 if TYPE_CHECKING:
@@ -90,7 +91,11 @@ class _ClientOverrides:
         self.retry_after = error.retry_after
         if self.deadline is not None and self.deadline.remaining <= (error.retry_after or 0):
             return False
-        return error.is_retryable and retry_limits.allows(error)
+
+        will_retry = error.is_retryable and retry_limits.allows(error)
+        if will_retry:
+            report_retry(error)
+        return will_retry
 
     def _parse_retry_after_header(self, response_headers: httpx2.Headers | None = None) -> Any:
         """Return the wait of the last response in seconds; the SDK reads the header only."""

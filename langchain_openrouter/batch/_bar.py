@@ -1,0 +1,83 @@
+"""The progress bar of a batch, in a terminal and in a notebook. Needs rich."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar as RichBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from langchain_openrouter.batch._progress import Progress
+
+_BAR_WIDTH = 24
+_MINUTE, _HOUR = 60, 3600
+
+
+class ProgressBar:
+    """A line that says how far a batch is; on standard error, or in the cell of a notebook."""
+
+    def __init__(self) -> None:
+        console = Console(stderr="ipykernel" not in sys.modules, highlight=False)
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> Self:
+        """Begin to show it."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the last state there."""
+        self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the batch is."""
+        self._live.update(render(progress), refresh=True)
+
+
+def render(progress: Progress) -> RenderableType:
+    """Return the line."""
+    finished = progress.done + progress.failed
+    line = Table.grid(padding=(0, 1))
+    if progress.total is None and not progress.is_last:
+        line.add_row(RichBar(total=None, width=_BAR_WIDTH, pulse=True), Text(to_text(progress)))
+    else:
+        total = progress.total or finished or 1
+        line.add_row(
+            RichBar(total=total, completed=finished, width=_BAR_WIDTH), Text(to_text(progress))
+        )
+
+    return line
+
+
+def to_text(progress: Progress) -> str:
+    """Return how far a batch is, in words."""
+    finished = progress.done + progress.failed
+    rows = f"{finished:,}" if progress.total is None else f"{finished:,}/{progress.total:,}"
+    parts = [f"{rows} rows"]
+    if progress.failed:
+        parts.append(f"{progress.failed:,} failed")
+    parts.append(f"{progress.rows_per_second:,.1f} rows/s")
+
+    cost = f"${progress.spent:.4f}"
+    if progress.to_come and not progress.is_last:
+        cost += f" + ${progress.to_come:.4f} to come"
+    parts.append(cost)
+    if progress.seconds_left is not None and not progress.is_last:
+        parts.append(f"{to_duration(progress.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def to_duration(seconds: float) -> str:
+    """Return a duration as people write it."""
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f}:{seconds % _MINUTE:02.0f} min"
+    return f"{seconds // _HOUR:.0f}:{seconds % _HOUR // _MINUTE:02.0f} h"
