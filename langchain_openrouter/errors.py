@@ -27,15 +27,11 @@
     │  ├─ SignInConnectionError   the exchange failed on the network
     │  ├─ SignInRefusedError      the exchange was refused: 405, 429, 5xx, an unreadable answer
     │  └─ SignInListenerError     no redirect can be received here
-<<<<<<< HEAD
     ├─ CostLimitError           a ceiling of yours is reached: the call was not sent
-    └─ KeyStoreError            a stored key cannot be read, or there is no store for one
-=======
     ├─ KeyStoreError            a stored key cannot be read, or there is no store for one
     └─ BatchError               a batch cannot begin, or go on, as it was called
        ├─ BatchChangedError       its output is of another model, prompt, schema or input
        └─ BatchInUseError         another process is writing its output
->>>>>>> 1765c05 (batch.run: a first core (rows, prompts, parts, local engine))
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
 retry and fallback middleware handle it. See https://openrouter.ai/docs/api-reference/errors.

@@ -1,9 +1,10 @@
-"""The progress bar of a batch, in a terminal and in a notebook. Needs rich."""
+"""The progress bar of a batch: in a terminal, by rich; in a notebook, by IPython's display."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Self
+from html import escape
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -20,11 +21,23 @@ _BAR_WIDTH = 24
 _MINUTE, _HOUR = 60, 3600
 
 
-class ProgressBar:
-    """A line that says how far a batch is; on standard error, or in the cell of a notebook."""
+def open_bar() -> TerminalBar | NotebookBar:
+    """Return the bar for where this runs."""
+    return NotebookBar() if in_notebook() else TerminalBar()
+
+
+def in_notebook() -> bool:
+    """Tell whether a notebook's kernel shows what is displayed."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+class TerminalBar:
+    """A line on standard error that says how far a batch is."""
 
     def __init__(self) -> None:
-        console = Console(stderr="ipykernel" not in sys.modules, highlight=False)
+        console = Console(stderr=True, highlight=False)
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Self:
@@ -39,6 +52,38 @@ class ProgressBar:
     def show(self, progress: Progress) -> None:
         """Show how far the batch is."""
         self._live.update(render(progress), refresh=True)
+
+
+class NotebookBar:
+    """A line below a notebook's cell; rich's own needs ipywidgets there."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def __enter__(self) -> Self:
+        """Begin to show it."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the last state there."""
+
+    def show(self, progress: Progress) -> None:
+        """Show how far the batch is."""
+        from IPython.display import HTML, display  # noqa: PLC0415 - there in a notebook alone
+
+        html = HTML(to_html(progress))
+        if self._handle is None:
+            self._handle = display(html, display_id=True)
+        else:
+            self._handle.update(html)
+
+
+def to_html(progress: Progress) -> str:
+    """Return the line as HTML."""
+    finished = progress.done + progress.failed
+    total = progress.total or (finished if progress.is_last else None)
+    value = "" if total is None else f' value="{finished}" max="{total or 1}"'
+    return f"<progress{value}></progress> {escape(to_text(progress))}"
 
 
 def render(progress: Progress) -> RenderableType:

@@ -129,7 +129,7 @@ def _is_watched() -> bool:
 
 @contextlib.contextmanager
 def _bar() -> Iterator[Callable[[Progress], Any]]:
-    from langchain_openrouter.batch._bar import ProgressBar  # noqa: PLC0415 - needs an extra
+    from langchain_openrouter.batch._bar import open_bar  # noqa: PLC0415 - needs an extra
 
-    with ProgressBar() as bar:
+    with open_bar() as bar:
         yield bar.show
