@@ -67,6 +67,8 @@ def test_a_torn_last_line_is_cut_off(server, start, tmp_path):
     assert done["done"] == 20
     assert [row["output"] for row in lines_of(output)] == [f"row-{n}" for n in range(20)]
     assert [row["index"] for row in lines_of(output)] == list(range(20))
+    assert told(start(server, 20, output))["done"] == 20
+    assert len(server.seen) == before + 2
 
 
 @pytest.mark.parametrize("times", [1, 2])
