@@ -8,7 +8,7 @@ the SDK's own rules of how long to wait and the names of its errors.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx2
 from openai import APIConnectionError, APITimeoutError
@@ -17,13 +17,28 @@ from openai._httpx2 import request_exceptions, timeout_exceptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openai._models import FinalRequestOptions
-
 _parse_url = lru_cache(maxsize=64)(httpx2.URL)
 
 
+class SendOptions(NamedTuple):
+    """What is sent, and how often; the SDK's `FinalRequestOptions`, of which it has the names."""
+
+    method: str
+    url: str
+    headers: Mapping[str, Any]
+    params: Mapping[str, Any]
+    max_retries: int
+    timeout: httpx2.Timeout
+    content: bytes | None
+
+    def get_max_retries(self, default: int) -> int:
+        """Return how often the request is repeated, for the SDK's rule of how long to wait."""
+        del default
+        return self.max_retries
+
+
 def build_request(
-    client: Any, options: FinalRequestOptions, headers: Mapping[str, str], *, is_shared: bool
+    client: Any, options: SendOptions, headers: Mapping[str, str], *, is_shared: bool
 ) -> httpx2.Request:
     """Build the request of an attempt.
 
@@ -35,8 +50,7 @@ def build_request(
             its own to be merged in.
     """
     method, url, query = options.method, options.url, options.params
-    timeout: Any = options.timeout
-    body: Any = options.content
+    timeout, body = options.timeout, options.content
     if body is None:
         headers = {name: value for name, value in headers.items() if name != "content-type"}
 

@@ -33,7 +33,7 @@ from langchain_openrouter._json import parse_json_or_text
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from openai._models import FinalRequestOptions
+    from langchain_openrouter._http.attempts import SendOptions
 
 _LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -77,26 +77,24 @@ class _ClientOverrides:
         """This request's auth; overridden because the SDK's async client reads it."""
         return self.auth
 
-    def _build_headers(
-        self, options: FinalRequestOptions, *, retries_taken: int = 0
-    ) -> httpx2.Headers:
+    def _build_headers(self, options: Any, *, retries_taken: int = 0) -> httpx2.Headers:
         """Return our headers and the user's; overridden because the SDK adds headers of its own."""
         del retries_taken
         return httpx2.Headers(self._headers_of(options))
 
     @staticmethod
-    def _headers_of(options: FinalRequestOptions) -> dict[str, str]:
-        own: Any = options.headers
+    def _headers_of(options: SendOptions) -> dict[str, str]:
+        own = options.headers
         return {**_HEADERS, **{name.lower(): str(value) for name, value in own.items()}}
 
-    def _attempt(self, options: FinalRequestOptions) -> tuple[httpx2.Request, dict[str, Any]]:
+    def _attempt(self, options: SendOptions) -> tuple[httpx2.Request, dict[str, Any]]:
         """Return the request of an attempt, and the arguments that it is sent with."""
         headers = self._headers_of(options)
         request = build_request(self._client, options, headers, is_shared=self.is_shared)
         return request, {} if self.auth is None else {"auth": self.auth}
 
     def _wait_before_retry(
-        self, options: FinalRequestOptions, attempt: int, response: httpx2.Response | None
+        self, options: SendOptions, attempt: int, response: httpx2.Response | None
     ) -> float | None:
         """Return the seconds until the next attempt; None if there is none.
 
@@ -105,8 +103,7 @@ class _ClientOverrides:
             attempt: How many attempts there were before.
             response: The response, which is an error; None where the network failed.
         """
-        retries: Any = options.max_retries
-        remaining = retries - attempt
+        remaining = options.max_retries - attempt
         if remaining <= 0 or (response is not None and not self._should_retry(response)):
             return None
         return self._calculate_retry_timeout(remaining, options)
@@ -155,7 +152,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
     `request` for speed: see `attempts`.
     """
 
-    def request(self, cast_to: Any, options: FinalRequestOptions, **kwargs: Any) -> Any:
+    def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         """Send a request, again where that may help; the response is returned as it is."""
         del cast_to
         attempt = 0
@@ -201,7 +198,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
 class _AsyncClient(_ClientOverrides, AsyncAPIClient):
     """The SDK's async client, with the overrides of `_SyncClient`."""
 
-    async def request(self, cast_to: Any, options: FinalRequestOptions, **kwargs: Any) -> Any:
+    async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         """Send like `_SyncClient.request`."""
         del cast_to
         attempt, stream = 0, kwargs.get("stream", False)
