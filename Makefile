@@ -7,9 +7,9 @@ WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
-EXTRAS := agents,cli,keyring,testing,web
+EXTRAS := agents,batch,cli,keyring,testing,web
 
-.PHONY: demo test test-lowest lint types dist format record profiles notebooks bench soak clean
+.PHONY: demo test test-lowest lint types dist format record profiles notebooks bench bench-batch soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -63,6 +63,10 @@ notebooks: $(STAMP)
 # This package beside its peers, each in an environment of its own: some 15 minutes.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+# Batches beside LangChain's and beside bare httpx2, and their memory by size: some 30 minutes.
+bench-batch: $(STAMP)
+	$(BIN)/python benchmarks/batch.py $(ARGS)
 
 # A hundred users at once for ten minutes: memory, connections, tasks and threads stay flat.
 soak: $(STAMP)

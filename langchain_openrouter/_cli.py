@@ -1,7 +1,8 @@
-"""The commands login, logout, whoami, models, chat, accounts and demo. Needs the extra `cli`.
+"""The commands login, logout, whoami, models, chat, batch, accounts and demo (extra `cli`).
 
 Exit codes: 0 success, 1 error of OpenRouter or the network, 2 usage error, 3 no key, 4 sign-in
-failed, 130 interrupted. Errors are printed to standard error, in one line.
+failed, 5 a cost ceiling is reached, 130 interrupted. Errors are printed to standard error, in one
+line.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import typer
 from rich.table import Table
 
 from langchain_openrouter import _cli_accounts, errors, oauth
+from langchain_openrouter._cli_batch import add_batch
 from langchain_openrouter._cli_console import PRINTED, Remember, err, open_store, out
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.settings import OpenRouterSettings
@@ -307,6 +309,9 @@ def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
     parts = filter(None, (metadata.get("provider"), metadata.get("model_name"), price))
     stderr.print(printable(" · ".join(map(str, parts))), style="dim")
     return answer
+
+
+add_batch(app, _key)
 
 
 @app.command()

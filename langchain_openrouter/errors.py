@@ -29,7 +29,10 @@
     │  ├─ SignInRefusedError      the exchange was refused: 405, 429, 5xx, an unreadable answer
     │  └─ SignInListenerError     no redirect can be received here
     ├─ CostLimitError           a ceiling of yours is reached: the call was not sent
-    └─ KeyStoreError            a stored key cannot be read, or there is no store for one
+    ├─ KeyStoreError            a stored key cannot be read, or there is no store for one
+    └─ BatchError               a batch cannot begin, or go on, as it was called
+       ├─ BatchChangedError       its output is of another model, prompt, schema or input
+       └─ BatchInUseError         another process is writing its output
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
 retry and fallback middleware handle it. See https://openrouter.ai/docs/api-reference/errors.
@@ -55,6 +58,9 @@ else:  # langchain-core before 1.7.5 has none
 
 __all__ = [
     "AuthenticationError",
+    "BatchChangedError",
+    "BatchError",
+    "BatchInUseError",
     "ChallengeMethodError",
     "ConnectionFailedError",
     "ConnectionTimeoutError",
@@ -377,6 +383,22 @@ class KeyStoreError(OpenRouterError):
     """A stored key cannot be read, or there is no store to write one to."""
 
     is_retryable = False
+
+
+class BatchError(OpenRouterError):
+    """A batch cannot begin, or go on, as it was called: two rows with one key, a foreign output."""
+
+    is_retryable = False
+
+
+class BatchChangedError(BatchError):
+    """The output has results of another model, prompt, schema or input: they are not mixed."""
+
+
+class BatchInUseError(BatchError):
+    """Another process is writing the output."""
+
+    is_retryable = True
 
 
 # Former names of the exceptions, which stay importable.

@@ -53,6 +53,19 @@ def test_the_soak_counts_and_judges(tmp_path):
     assert not re.search(r"NOT FLAT: (tasks|threads|sockets): \d+ before", told)
 
 
+def test_the_batches_are_measured_side_by_side(tmp_path):
+    """Each in a process of its own; every row is answered."""
+    words = ["--rows", "60", "--sizes", "200", "--rounds", "1", "--out", tmp_path / "batch.md"]
+    subprocess.run(
+        [sys.executable, HERE / "batch.py", *words], capture_output=True, text=True, check=True
+    )
+    told = (tmp_path / "batch.md").read_text()
+
+    assert "|`batch.run`, to Parquet|" in told
+    assert "|`model.abatch_as_completed`|" in told
+    assert "|200|" in told
+
+
 def test_the_readme_says_what_was_measured():
     """Its tables are the ones that `make bench` wrote, with date, machine and command."""
     told = (HERE / "results.md").read_text(encoding="utf-8")

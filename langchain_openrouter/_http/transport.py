@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError
-from openai._models import FinalRequestOptions
 
 from langchain_openrouter._http import urls
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
+from langchain_openrouter._http.attempts import SendOptions
 from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
@@ -277,13 +277,13 @@ _FAILURES = (
 )
 
 
-def _to_options(request: Request) -> FinalRequestOptions:
-    """Build the SDK's options; the key is not among them."""
-    return FinalRequestOptions.construct(
+def _to_options(request: Request) -> SendOptions:
+    """Return what is sent; the key is not among it."""
+    return SendOptions(
         method=request.method,
         url=request.url,
         headers=request.headers,
-        params=dict(request.query or {}),
+        params=request.query or {},
         max_retries=request.max_retries,
         timeout=request.timeout,
         content=request.body or None,

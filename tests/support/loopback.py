@@ -214,5 +214,8 @@ def _read(reader: Any, number: int) -> Seen | None:
     while (raw := reader.readline().strip()) != b"":
         name, _, value = raw.decode("latin-1").partition(":")
         headers[name.lower()] = value.strip()
-    body = reader.read(int(headers.get("content-length", 0)))
+    length = int(headers.get("content-length", 0))
+    body = reader.read(length)
+    if len(body) < length:  # the client died
+        return None
     return Seen(line[0], line[1], headers, body, number)

@@ -17,7 +17,8 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STARTUP = Path(__file__).with_name("kernel_startup.py")
-WITHOUT = {"05_testing_offline"}  # brings an emulator and cassettes of its own
+WITHOUT = {"05_testing_offline", "07_many_prompts"}  # bring an emulator of their own
+TIMED = "timed"  # the tag of cells that say how long something took
 _KEY = "sk-or-v1-redacted-0"
 
 
@@ -58,14 +59,21 @@ def run(path, *, record=False, change=lambda source: source):
 
 
 def outputs_of(notebook, *, everywhere=False):
-    """Return the outputs of each cell, as plain values.
+    """Return the outputs of each cell, as plain values; none of a cell that tells time.
 
     Args:
         notebook: As executed.
         everywhere: Only what is the same with any release of the dependencies: no pictures, and
             of what has a rich form only that.
     """
-    found = json.loads(json.dumps([cell.get("outputs", []) for cell in notebook.cells]))
+    found = json.loads(
+        json.dumps(
+            [
+                [] if TIMED in cell.metadata.get("tags", ()) else cell.get("outputs", [])
+                for cell in notebook.cells
+            ]
+        )
+    )
     for data in (one.get("data", {}) for outputs in found for one in outputs if everywhere):
         if data.keys() & {"text/html", "image/png"}:
             data.pop("text/plain", None)

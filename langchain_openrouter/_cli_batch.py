@@ -1,0 +1,162 @@
+"""The command batch: a model over the rows of a file. Needs the extras `cli` and `batch`.
+
+Exit codes, beside those of the other commands: 0 each row has an output, 1 some rows failed, 5 the
+cost ceiling is reached, 130 Ctrl-C; after all of them the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from langchain_openrouter._redaction import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_openrouter.batch import BatchResult
+    from langchain_openrouter.oauth import UserKey
+
+SOME_FAILED, MAX_COST, INTERRUPTED = 1, 5, 130
+
+
+def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
+    """Add the command to an app.
+
+    Args:
+        app: The app.
+        find_key: Returns the key that requests are sent with.
+    """
+
+    @app.command()
+    def batch(  # noqa: PLR0913 - the options of a batch
+        rows: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV or Parquet.")],
+        *,
+        output: Annotated[Path, typer.Option(help=".jsonl, .parquet or .csv")],
+        model: Annotated[str, typer.Option(help="Slug.")] = "openai/gpt-4o-mini",
+        prompt: Annotated[str | None, typer.Option(help="A text with {columns}.")] = None,
+        system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+        schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema.")] = None,
+        key: Annotated[str | None, typer.Option(help="The column that identifies a row.")] = None,
+        max_cost: Annotated[float | None, typer.Option(help="USD, for all runs.", min=0)] = None,
+        max_tokens: Annotated[int | None, typer.Option(help="Of each answer.", min=1)] = None,
+        reasoning: Annotated[str | None, typer.Option(help="low, medium, high, ...")] = None,
+        concurrency: Annotated[int | None, typer.Option(help="At most.", min=1)] = None,
+        engine: Annotated[str, typer.Option(help="local, ray or openrouter")] = "local",
+        resume: Annotated[bool, typer.Option(help="Go on, or begin anew.")] = True,
+        retry_all: Annotated[
+            bool, typer.Option("--retry-all", help="Send rows again whose error will not pass.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
+    ) -> None:
+        """Run a model over the rows of a file; the same command goes on where it ended."""
+        from langchain_openrouter.batch import run  # noqa: PLC0415 - slow to import
+        from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow too
+
+        user_key = find_key()
+        chat_model = ChatOpenRouter(
+            model=model,
+            base_url=user_key.base_url,
+            max_tokens=max_tokens,
+            reasoning={"effort": reasoning} if reasoning else None,
+        ).for_user(user_key)
+        result = run(
+            chat_model,
+            rows,
+            prompt=_prompt(prompt, system),
+            schema=_read_schema(schema),
+            output=output,
+            key=key,
+            max_cost=max_cost,
+            max_concurrency=concurrency,
+            engine=engine,
+            resume=resume,
+            retry_failed="all" if retry_all else True,
+        )
+
+        _show(result, as_json=as_json)
+        raise typer.Exit(_exit_code(result))
+
+
+def _prompt(prompt: str | None, system: str | None) -> Any:
+    """Return the prompt of a batch: a text, or messages with a system prompt."""
+    if system is None:
+        return prompt
+    if prompt is None:
+        msg = "`--system` needs `--prompt`: messages of rows bring their own"
+        raise typer.BadParameter(msg)
+    return [("system", system), ("user", prompt)]
+
+
+def _read_schema(path: Path | None) -> Any:
+    """Return the JSON schema of a file.
+
+    Raises:
+        typer.BadParameter: It is none.
+    """
+    if path is None:
+        return None
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        msg = f"{path}: {error}"
+        raise typer.BadParameter(msg) from None
+
+    if not isinstance(schema, dict):
+        msg = f"{path}: a JSON schema is an object"
+        raise typer.BadParameter(msg)
+    return {"title": "Answer", "description": "The answer.", **schema}
+
+
+def _show(result: BatchResult, *, as_json: bool) -> None:
+    """Print the summary, and on standard error how to go on."""
+    if as_json:
+        print(json.dumps(_summary(result)))  # noqa: T201 - for a script
+    else:
+        total = "" if result.total is None else f" of {result.total:,}"
+        line = f"{result.done:,}{total} rows done, {result.failed:,} failed, ${result.spent:.6f}"
+        print(printable(f"{line}: {result.path}"))  # noqa: T201 - the result
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    for name, count in sorted(result.stats.errors.items()):
+        console.print(f"{count:,} {printable(name)}")
+    if hint := _how_to_go_on(result):
+        console.print(printable(hint))
+
+
+def _summary(result: BatchResult) -> dict[str, Any]:
+    return {
+        "done": result.done,
+        "failed": result.failed,
+        "total": result.total,
+        "stopped": result.stopped,
+        "spent": result.spent,
+        "cost": result.cost,
+        "seconds": round(result.seconds, 3),
+        "output": str(result.path),
+        "errors": result.stats.errors,
+        "cost_by_provider": {name: stats.cost for name, stats in result.stats.by_provider.items()},
+    }
+
+
+def _how_to_go_on(result: BatchResult) -> str:
+    """Return the command that runs the rest; nothing where there is no rest."""
+    arguments = [word for word in sys.argv[1:] if word != "--no-resume"]
+    command = shlex.join(["langchain-openrouter", *arguments])
+    if result.stopped == "max_cost":
+        return f"The ceiling is reached. For the rest, with a higher --max-cost: {command}"
+    if result.stopped:
+        return f"Stopped; what is done is kept. To go on: {command}"
+    return f"To send failed rows again: {command}" if result.failed else ""
+
+
+def _exit_code(result: BatchResult) -> int:
+    if result.stopped is not None:
+        return MAX_COST if result.stopped == "max_cost" else INTERRUPTED
+    return SOME_FAILED if result.failed else 0

@@ -1,0 +1,122 @@
+"""`RowFeed`: the rows that an engine takes; it ends where the batch is done or has to stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_openrouter.batch._requests import PendingRow
+    from langchain_openrouter.batch._row_result import RowResult
+
+Stopped: TypeAlias = Literal["max_cost", "interrupted"]
+"""Why a batch ended before its last row."""
+
+
+class RowFeed:
+    """Hands out the rows that are still to be run, each once.
+
+    A row is read from the input when it is taken, and not before.
+
+    Args:
+        rows: The rows, read lazily.
+        spent: What earlier runs of the batch cost, USD.
+        settled: How many rows that was.
+        max_cost: What all runs of the batch may cost, USD. The first row of a batch runs alone;
+            then a row in flight, or to come, counts as the mean of those that are done. So the
+            ceiling is exceeded only by what rows cost above the mean.
+    """
+
+    def __init__(
+        self,
+        rows: Iterator[PendingRow],
+        *,
+        spent: float = 0.0,
+        settled: int = 0,
+        max_cost: float | None = None,
+    ) -> None:
+        self._rows = rows
+        self._max_cost = max_cost
+        self._settled = settled
+
+        self._stopped: Stopped | None = None
+        self.spent = spent
+        self.in_flight = 0
+        self.is_exhausted = False
+        self.error: Exception | None = None
+
+    @property
+    def stopped(self) -> Stopped | None:
+        """Why it ended before its last row; None where it did not."""
+        return None if self.is_exhausted else self._stopped
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether no further row will be handed out."""
+        return self.is_exhausted or self._stopped is not None or self.error is not None
+
+    def take(self, count: int = 1) -> list[PendingRow] | None:
+        """Return up to `count` rows to run.
+
+        Returns:
+            An empty list at the end. None where no row may be started before one in flight has
+            been settled: its cost decides.
+        """
+        rows: list[PendingRow] = []
+        while len(rows) < count and not self.is_ended:
+            may_start = self._may_start()
+            if not may_start:
+                if may_start is None and not rows:
+                    return None
+                break
+            row = self._next()
+            if row is None:
+                break
+            rows.append(row)
+            self.in_flight += 1
+
+        return rows
+
+    def _next(self) -> PendingRow | None:
+        try:
+            row = next(self._rows, None)
+        except Exception as error:  # noqa: BLE001 - whatever the user's iterator or prompt raises
+            self.fail(error)
+            return None
+        self.is_exhausted = row is None
+        return row
+
+    def _may_start(self) -> bool | None:
+        """Tell whether the budget allows one more row; None if that depends on rows in flight."""
+        if self._max_cost is None:
+            return True
+
+        mean = self.spent / self._settled if self._settled else 0.0
+        if not self.in_flight:
+            if self.spent >= self._max_cost or self.spent + mean > self._max_cost:
+                self._stopped = "max_cost"
+            return self._stopped is None
+        if not self._settled:  # the first row alone says what a row costs
+            return None
+        return True if self.spent + mean * (self.in_flight + 1) <= self._max_cost else None
+
+    def settle(self, result: RowResult) -> None:
+        """Count what a row cost; the runner calls this for each result."""
+        self.in_flight -= 1
+        self._settled += 1
+        self.spent += result.cost or 0.0
+
+    def fail(self, error: Exception) -> None:
+        """End the feed with an error, which the runner raises when the rows in flight are done."""
+        self.error = self.error or error
+
+    def raise_error(self) -> None:
+        """Raise the error that the feed ended with, if it did."""
+        if self.error is not None:
+            raise self.error
+
+    def stop(self, reason: Stopped) -> None:
+        """End the feed: rows in flight finish, no further one starts."""
+        if self._stopped is None:
+            self._stopped = reason

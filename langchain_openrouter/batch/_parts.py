@@ -1,0 +1,211 @@
+"""`Part`: the append-only file in which each result is, at once, before the output is written.
+
+`<output>.part` is JSON, line by line: first a header, which says what the batch is, then a line for
+each result as it came. A row that was sent again has several lines, of which the last one counts. A
+line is written by one `write`, so that a killed process leaves at most a torn last line, which is
+cut off when the part is opened again. Every second, and at the end, the file is also flushed to the
+disk itself, for a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter import errors
+from langchain_openrouter.batch._requests import changes_between
+from langchain_openrouter.batch._row_index import Known, RowIndex, State
+from langchain_openrouter.batch._row_result import RowResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from langchain_openrouter.batch._requests import Key
+
+_FORMAT = 1
+_FLUSH_SECONDS = 1.0
+_BLOCK = 1 << 20
+_BINARY = getattr(os, "O_BINARY", 0)  # of Windows
+
+
+def to_state(result: RowResult) -> State:
+    """Return the state of a row with this result."""
+    if not result.is_error:
+        return State.DONE
+    return State.FAILED if result.is_retryable else State.REFUSED
+
+
+class Part:
+    """The results of a batch so far, in a file.
+
+    Args:
+        path: The part.
+        description: What the batch is, see `describe_batch`.
+        resume: Go on with the part that is there; else begin anew.
+        on_earlier: Called with each result that earlier runs left, superseded ones too.
+
+    Raises:
+        BatchChangedError: The part is of another model, prompt, schema or key.
+        BatchError: The file is no part of a batch.
+    """
+
+    def __init__(
+        self, path: Path, description: Mapping[str, Any], *, resume: bool, on_earlier: Any = None
+    ) -> None:
+        self.path = path
+        self.index = RowIndex(has_unique_keys=description["key"] is None)
+        if not resume:
+            path.unlink(missing_ok=True)
+
+        is_new = not path.exists() or path.stat().st_size == 0
+        # Open as long as somebody reads the results, and never an unclosed file.
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o644)
+        weakref.finalize(self, os.close, self._file)
+
+        if not is_new:
+            is_new = not self._load(description, on_earlier)
+        self.index.end_of_earlier()
+        self._end = os.fstat(self._file).st_size
+        if is_new:
+            header = {"langchain_openrouter_batch": _FORMAT, **description}
+            self._write(json.dumps(header).encode() + b"\n")
+            self.flush()
+        self._flushed = time.monotonic()
+
+    def _load(self, description: Mapping[str, Any], on_earlier: Any) -> bool:
+        """Read what is there, and cut a torn last line off; tell whether there is a header."""
+        start = 0
+        with self.path.open("rb", buffering=_BLOCK) as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                if start == 0:
+                    self._check_header(line, description)
+                elif (result := _parse_line(line)) is not None:
+                    state = to_state(result)
+                    self.index.put(result.key, result.index, result.request_hash, state, start)
+                    if on_earlier is not None:
+                        on_earlier(result)
+                start += len(line)
+
+        os.ftruncate(self._file, start)
+        return start > 0
+
+    def _check_header(self, line: bytes, description: Mapping[str, Any]) -> None:
+        try:
+            header = json.loads(line)
+            is_known = header.pop("langchain_openrouter_batch") == _FORMAT
+        except (ValueError, KeyError, AttributeError, TypeError):
+            is_known = False
+        if not is_known:
+            msg = f"{self.path} is not the part of a batch of this version: move it away"
+            raise errors.BatchError(msg)
+
+        changes = changes_between(header, description)
+        if changes:
+            msg = (
+                f"{self.path.name} is of another batch: {'; '.join(changes)}. Choose another "
+                "output, or begin anew with resume=False"
+            )
+            raise errors.BatchChangedError(msg)
+
+    def visit(self, key: Key, index: int, request_hash: str) -> Known | None:
+        """Note that the input has a row; return what earlier runs left of it.
+
+        Raises:
+            BatchError: The input has two rows with this key.
+            BatchChangedError: The row was sent with other content.
+        """
+        known = self.index.visit(key, index, request_hash)
+        if known is None or known.state is State.PENDING:
+            return None
+        if known.request_hash != request_hash:
+            msg = (
+                f"row {key!r} is not what it was when {self.path.name} was written: the input or a "
+                "callable prompt has changed. Choose another output, or begin anew with "
+                "resume=False"
+            )
+            raise errors.BatchChangedError(msg)
+
+        return known
+
+    def append(self, result: RowResult) -> None:
+        """Write a result."""
+        start = self._end
+        self._write(result.to_json())
+        self.index.put(result.key, result.index, result.request_hash, to_state(result), start)
+
+        now = time.monotonic()
+        if now - self._flushed >= _FLUSH_SECONDS:
+            self._flushed = now
+            self.flush()
+
+    def _write(self, line: bytes) -> None:
+        """Write a line, or none of it."""
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(self._file, line[written:])
+        except OSError:  # a full disk
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._end)
+            raise
+
+        self._end += written
+
+    def results(self) -> Iterator[RowResult]:
+        """Yield the last result of each row, in the order of the input."""
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            for position, start in self.index.starts():
+                if file.tell() != start:
+                    file.seek(start)
+                result = RowResult.from_record(json.loads(file.readline()))
+                result.index = position
+                yield result
+
+    def flush(self) -> None:
+        """Write what the system holds to the disk."""
+        os.fsync(self._file)
+
+
+def _parse_line(line: bytes) -> RowResult | None:
+    """Return the result of a line; None for one that a power cut has damaged."""
+    try:
+        return RowResult.from_record(json.loads(line))
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+class MemoryPart:
+    """The results of a batch without an output, in memory."""
+
+    path = None
+
+    def __init__(self, description: Mapping[str, Any]) -> None:
+        self.index = RowIndex(has_unique_keys=description["key"] is None)
+        self._results: dict[str, RowResult] = {}
+
+    def visit(self, key: Key, index: int, request_hash: str) -> Known | None:
+        """Note that the input has a row.
+
+        Raises:
+            BatchError: The input has two rows with this key.
+        """
+        return self.index.visit(key, index, request_hash)
+
+    def append(self, result: RowResult) -> None:
+        """Keep a result."""
+        self._results[json.dumps(result.key)] = result
+        self.index.put(result.key, result.index, result.request_hash, to_state(result), 0)
+
+    def results(self) -> Iterator[RowResult]:
+        """Yield the results, in the order of the input."""
+        yield from sorted(self._results.values(), key=lambda result: result.index)
+
+    def flush(self) -> None:
+        """Do nothing."""

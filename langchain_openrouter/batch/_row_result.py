@@ -1,0 +1,89 @@
+"""`RowResult`: what came of one row, as a value and as a line of JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_openrouter.batch._requests import Key
+
+
+@dataclass(slots=True)
+class RowResult:
+    """What came of one row: an output, or an error.
+
+    The fields are also the columns of the output file, in this order.
+    """
+
+    key: Key
+    """The value of the column `key=`, or the row's index."""
+    index: int
+    """The row's place in the input, from 0."""
+    output: Any = None
+    """The answer's text; with a schema, the object as a dict; a vector; a ranking, best first."""
+    error_type: str | None = None
+    """The name of the error's class; None where the row has an output."""
+    error: str | None = None
+    """The error's message."""
+    is_retryable: bool | None = None
+    """Of an error: whether the next run sends the row again."""
+    cost: float | None = None
+    """What the row cost, USD: all calls of a chain or an agent. Errors can cost something too."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the input tokens, those that were read from the prompt cache."""
+    reasoning_tokens: int | None = None
+    """Of the output tokens, those of reasoning."""
+    provider: str | None = None
+    """Who served the row; the last one, where there were several calls."""
+    model: str | None = None
+    """The served model."""
+    generation_id: str | None = None
+    """For `Catalog().generation(id)` and support."""
+    finish_reason: str | None = None
+    latency: float | None = None
+    """Seconds from sending the row to its result, retries of the model's included."""
+    request_hash: str = ""
+    """Of what was sent, without the model's parameters."""
+    raw: dict[str, Any] | None = None
+    """The message as a dict: with `include_raw=True`, and where it does not fit the schema."""
+
+    retry_after: float | None = None
+    """Of an error: seconds the service asks to wait. Not written."""
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the row has an error."""
+        return self.error_type is not None
+
+    def to_json(self) -> bytes:
+        """Return the result as a line of JSON, with its line end."""
+        record = {name: getattr(self, name) for name in FIELDS}
+        if record["raw"] is None:
+            del record["raw"]
+        try:
+            return _encode(record)
+        except UnicodeEncodeError:  # a lone surrogate: JSON can hold it escaped
+            return json.dumps(record, default=str).encode() + b"\n"
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> RowResult:
+        """Return the result of a parsed line; names that this version does not know are dropped.
+
+        Raises:
+            TypeError: It has no key or index.
+        """
+        return cls(**{name: value for name, value in record.items() if name in FIELDS})
+
+
+FIELDS = tuple(field.name for field in fields(RowResult) if field.name != "retry_after")
+
+
+def _encode(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode() + b"\n"

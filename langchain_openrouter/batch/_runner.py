@@ -1,0 +1,244 @@
+"""The batch itself: rows in, results written as they come, whatever the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from langchain_openrouter import errors
+from langchain_openrouter.batch._engines import find_engine
+from langchain_openrouter.batch._feed import RowFeed
+from langchain_openrouter.batch._lock import OutputLock
+from langchain_openrouter.batch._output import validate_output, write_output
+from langchain_openrouter.batch._parts import MemoryPart, Part
+from langchain_openrouter.batch._plan import RowPlan, build_plan
+from langchain_openrouter.batch._progress import ProgressReporter, open_progress
+from langchain_openrouter.batch._requests import (
+    PendingRow,
+    describe_batch,
+    describe_schema,
+    hash_request,
+    row_key,
+)
+from langchain_openrouter.batch._results import BatchResult
+from langchain_openrouter.batch._row_index import State
+from langchain_openrouter.batch._rows import Source, open_rows
+from langchain_openrouter.batch._stats import BatchStats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_openrouter.batch._engines import Engine
+    from langchain_openrouter.batch._row_index import Known
+    from langchain_openrouter.batch._row_result import RowResult
+
+RetryFailed: TypeAlias = "bool | Literal['all']"
+_GIVE_UP = 50  # rows in a row that fail with the same error, which the next would meet too
+_OF_THE_ROW = {
+    "ContextOverflowError",
+    "ModerationError",
+    "OutputParserException",
+    "RefusalError",
+    "ValidationError",
+}
+
+
+class Batch:
+    """One run of a batch.
+
+    Args:
+        model: As of `run`, as are the others.
+        rows: The rows.
+        prompt: The prompt.
+        schema: The schema.
+        output: The output.
+        key: The column of the key.
+        max_cost: USD.
+        max_concurrency: Requests at once.
+        engine: Where the rows are run.
+        resume: Whether to go on.
+        retry_failed: Which errors of earlier runs are sent again.
+        include_raw: Whether results hold the message.
+        progress: What shows the progress.
+
+    Raises:
+        BatchError: It cannot begin, or go on, as it was called.
+        ValueError: An argument is not valid.
+    """
+
+    def __init__(  # noqa: PLR0913 - the arguments of `run`
+        self,
+        model: Any,
+        rows: Any,
+        *,
+        prompt: Any,
+        schema: Any,
+        output: Any,
+        key: str | None,
+        max_cost: float | None,
+        max_concurrency: int | None,
+        engine: Any,
+        resume: bool,
+        retry_failed: RetryFailed,
+        include_raw: bool,
+        progress: Any,
+    ) -> None:
+        self._plan: RowPlan = build_plan(model, prompt, schema, include_raw=include_raw)
+        self._engine: Engine = find_engine(engine, max_concurrency)
+        self._source: Source = open_rows(rows)
+        self._key, self._retry_failed = key, retry_failed
+        self._description = describe_batch(model, self._plan.prompt, schema, key)
+        self._schema, self._resume, self._progress = schema, resume, progress
+
+        self._path = None if output is None else Path(output)
+        if self._path is not None:
+            validate_output(self._path)
+        self._stats, self._spent_before = BatchStats(), 0.0
+        self._max_cost = max_cost
+        self._in_a_row: tuple[str, int] = ("", 0)
+        self._feed: RowFeed | None = None
+        self._has_been_interrupted = False
+        self._read = 0
+
+    def interrupt(self) -> None:
+        """Start no further row; those in flight finish. May be called from another thread."""
+        self._has_been_interrupted = True
+        if self._feed is not None:
+            self._feed.stop("interrupted")
+
+    async def run(self) -> BatchResult:
+        """Run the rows that are not done, and write the output."""
+        if self._path is None:
+            return await self._run(MemoryPart(self._description))
+
+        lock = OutputLock(self._path.with_name(f"{self._path.name}.lock"))
+        lock.acquire()
+        try:
+            return await self._run(self._open_part(self._path))
+        finally:
+            lock.release()
+
+    def _open_part(self, path: Path) -> Part:
+        part_path = path.with_name(f"{path.name}.part")
+        if self._resume and path.exists() and not part_path.exists():
+            msg = (
+                f"{path} exists, and {part_path.name} does not, from which the batch would go on: "
+                "choose another output, move it away, or replace it with resume=False"
+            )
+            raise errors.BatchError(msg)
+
+        return Part(
+            part_path, self._description, resume=self._resume, on_earlier=self._count_earlier
+        )
+
+    def _count_earlier(self, result: RowResult) -> None:
+        self._stats.add(result)
+        self._spent_before += result.cost or 0.0
+
+    async def _run(self, part: Part | MemoryPart) -> BatchResult:
+        start = time.monotonic()
+        self._feed = feed = RowFeed(
+            self._pending(part),
+            spent=self._spent_before,
+            settled=self._stats.all.rows,
+            max_cost=self._max_cost,
+        )
+        if self._has_been_interrupted:
+            feed.stop("interrupted")
+
+        with open_progress(self._progress, self._source.total, feed) as progress:
+            self._reporter = progress
+            try:
+                await self._take_results(part, feed, progress)
+            except Exception as error:
+                self._add_note(error, part)
+                self._write_output(part)
+                raise
+            finally:
+                part.flush()
+        self._write_output(part)
+        return self._to_result(part, feed, time.monotonic() - start)
+
+    async def _take_results(
+        self, part: Part | MemoryPart, feed: RowFeed, progress: ProgressReporter
+    ) -> None:
+        """Write each result of the engine as it comes.
+
+        Raises:
+            Exception: What the feed or the engine ended with, after the rows in flight.
+        """
+        async with contextlib.aclosing(self._engine.run(feed, self._plan)) as results:
+            async for result in results:
+                part.append(result)
+                feed.settle(result)
+                self._stats.add(result)
+                progress.on_result(result)
+                self._check_failures(result, feed)
+
+        feed.raise_error()
+
+    def _write_output(self, part: Part | MemoryPart) -> None:
+        if self._path is not None:
+            schema = None if self._schema is None else describe_schema(self._schema)
+            write_output(self._path, part.results(), schema)
+
+    def _pending(self, part: Part | MemoryPart) -> Iterator[PendingRow]:
+        """Yield the rows that are to be run, read from the input one by one."""
+        for index, row in enumerate(self._source.rows):
+            self._read = index + 1
+            key = row_key(row, index, self._key)
+            try:
+                value = self._plan.prompt.build(row)
+            except ValueError as error:
+                msg = f"row {index}: {error}"
+                raise ValueError(msg) from error
+            request_hash = hash_request(value)
+            known = part.visit(key, index, request_hash)
+            if known is None or self._is_sent_again(known):
+                yield PendingRow(key, index, value, request_hash)
+            else:
+                self._reporter.on_known(is_error=known.state is not State.DONE)
+
+    def _is_sent_again(self, known: Known) -> bool:
+        if known.state is State.DONE:
+            return False
+        return self._retry_failed == "all" or (
+            bool(self._retry_failed) and known.state is State.FAILED
+        )
+
+    def _check_failures(self, result: RowResult, feed: RowFeed) -> None:
+        """End the batch where row after row fails in the same way."""
+        name = result.error_type or ""
+        if name in _OF_THE_ROW:
+            return
+        last, count = self._in_a_row
+        self._in_a_row = (name, count + 1 if name == last else 1)
+
+        if name and self._in_a_row[1] >= _GIVE_UP:
+            msg = f"{_GIVE_UP} rows in a row failed, the last with {name}: {result.error}"
+            feed.fail(errors.BatchError(msg))
+
+    def _add_note(self, error: Exception, part: Part | MemoryPart) -> None:
+        if part.path is not None:
+            error.add_note(
+                f"What is done is in {part.path.name}: the same call goes on from there."
+            )
+
+    def _to_result(self, part: Part | MemoryPart, feed: RowFeed, seconds: float) -> BatchResult:
+        counts = part.index.counts()
+
+        return BatchResult(
+            path=self._path,
+            stats=self._stats,
+            stopped=feed.stopped,
+            total=self._read if feed.is_exhausted else self._source.total,
+            seconds=seconds,
+            spent=feed.spent,
+            cost=feed.spent - self._spent_before,
+            done=counts.get(State.DONE, 0),
+            failed=counts.get(State.FAILED, 0) + counts.get(State.REFUSED, 0),
+            _part=part,
+            _schema=self._schema,
+        )
