@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from langchain_openrouter.testing.emulator import _beside_chat, _catalog
 from langchain_openrouter.testing.emulator._accounts import Accounts, ApiRefusal, Key
+from langchain_openrouter.testing.emulator._clock import Clock
 from langchain_openrouter.testing.emulator._context import Context
 from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
 from langchain_openrouter.testing.emulator._model_routes import ModelRoutes
@@ -61,12 +62,14 @@ class Emulator:
             profiles. The refusal of another names those that are near.
         wrong_code_status: The status of a wrong code in a sign-in: 400, which the live service was
             seen to send, or 403, which its documentation has.
-        clock: The account service's time, seconds; a test may move it.
+        clock: The source of the emulator's time: a function that returns Unix time in seconds.
         host: The address to listen at. "0.0.0.0" is every address of the machine: whoever reaches
             it may use the emulator, and sign in on its page.
         port: 0 lets the system choose.
 
     Attributes:
+        clock: What time it is for keys, limits and prompt caches; `clock.advance(86400)` is a day
+            later.
         requests: Every request to the API, in order.
         accounts: Users' keys: give them limits, use them up, disable them.
         payments: What running requests hold of a key's budget, and how long others are to wait.
@@ -85,12 +88,15 @@ class Emulator:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        self.clock = Clock(clock)
         self.requests: list[ReceivedRequest] = []
-        self.accounts = Accounts(any_key=any_key, clock=clock, wrong_code_status=wrong_code_status)
+        self.accounts = Accounts(
+            any_key=any_key, clock=self.clock.time, wrong_code_status=wrong_code_status
+        )
         self.payments = Payments(self.accounts)
         self.generation_delay = generation_delay
         self.strict_models = strict_models
-        self._prompt_cache = PromptCache(clock)
+        self._prompt_cache = PromptCache(self.clock.time)
         self._script = ScriptedReplies(script)
         self._sign_in = SignInPages(self.accounts, echo_state=echo_state)
         self._generations: dict[str, tuple[float, dict[str, Any]]] = {}
