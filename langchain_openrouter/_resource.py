@@ -218,25 +218,38 @@ class APIResource(BaseModel):
             call=call,
         )
 
-    def _send(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
+    def _send(
+        self,
+        request: transport.Request,
+        *,
+        sensitive: Any = None,
+        is_error: Callable[[Any], bool] = contains_error,
+    ) -> dict[str, Any]:
         """Send a request and return the JSON object of the response.
 
         Args:
             request: Sent with `http_client` if there is one.
             sensitive: Text of the user in the request, which no error message may quote.
+            is_error: Tells whether the body of a 200 is an error.
 
         Raises:
             OpenRouterError: The request failed; see `errors`.
         """
         response = transport.send(request._replace(client=self.http_client))
         with error_context(response, prompt=sensitive):
-            return _parse_response(response)
+            return _parse_response(response, is_error)
 
-    async def _asend(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
+    async def _asend(
+        self,
+        request: transport.Request,
+        *,
+        sensitive: Any = None,
+        is_error: Callable[[Any], bool] = contains_error,
+    ) -> dict[str, Any]:
         """Send like `_send`."""
         response = await transport.asend(request._replace(client=self.http_async_client))
         with error_context(response, prompt=sensitive):
-            return _parse_response(response)
+            return _parse_response(response, is_error)
 
 
 class ModelResource(APIResource):
@@ -278,7 +291,9 @@ def _checked_field(name: str, value: Any) -> Any:
     return value
 
 
-def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
+def _parse_response(
+    response: transport.ApiResponse, is_error: Callable[[Any], bool]
+) -> dict[str, Any]:
     """Return the JSON object of a response.
 
     Raises:
@@ -287,7 +302,7 @@ def _parse_response(response: transport.ApiResponse) -> dict[str, Any]:
     body = parse_json_or_text(response.body)
     if response.call is not None:
         response.call.facts = partial(facts_from_body, body)
-    if not response.is_error and isinstance(body, dict) and not contains_error(body):
+    if not response.is_error and isinstance(body, dict) and not is_error(body):
         generation_id = response.headers.get("x-generation-id")
         return {"id": generation_id, **body} if generation_id else body
 
