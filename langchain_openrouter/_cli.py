@@ -1,4 +1,4 @@
-"""The commands login, logout, whoami, models, chat, batch, accounts and demo (extra `cli`).
+"""The commands login, logout, whoami, models, chat, batch, batches, accounts, demo (`cli`).
 
 Exit codes: 0 success, 1 error of OpenRouter or the network, 2 usage error, 3 no key, 4 sign-in
 failed, 5 a cost ceiling is reached, 130 interrupted. Errors are printed to standard error, in one
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from langchain_openrouter import _cli_accounts, errors, oauth
 from langchain_openrouter._cli_batch import add_batch
+from langchain_openrouter._cli_batches import add_batches
 from langchain_openrouter._cli_console import PRINTED, Remember, err, open_store, out
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.settings import OpenRouterSettings
@@ -312,6 +313,7 @@ def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
 
 
 add_batch(app, _key)
+add_batches(app, _key)
 
 
 @app.command()

@@ -70,7 +70,7 @@ def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
             chat_model,
             rows,
             prompt=_prompt(prompt, system),
-            schema=_read_schema(schema),
+            schema=read_schema(schema),
             output=output,
             key=key,
             max_cost=max_cost,
@@ -94,7 +94,7 @@ def _prompt(prompt: str | None, system: str | None) -> Any:
     return [("system", system), ("user", prompt)]
 
 
-def _read_schema(path: Path | None) -> Any:
+def read_schema(path: Path | None) -> Any:
     """Return the JSON schema of a file.
 
     Raises:

@@ -186,25 +186,38 @@ class ServiceClient(BaseModel):
         url = self.base_url
         return environment_base_url() if isinstance(url, EnvironmentUrl) else url
 
-    def _send(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
+    def _send(
+        self,
+        request: transport.Request,
+        *,
+        sensitive: Any = None,
+        is_error: Callable[[Any], bool] = contains_error,
+    ) -> dict[str, Any]:
         """Send a request and return the JSON object of the response.
 
         Args:
             request: Sent with `http_client` if there is one.
             sensitive: Text of the user in the request, which no error message may quote.
+            is_error: Tells whether the body of a 200 is an error.
 
         Raises:
             OpenRouterError: The request failed; see `errors`.
         """
         response = transport.send(request._replace(client=self.http_client))
         with error_context(response, prompt=sensitive):
-            return _parse_response(response, is_management=request.is_management)
+            return _parse_response(response, is_error, is_management=request.is_management)
 
-    async def _asend(self, request: transport.Request, *, sensitive: Any = None) -> dict[str, Any]:
+    async def _asend(
+        self,
+        request: transport.Request,
+        *,
+        sensitive: Any = None,
+        is_error: Callable[[Any], bool] = contains_error,
+    ) -> dict[str, Any]:
         """Send like `_send`."""
         response = await transport.asend(request._replace(client=self.http_async_client))
         with error_context(response, prompt=sensitive):
-            return _parse_response(response, is_management=request.is_management)
+            return _parse_response(response, is_error, is_management=request.is_management)
 
 
 class APIResource(ServiceClient):
@@ -315,7 +328,10 @@ class ModelResource(APIResource):
 
 
 def _parse_response(
-    response: transport.ApiResponse, *, is_management: bool = False
+    response: transport.ApiResponse,
+    is_error: Callable[[Any], bool],
+    *,
+    is_management: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON object of a response; an empty one if it has no content.
 
@@ -328,7 +344,7 @@ def _parse_response(
     body = parse_json_or_text(response.body)
     if response.call is not None:
         response.call.facts = partial(facts_from_body, body)
-    if not response.is_error and isinstance(body, dict) and not contains_error(body):
+    if not response.is_error and isinstance(body, dict) and not is_error(body):
         generation_id = response.headers.get("x-generation-id")
         return {"id": generation_id, **body} if generation_id else body
 

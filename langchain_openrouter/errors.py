@@ -32,7 +32,9 @@
     ├─ KeyStoreError            a stored key cannot be read, or there is no store for one
     └─ BatchError               a batch cannot begin, or go on, as it was called
        ├─ BatchChangedError       its output is of another model, prompt, schema or input
-       └─ BatchInUseError         another process is writing its output
+       ├─ BatchInUseError         another process is writing its output
+       ├─ BatchTimeoutError       batches at OpenRouter did not end in time, and run on
+       └─ BatchRowError           a row has no result: its batch failed, expired, was canceled
 
 Each `ResponseError` is also the `langchain_core.exceptions.Model...Error` of its kind, so that
 retry and fallback middleware handle it. See https://openrouter.ai/docs/api-reference/errors.
@@ -61,6 +63,8 @@ __all__ = [
     "BatchChangedError",
     "BatchError",
     "BatchInUseError",
+    "BatchRowError",
+    "BatchTimeoutError",
     "ChallengeMethodError",
     "ConnectionFailedError",
     "ConnectionTimeoutError",
@@ -399,6 +403,19 @@ class BatchInUseError(BatchError):
     """Another process is writing the output."""
 
     is_retryable = True
+
+
+class BatchTimeoutError(BatchError):
+    """The batches at OpenRouter did not end in time; they run on, and can be waited for again."""
+
+    is_retryable = True
+
+
+class BatchRowError(BatchError):
+    """A row of a batch at OpenRouter has no result: the batch failed, expired or was canceled.
+
+    `is_retryable` says whether the row may be sent again as it is.
+    """
 
 
 # Former names of the exceptions, which stay importable.

@@ -1,10 +1,53 @@
-"""Run a model over many rows: `run(model, "prompts.parquet", prompt="Classify: {text}", ...)`."""
+"""Run a model over many rows: `run(model, "prompts.parquet", prompt="Classify: {text}", ...)`.
+
+Here, on a cluster, or at half the price by OpenRouter's Batch API: `run(..., engine="openrouter")`,
+or step by step `submit`, `wait` and `collect`.
+"""
 
 from __future__ import annotations
 
+from langchain_openrouter.batch._batch_api import OpenRouterBatches
+from langchain_openrouter.batch._batch_values import RemoteBatch
+from langchain_openrouter.batch._handles import BatchHandle
 from langchain_openrouter.batch._progress import Progress
+from langchain_openrouter.batch._remote import (
+    acancel,
+    acollect,
+    adelete,
+    astatus,
+    await_batch,
+    cancel,
+    collect,
+    delete,
+    status,
+    wait,
+)
 from langchain_openrouter.batch._results import BatchResult
 from langchain_openrouter.batch._row_result import RowResult
 from langchain_openrouter.batch._run import arun, run
+from langchain_openrouter.batch._submit import asubmit, submit
+from langchain_openrouter.batch._waiting import BatchStatus
 
-__all__ = ["BatchResult", "Progress", "RowResult", "arun", "run"]
+__all__ = [
+    "BatchHandle",
+    "BatchResult",
+    "BatchStatus",
+    "OpenRouterBatches",
+    "Progress",
+    "RemoteBatch",
+    "RowResult",
+    "acancel",
+    "acollect",
+    "adelete",
+    "arun",
+    "astatus",
+    "asubmit",
+    "await_batch",
+    "cancel",
+    "collect",
+    "delete",
+    "run",
+    "status",
+    "submit",
+    "wait",
+]

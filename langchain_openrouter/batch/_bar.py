@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar as RichBar
 from rich.table import Table
 from rich.text import Text
 
+from langchain_openrouter._redaction import printable
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -117,6 +119,8 @@ def to_text(progress: Progress) -> str:
     parts.append(cost)
     if progress.seconds_left is not None and not progress.is_last:
         parts.append(f"{to_duration(progress.seconds_left)} left")
+    if progress.remote and not progress.is_last:
+        parts.append(printable(progress.remote))
     return " · ".join(parts)
 
 

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
 
     from langchain_openrouter.batch._feed import RowFeed
     from langchain_openrouter.batch._plan import RowPlan
@@ -39,6 +40,21 @@ class Engine(Protocol):
         Raises:
             OpenRouterError: No further row can be run, as without a key. Results that were yielded
                 stay; rows in flight are not lost, but run again by the next batch.
+        """
+        ...
+
+
+@runtime_checkable
+class RemoteEngine(Protocol):
+    """An engine whose rows run elsewhere, and go on when the process ends."""
+
+    def attach(self, output: Path | None, description: Mapping[str, Any], *, resume: bool) -> None:
+        """Note which batch it is, before `run`.
+
+        Args:
+            output: The output; None where results are in memory.
+            description: What the batch is, see `describe_batch`.
+            resume: Whether to go on with what runs elsewhere.
         """
         ...
 

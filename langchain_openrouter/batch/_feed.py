@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from langchain_openrouter.batch._requests import PendingRow
     from langchain_openrouter.batch._row_result import RowResult
@@ -45,6 +45,32 @@ class RowFeed:
         self.in_flight = 0
         self.is_exhausted = False
         self.error: Exception | None = None
+        self.on_remote: Callable[[str], None] = lambda _: None
+        """Called by an engine whose rows run elsewhere, with how far they are."""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether the batch is to stop, although all of its rows may have been taken."""
+        return self._stopped == "interrupted"
+
+    @property
+    def is_ended_early(self) -> bool:
+        """Whether it ended before its last row was taken: by an error, or by Ctrl-C."""
+        return self._stopped is not None or self.error is not None
+
+    def take_budget(self) -> float | None:
+        """Return what may still be spent, USD, to an engine that sees to it itself.
+
+        From then on rows are handed out without regard to what they cost.
+        """
+        left = None if self._max_cost is None else self._max_cost - self.spent
+        self._max_cost = None
+        return left
+
+    def leave(self) -> None:
+        """Note that rows that were taken are left for a later run."""
+        self.in_flight = 0
+        self.is_exhausted = False
 
     @property
     def stopped(self) -> Stopped | None:

@@ -37,6 +37,8 @@ class Progress:
     seconds_left: float | None
     is_last: bool = False
     """Whether this is the last report."""
+    remote: str | None = None
+    """How far the batches at OpenRouter are, with `engine="openrouter"`."""
 
 
 class ProgressReporter:
@@ -49,6 +51,12 @@ class ProgressReporter:
         self._start = self._reported = time.monotonic()
         self._done = self._failed = self._here = 0
         self._spent_before = feed.spent
+        self._remote: str | None = None
+        self._report()
+
+    def on_remote(self, text: str) -> None:
+        """Show how far rows are that run elsewhere."""
+        self._remote = text
         self._report()
 
     def on_known(self, *, is_error: bool) -> None:
@@ -88,6 +96,7 @@ class ProgressReporter:
             to_come=None if left is None or mean is None else left * mean,
             seconds_left=left / rate if left is not None and rate else None,
             is_last=is_last,
+            remote=self._remote,
         )
 
     def close(self) -> None:

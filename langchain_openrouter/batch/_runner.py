@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_openrouter import errors
-from langchain_openrouter.batch._engines import find_engine
+from langchain_openrouter.batch._engines import RemoteEngine, find_engine
 from langchain_openrouter.batch._feed import RowFeed
 from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._output import validate_output, write_output
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 RetryFailed: TypeAlias = "bool | Literal['all']"
 _GIVE_UP = 50  # rows in a row that fail with the same error, which the next would meet too
 _OF_THE_ROW = {
+    "BatchRowError",
     "ContextOverflowError",
     "ModerationError",
     "OutputParserException",
@@ -147,9 +148,12 @@ class Batch:
         )
         if self._has_been_interrupted:
             feed.stop("interrupted")
+        if isinstance(self._engine, RemoteEngine):
+            self._engine.attach(self._path, self._description, resume=self._resume)
 
         with open_progress(self._progress, self._source.total, feed) as progress:
             self._reporter = progress
+            feed.on_remote = progress.on_remote
             try:
                 await self._take_results(part, feed, progress)
             except Exception as error:

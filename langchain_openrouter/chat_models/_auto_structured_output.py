@@ -52,7 +52,12 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
         self._build = build
         self._chains: dict[Method, Runnable[Any, Any]] = {}
 
-    def _chain(self, method: Method) -> Runnable[Any, Any]:
+    @property
+    def method(self) -> Method:
+        """The method of a call now."""
+        return _Choice(self._model, self._options).method
+
+    def chain(self, method: Method) -> Runnable[Any, Any]:
         """Return the chain of a method; built once, as a schema takes its time."""
         if method not in self._chains:
             self._chains[method] = self._build(method)
@@ -78,7 +83,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
         choice = _Choice(self._model, {**self._options, **kwargs})
         while True:
             try:
-                return self._chain(choice.method).invoke(input, config, **kwargs)
+                return self.chain(choice.method).invoke(input, config, **kwargs)
             except OpenRouterError as error:
                 if not choice.switch(error, input):
                     raise
@@ -93,7 +98,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
         choice = _Choice(self._model, {**self._options, **kwargs})
         while True:
             try:
-                return await self._chain(choice.method).ainvoke(input, config, **kwargs)
+                return await self.chain(choice.method).ainvoke(input, config, **kwargs)
             except OpenRouterError as error:
                 if not choice.switch(error, input):
                     raise
@@ -109,7 +114,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
 
         while True:
             try:
-                for item in self._chain(choice.method).stream(input, config, **kwargs):
+                for item in self.chain(choice.method).stream(input, config, **kwargs):
                     has_begun = True
                     yield item
             except OpenRouterError as error:
@@ -129,7 +134,7 @@ class AutoStructuredOutput(Runnable["LanguageModelInput", Any]):
 
         while True:
             try:
-                async for item in self._chain(choice.method).astream(input, config, **kwargs):
+                async for item in self.chain(choice.method).astream(input, config, **kwargs):
                     has_begun = True
                     yield item
             except OpenRouterError as error:
@@ -191,18 +196,18 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
 
     def __init__(self, model: ChatOpenRouterFields, bound: Runnable[Any, Any], name: str) -> None:
         self._model = model
-        self._bound = bound
+        self.bound = bound
         self._name = name
 
     @property
     def InputType(self) -> Any:  # noqa: N802 - LangChain's name
         """The same as the model's."""
-        return self._bound.InputType
+        return self.bound.InputType
 
     @property
     def OutputType(self) -> Any:  # noqa: N802 - LangChain's name
         """The same as the model's."""
-        return self._bound.OutputType
+        return self.bound.OutputType
 
     def invoke(
         self,
@@ -211,10 +216,10 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
         **kwargs: Any,
     ) -> AIMessage:
         """Return the answer if it calls the tool, else the answer to a reminder."""
-        message: AIMessage = self._bound.invoke(input, config, **kwargs)
+        message: AIMessage = self.bound.invoke(input, config, **kwargs)
         if _is_final(message):
             return message
-        second: AIMessage = self._bound.invoke(self._reminder(input, message), config, **kwargs)
+        second: AIMessage = self.bound.invoke(self._reminder(input, message), config, **kwargs)
         return second
 
     async def ainvoke(
@@ -224,11 +229,11 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
         **kwargs: Any,
     ) -> AIMessage:
         """Return like `invoke`."""
-        message: AIMessage = await self._bound.ainvoke(input, config, **kwargs)
+        message: AIMessage = await self.bound.ainvoke(input, config, **kwargs)
         if _is_final(message):
             return message
         messages = self._reminder(input, message)
-        second: AIMessage = await self._bound.ainvoke(messages, config, **kwargs)
+        second: AIMessage = await self.bound.ainvoke(messages, config, **kwargs)
         return second
 
     def stream(
@@ -240,7 +245,7 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
         """Yield the chunks of the message that `invoke` returns, from its first call on."""
         held: list[Any] = []
         calls = False
-        for chunk in self._bound.stream(input, config, **kwargs):
+        for chunk in self.bound.stream(input, config, **kwargs):
             calls = calls or bool(getattr(chunk, "tool_call_chunks", None))
             held.append(chunk)
             if calls:
@@ -253,7 +258,7 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
         if _is_final(message):
             yield from held
             return
-        yield from self._bound.stream(self._reminder(input, message), config, **kwargs)
+        yield from self.bound.stream(self._reminder(input, message), config, **kwargs)
 
     async def astream(
         self,
@@ -264,7 +269,7 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
         """Yield like `stream`."""
         held: list[Any] = []
         calls = False
-        async for chunk in self._bound.astream(input, config, **kwargs):
+        async for chunk in self.bound.astream(input, config, **kwargs):
             calls = calls or bool(getattr(chunk, "tool_call_chunks", None))
             held.append(chunk)
             if calls:
@@ -279,7 +284,7 @@ class UnforcedTool(Runnable["LanguageModelInput", "AIMessage"]):
             for chunk in held:
                 yield chunk
             return
-        async for chunk in self._bound.astream(self._reminder(input, message), config, **kwargs):
+        async for chunk in self.bound.astream(self._reminder(input, message), config, **kwargs):
             yield chunk
 
     def _reminder(self, prompt: LanguageModelInput, answer: AIMessage) -> list[BaseMessage]:

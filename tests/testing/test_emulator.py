@@ -696,7 +696,7 @@ def test_models_and_endpoints(emulate):
     assert "openai/text-embedding-3-small" not in slugs
     assert [
         r["id"] for r in get(emulator, "/models", output_modalities="embeddings").json()["data"]
-    ] == ["openai/text-embedding-3-small"]
+    ] == ["openai/text-embedding-3-small", "openai/text-embedding-3-small:batch"]
     assert len(get(emulator, "/models", limit=2).json()["data"]) == 2
     assert get(emulator, "/models/user").json()["data"]
     assert get(emulator, "/model/openai/gpt-4o-mini").json()["data"]["context_length"] == 128_000

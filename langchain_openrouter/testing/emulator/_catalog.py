@@ -20,6 +20,7 @@ __all__ = [
     "base_slug",
     "endpoints",
     "endpoints_of",
+    "find_batch_model",
     "find_model",
     "is_mandatory_reasoning",
     "listing",
@@ -41,29 +42,30 @@ _ROUTERS = "openrouter/"
 # slug | name | context length | USD per token: prompt, completion, cache read, cache write
 #      | inputs | outputs | flags
 # `mandatory`: reasoning cannot be turned off; `auto-tools`: a forced tool is refused;
-# `fixed-sampling`: no temperature
+# `fixed-sampling`: no temperature; `batch`: the Batch API takes it, at half the price
 _MODELS = """
 openai/gpt-4o-mini | OpenAI: GPT-4o-mini | 128000 | 0.00000015 0.0000006 0.000000075 \
-    | text image file | text |
+    | text image file | text | batch
 openai/gpt-5.6-luna | OpenAI: GPT-5.6 Luna | 1050000 \
-    | 0.0000002 0.0000012 0.00000002 0.00000025 | text image | text | reasoning
+    | 0.0000002 0.0000012 0.00000002 0.00000025 | text image | text | reasoning batch
 anthropic/claude-sonnet-4.6 | Anthropic: Claude Sonnet 4.6 | 1000000 \
-    | 0.000003 0.000015 0.0000003 0.00000375 | text image file | text | reasoning
+    | 0.000003 0.000015 0.0000003 0.00000375 | text image file | text | reasoning batch
 anthropic/claude-opus-5.5 | Anthropic: Claude Opus 5.5 | 1000000 \
     | 0.000004 0.00002 0.0000002 0.000005 | text image | text \
-    | reasoning mandatory auto-tools fixed-sampling
+    | reasoning mandatory auto-tools fixed-sampling batch
 anthropic/claude-sonnet-5.5 | Anthropic: Claude Sonnet 5.5 | 1000000 \
     | 0.000002 0.00001 0.0000001 0.0000025 | text image | text \
-    | reasoning mandatory auto-tools fixed-sampling
+    | reasoning mandatory auto-tools fixed-sampling batch
 anthropic/claude-haiku-5.5 | Anthropic: Claude Haiku 5.5 | 1000000 \
-    | 0.0000001 0.0000005 0.00000001 0.000000125 | text image | text | reasoning fixed-sampling
+    | 0.0000001 0.0000005 0.00000001 0.000000125 | text image | text \
+    | reasoning fixed-sampling batch
 google/gemini-2.5-flash | Google: Gemini 2.5 Flash | 1048576 | 0.0000003 0.0000025 0.00000003 \
     | text image file audio video | text | reasoning
 deepseek/deepseek-chat:free | DeepSeek: Chat (free) | 64000 | 0 0 | text | text |
 google/gemini-2.5-flash-image | Google: Gemini 2.5 Flash Image | 32768 | 0.0000003 0.0000025 \
     | text image | text image |
 openai/text-embedding-3-small | OpenAI: Embedding 3 small | 8192 | 0.00000002 0 \
-    | text | embeddings |
+    | text | embeddings | batch
 cohere/rerank-v3.5 | Cohere: Rerank 3.5 | 4096 | 0 0 | text | rerank |
 """
 _ALIASES = {
@@ -182,9 +184,28 @@ def _alias(slug: str, target: str) -> dict[str, Any]:
     return {**model, "id": slug, "links": links, "alias_target": alias_target}
 
 
+def _batch_variant(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry that says that the Batch API takes a model, at half its prices."""
+    prices = {name: _to_price(float(price) / 2) for name, price in model["pricing"].items()}
+    slug = f"{model['id']}{_BATCH}"
+    links = {"details": f"/api/v1/models/{slug}/endpoints"}
+    name = f"{model['name']} (batch)"
+    return {**model, "id": slug, "name": name, "pricing": prices, "links": links}
+
+
+def _to_price(usd: float) -> str:
+    return f"{usd:.12f}".rstrip("0").rstrip(".") or "0"
+
+
+_BATCH = ":batch"
 MODELS: tuple[dict[str, Any], ...] = (
     *_BY_SLUG.values(),
     *(_alias(slug, target) for slug, target in _ALIASES.items()),
+    *(
+        _batch_variant(model)
+        for model, line in zip(_BY_SLUG.values(), _LINES, strict=True)
+        if "batch" in line.rpartition("|")[2].split()
+    ),
 )
 """The entries of `GET /models`."""
 
@@ -211,6 +232,11 @@ def listing(query: Mapping[str, str]) -> dict[str, Any]:
 def find_model(slug: str) -> dict[str, Any] | None:
     """Return a model of the list; None for one that is not in it."""
     return next((model for model in MODELS if slug in {model["id"], model["canonical_slug"]}), None)
+
+
+def find_batch_model(slug: str) -> dict[str, Any] | None:
+    """Return the entry of a model's batch variant; None if the Batch API does not take it."""
+    return find_model(f"{base_slug(slug)}{_BATCH}")
 
 
 def base_slug(slug: str) -> str:
@@ -241,7 +267,8 @@ def unknown_slug_error(slug: str) -> str | None:
 @cache
 def _known_slugs() -> frozenset[str]:
     text = files("langchain_openrouter").joinpath(_model_profiles.FILE).read_text(encoding="utf-8")
-    return frozenset(json.loads(text)["models"]) | {model["id"] for model in MODELS}
+    listed = {model["id"] for model in MODELS if not model["id"].endswith(_BATCH)}
+    return frozenset(json.loads(text)["models"]) | listed
 
 
 # --- endpoints, providers ---------------------------------------------------------------------
@@ -293,8 +320,7 @@ def endpoints_of(slug: str, more: tuple[str, ...] = ()) -> list[dict[str, Any]]:
 def _endpoint(model: Mapping[str, Any], tag: str) -> dict[str, Any]:
     row = _BY_TAG.get(tag) or {**_BY_TAG["openai"], "tag": tag, "name": tag.title()}
     pricing = {
-        name: f"{float(price) * row['price']:.12f}".rstrip("0").rstrip(".") or "0"
-        for name, price in model["pricing"].items()
+        name: _to_price(float(price) * row["price"]) for name, price in model["pricing"].items()
     }
     takes_forced = takes_forced_tools(model["id"])
     has_tools = "tools" in model["supported_parameters"]

@@ -22,6 +22,7 @@ from starlette.routing import Route
 
 from langchain_openrouter.testing.emulator import _beside_chat, _catalog
 from langchain_openrouter.testing.emulator._accounts import Accounts, ApiRefusal, Key
+from langchain_openrouter.testing.emulator._batch_routes import BatchRoutes
 from langchain_openrouter.testing.emulator._clock import Clock
 from langchain_openrouter.testing.emulator._context import Context
 from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
+
+    from langchain_openrouter.testing.emulator._batches import Batches
 
 _API = "/api/v1"
 _MANAGEMENT_KEY = "sk-or-v1-redacted-9999"  # of every emulator; in a cassette, no secret
@@ -106,6 +109,13 @@ class Emulator:
         self._prompt_cache = PromptCache(self.clock.time)
         self._script = ScriptedReplies(script)
         self._sign_in = SignInPages(self.accounts, echo_state=echo_state)
+        self._batch_routes = BatchRoutes(
+            self._record,
+            payments=self.payments,
+            accounts=self.accounts,
+            reply_to=self._scripted_reply,
+            context=self._context,
+        )
         self._generations: dict[str, tuple[float, dict[str, Any]]] = {}
         self._generation_count = 0
         self._lock = threading.Lock()
@@ -142,6 +152,20 @@ class Emulator:
     def chat_requests(self) -> list[ReceivedRequest]:
         """The chat requests, in order."""
         return [request for request in self.requests if request.path == "/chat/completions"]
+
+    @property
+    def batches(self) -> Batches:
+        """The batches of the Batch API: set how long they take, cancel one."""
+        return self._batch_routes.batches
+
+    @property
+    def batch_row_costs(self) -> bool:
+        """Whether the usage of each row of a batch has its cost; it may be changed."""
+        return self._batch_routes.row_costs
+
+    @batch_row_costs.setter
+    def batch_row_costs(self, value: bool) -> None:
+        self._batch_routes.row_costs = value
 
     @property
     def echo_state(self) -> bool:
@@ -238,6 +262,7 @@ class Emulator:
             Route(f"{_API}/generation", self._generation, methods=["GET"]),
             Route(f"{_API}/models/user", self._user_models, methods=["GET"]),
             *ModelRoutes(self._record).routes(_API),
+            *self._batch_routes.routes(_API),
             Route(f"{_API}/auth/keys", self._exchange, methods=["GET", "POST", "PUT", "DELETE"]),
             Route(f"{_API}/auth/keys/code", self._issue, methods=["POST"]),
             *self._sign_in.routes(),
@@ -296,6 +321,9 @@ class Emulator:
         if reply.error is None:
             self._remember(reply, context, rendered)
         return rendered
+
+    def _scripted_reply(self, received: ReceivedRequest) -> Reply:
+        return self._script.next_reply(received)
 
     def _context(
         self,

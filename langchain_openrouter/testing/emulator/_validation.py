@@ -34,6 +34,8 @@ def validate_chat(body: Any, *, strict_models: bool = False) -> None:
 
     slugs = [slug for slug in (body.get("model"), *(body.get("models") or ())) if slug is not None]
     for slug in slugs:
+        if str(slug).endswith(":batch"):
+            raise ApiRefusal(404, "This model is only available through the Batch API")
         if not str(slug).startswith("@preset/") and (error := _slug_error(slug, strict_models)):
             raise ApiRefusal(400, error)
 

@@ -1,0 +1,218 @@
+"""The engine at OpenRouter: rows run there, at half the price, while this process waits or not.
+
+The handle is in `<output>.batch.json` before, while and after the rows are submitted, so that a
+process that was killed and is run again waits for the same batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter import errors
+from langchain_openrouter.batch._batch_api import OpenRouterBatches
+from langchain_openrouter.batch._batch_requests import RequestBuilder, build_requests
+from langchain_openrouter.batch._draft import (
+    Draft,
+    SubmitOptions,
+    find_batch_variant,
+    hash_description,
+    make_handle,
+    new_run,
+    validate_cost,
+    validate_earlier,
+)
+from langchain_openrouter.batch._handles import BatchHandle
+from langchain_openrouter.batch._row_file import RowFile, collect_rows
+from langchain_openrouter.batch._spool import Spool
+from langchain_openrouter.batch._steps import atake_steps
+from langchain_openrouter.batch._submission import submission
+from langchain_openrouter.batch._submit import refuse_ceilings
+from langchain_openrouter.batch._waiting import waiting
+from langchain_openrouter.catalog import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+    from pathlib import Path
+
+    from langchain_openrouter.batch._feed import RowFeed
+    from langchain_openrouter.batch._plan import RowPlan
+    from langchain_openrouter.batch._row_result import RowResult
+    from langchain_openrouter.batch._waiting import BatchStatus
+
+_ROWS_PER_TURN = 100  # read, built and checked before other tasks of the loop have their turn
+_POLL_SECONDS = 0.2  # between looks at whether Ctrl-C was pressed
+_SUFFIX = ".batch.json"
+
+
+class OpenRouterEngine:
+    """Submits rows to the Batch API, waits for them, and reads their results.
+
+    Args:
+        max_concurrency: Means nothing here.
+    """
+
+    def __init__(self, max_concurrency: int | None = None) -> None:
+        del max_concurrency
+        self._path: Path | None = None
+        self._fingerprint: Mapping[str, str] = {}
+        self._resume = True
+        self._memory: BatchHandle | None = None
+
+    def attach(self, output: Path | None, description: Mapping[str, Any], *, resume: bool) -> None:
+        """Note which batch it is; see `RemoteEngine`."""
+        self._path = None if output is None else output.with_name(f"{output.name}{_SUFFIX}")
+        self._fingerprint = hash_description(description)
+        self._resume = resume
+
+    async def run(self, feed: RowFeed, plan: RowPlan) -> AsyncGenerator[RowResult]:
+        """Yield a result for each row, once the batches have ended; see `Engine`.
+
+        Raises:
+            ValueError: The Batch API takes something of the model, or of a row, in no batch.
+            BatchError: The rows may cost more than the budget.
+            ModelUnavailableError: It does not run the model.
+        """
+        refuse_ceilings()
+        budget, spent = feed.take_budget(), feed.spent
+        earlier = self._earlier()
+        method = None if earlier is None else earlier.method
+        builder = build_requests(plan, method)
+
+        with RowFile() as rows:
+            await _read_rows(feed, rows)
+            while rows.count and not feed.is_ended_early:
+                left = None if budget is None else budget - (feed.spent - spent)
+                handle = earlier
+                if handle is None or not handle.is_submitted:
+                    handle = await self._submit(feed, rows, builder, earlier, left)
+                resource = builder.resource(OpenRouterBatches)
+                if not handle.is_submitted or not await self._wait(feed, handle, resource):
+                    self._leave(feed, handle)
+                    return
+
+                answers = collect_rows(handle, rows, builder.answer_plan(plan), resource)
+                async with contextlib.aclosing(answers) as results:
+                    async for result in results:
+                        yield result
+                self._save(replace(handle, is_collected=True))
+                # Rows that the input has got since the earlier process submitted.
+                rows.keep_after(handle.shards[-1].last)
+                earlier, builder = None, build_requests(plan)
+        if feed.is_interrupted:
+            feed.leave()
+
+    # --- the handle -----------------------------------------------------------------------
+
+    def _earlier(self) -> BatchHandle | None:
+        """Return the handle of batches whose results were not all read."""
+        if self._path is None or not self._path.exists():
+            return None
+
+        earlier = BatchHandle.load(self._path)
+        if earlier.is_collected:
+            return None
+        if not self._resume:
+            if earlier.ids:
+                ids = ", ".join(earlier.ids[:3])
+                warnings.warn(f"batches of before run on, and are billed: {ids}", stacklevel=2)
+            return None
+        changed = [
+            f"`{n}`" for n, h in self._fingerprint.items() if earlier.fingerprint.get(n) != h
+        ]
+        if changed:
+            msg = f"{self._path.name} is of another batch: {', '.join(changed)} changed"
+            raise errors.BatchChangedError(msg)
+        return earlier
+
+    def _save(self, handle: BatchHandle) -> None:
+        self._memory = handle
+        if self._path is not None:
+            handle.save(self._path)
+
+    # --- submitting -----------------------------------------------------------------------
+
+    async def _submit(
+        self,
+        feed: RowFeed,
+        rows: RowFile,
+        builder: RequestBuilder,
+        earlier: BatchHandle | None,
+        budget: float | None,
+    ) -> BatchHandle:
+        """Return the handle of the rows; not all of them are submitted where Ctrl-C came first."""
+        with Spool() as spool:
+            draft = Draft(builder, new_run(earlier), spool)
+            for count, row in enumerate(rows.read()):
+                draft.add(row)
+                if count % _ROWS_PER_TURN == 0:
+                    await asyncio.sleep(0)
+
+            models = await builder.resource(Catalog).amodels(output_modalities="all")
+            variant = find_batch_variant(models, draft.first.model)
+            resource = builder.resource(OpenRouterBatches)
+            if earlier is not None:
+                validate_earlier(earlier, draft, self._fingerprint, resource.base_url)
+            handle = earlier or make_handle(
+                draft,
+                variant,
+                fingerprint=self._fingerprint,
+                estimate=validate_cost(draft, variant[1], budget),
+                base_url=resource.base_url,
+            )
+            feed.on_remote(f"submitting {draft.count:,} rows")
+            steps = submission(
+                draft,
+                handle,
+                SubmitOptions(),
+                max_retries=resource.max_retries,
+                save=self._save,
+                should_stop=lambda: feed.is_interrupted,
+            )
+            return await atake_steps(steps, resource)
+
+    # --- waiting --------------------------------------------------------------------------
+
+    async def _wait(self, feed: RowFeed, handle: BatchHandle, resource: OpenRouterBatches) -> bool:
+        """Wait until the batches have ended; return False where Ctrl-C came before that."""
+
+        def show(status: BatchStatus) -> None:
+            feed.on_remote(str(status))
+
+        waiter = asyncio.create_task(atake_steps(waiting(handle, on_status=show), resource))
+        try:
+            while not waiter.done():
+                await asyncio.wait({waiter}, timeout=_POLL_SECONDS)
+                if feed.is_interrupted and not waiter.done():
+                    return False
+        finally:
+            waiter.cancel()
+            with contextlib.suppress(asyncio.CancelledError, errors.OpenRouterError):
+                await waiter
+        await waiter
+        return True
+
+    def _leave(self, feed: RowFeed, handle: BatchHandle) -> None:
+        """Leave the batches running, and say how their results are had."""
+        feed.leave()
+        if not handle.ids:
+            return
+
+        where = "BatchHandle.from_json(...)" if self._path is None else repr(str(self._path))
+        warnings.warn(
+            f"{len(handle.ids)} batches at OpenRouter run on, and are billed; they cannot be "
+            f"canceled. The same call waits for them and writes their results; collect({where}) "
+            f"reads them too, and `langchain-openrouter batches show` says how far they are",
+            stacklevel=2,
+        )
+
+
+async def _read_rows(feed: RowFeed, rows: RowFile) -> None:
+    """Take all rows of the feed."""
+    while batch := feed.take(_ROWS_PER_TURN):
+        for row in batch:
+            rows.add(row)
+        await asyncio.sleep(0)
