@@ -13,6 +13,7 @@ import os
 import threading
 import time
 import weakref
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,7 @@ from langchain_openrouter._http.retry_observer import report_retry
 from langchain_openrouter._json import parse_json_or_text
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator
 
     from langchain_openrouter._http.attempts import SendOptions
@@ -362,6 +364,22 @@ def _proxy_environment() -> tuple[str | None, ...]:
     return tuple(get(name) or get(name.lower()) for name in _PROXIES)
 
 
+@lru_cache(maxsize=8)
+def _ssl_context(environment: tuple[str | None, ...]) -> ssl.SSLContext:
+    """Return the certificates of an environment; reading them takes some 20 ms in each new loop."""
+    del environment  # httpx2 reads SSL_CERT_FILE and SSL_CERT_DIR itself
+    return httpx2.create_ssl_context()
+
+
+def _client_options(environment: tuple[str | None, ...]) -> dict[str, Any]:
+    return {
+        "cookies": _empty_cookie_jar(),
+        "limits": _LIMITS,
+        "follow_redirects": False,
+        "verify": _ssl_context(environment),
+    }
+
+
 def sync_client(own: Any = None) -> _SyncClient:
     """Return this process's client, or one around the user's own httpx2 client.
 
@@ -382,9 +400,7 @@ def sync_client(own: Any = None) -> _SyncClient:
         with pools.lock:
             client = pools.sync.get(key)
             if client is None:
-                http = httpx2.Client(
-                    cookies=_empty_cookie_jar(), limits=_LIMITS, follow_redirects=False
-                )
+                http = httpx2.Client(**_client_options(key))
                 client = pools.sync[key] = _make_client(_SyncClient, http, is_shared=True)
     return client
 
@@ -400,9 +416,7 @@ async def async_client(own: Any = None) -> _AsyncClient:
     key = _proxy_environment()
     client = clients.get(key)
     if client is None:
-        http = httpx2.AsyncClient(
-            cookies=_empty_cookie_jar(), limits=_LIMITS, follow_redirects=False
-        )
+        http = httpx2.AsyncClient(**_client_options(key))
         client = clients[key] = _make_client(_AsyncClient, http, is_shared=True)
 
     if loop not in pools.guards:

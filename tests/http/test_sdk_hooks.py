@@ -30,3 +30,24 @@ def test_a_hook_that_is_gone_or_changed_is_named_at_import(name):
     assert last.startswith("ImportError: openai ")
     assert name in last
     assert "install an earlier" in last
+
+
+def test_a_new_event_loop_reads_no_certificates(serve, model_on, monkeypatch):
+    """They are read once for each proxy environment: that takes longer than a call."""
+    import asyncio
+
+    import httpx2
+
+    from langchain_openrouter._http import clients
+    from tests.support.loopback import Reply, whole
+
+    reads = []
+    create = httpx2.create_ssl_context
+    clients._ssl_context.cache_clear()
+    monkeypatch.setattr(
+        httpx2, "create_ssl_context", lambda *args: reads.append(1) or create(*args)
+    )
+    model = model_on(serve(Reply(whole())))
+    for _ in range(3):
+        asyncio.run(model.ainvoke("x"))
+    assert len(reads) == 1
