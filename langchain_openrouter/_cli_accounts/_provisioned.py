@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -103,8 +104,6 @@ def rotate(  # noqa: PLR0913 - which store, and what the new key has
     )
 
     key = provisioned.rotate(user, grace=grace)
-    if grace <= 0:
-        provisioned.finish_rotation(user)
     _show("rotated", user, as_json=as_json, hash=key.fingerprint)
 
 
@@ -183,7 +182,7 @@ def _open_store(folder: str | None, redis: str | None) -> KeyStore:
     """Open the app's key store.
 
     Raises:
-        typer.BadParameter: Not one of both was passed, or there is no secret.
+        typer.BadParameter: Not one of both was passed, the folder does not exist, or there is no secret.
     """
     from langchain_openrouter.key_store import (  # noqa: PLC0415 - slow to import
         FileStore,
@@ -200,6 +199,9 @@ def _open_store(folder: str | None, redis: str | None) -> KeyStore:
             msg = f"set {SECRET}: what the app passes to its KeyStore"
             raise typer.BadParameter(msg)
         return KeyStore(RedisStore(redis), secret)
+    if not Path(folder or "").is_dir():
+        msg = f"there is no folder {folder}"
+        raise typer.BadParameter(msg)
     return KeyStore.file(folder) if secret is None else KeyStore(FileStore(folder), secret)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.accounts._provision_record import ProvisionRecord
     from langchain_openrouter.accounts._provision_store import Stored
     from langchain_openrouter.accounts._steps import Flow
+    from langchain_openrouter.oauth._user_key import UserKey
 
 __all__ = ["KeyLifecycle"]
 
@@ -124,6 +126,18 @@ class KeyLifecycle:
 
         msg = "the user's record was changed each time that it was deleted: try again"
         raise KeyStoreError(msg, is_retryable=True)
+
+    def rotate(self, user_id: str, grace: float | None) -> Flow[UserKey]:
+        """Replace the user's key, and delete those whose grace is over; a sweep deletes the rest.
+
+        Args:
+            user_id: The user's.
+            grace: Seconds that the replaced key works on; None is the plan's.
+        """
+        key = yield from self._maker.replace(user_id, grace)
+        with suppress(OpenRouterError):
+            yield from self.delete_old(user_id, due_only=True)
+        return key
 
     def delete_old(self, user_id: str, *, due_only: bool) -> Flow[int]:
         """Delete the keys that rotations replaced; return their number.

@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from langchain_openrouter import errors
 from langchain_openrouter.accounts import _steps
 from langchain_openrouter.accounts._key_names import KeyName, new_nonce, user_tag
 from langchain_openrouter.accounts._provision_record import Claim, Failure, ProvisionRecord
 from langchain_openrouter.accounts._sender import created_nothing
+from langchain_openrouter.accounts._waiting import Waiting
 from langchain_openrouter.errors import (
     AuthenticationError,
     KeyRevokedError,
-    KeyStoreError,
     NotFoundError,
     OpenRouterError,
     ResponseError,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["KeyMaker", "KeyPlan"]
 
 _CREATIONS = 2  # requests that may have created a key, of one call
-_PAUSES = (0.02, 0.05, 0.1, 0.2)  # seconds; the last is repeated
 _RETRY_PAUSE = 0.5
 _CLOSE_TO_EXPIRY = 5.0  # seconds in which a key counts as expired
 _RENEWAL_SHARE = 0.1  # of a key's life that is left when it is renewed
@@ -97,7 +95,7 @@ class KeyMaker:
         return record.key
 
     def _obtain(self, user_id: str, grace: float | None) -> Flow[UserKey]:
-        waiting, creations, first = _Waiting(self.plan.lease), 0, ""
+        waiting, creations, first = Waiting(self.plan.lease), 0, ""
 
         while True:
             stored = yield from self.records.load(user_id)
@@ -328,42 +326,6 @@ class KeyMaker:
             return False
 
         return True
-
-
-class _Waiting:
-    """Waits for the claims of others."""
-
-    def __init__(self, lease: float) -> None:
-        self._left = 2 * lease + 5.0
-        self._pauses = list(_PAUSES)
-        self._nonces: set[str] = set()
-
-    def wait(self, record: ProvisionRecord) -> Flow[None]:
-        """Wait a moment for a claim.
-
-        Raises:
-            KeyStoreError: It has been too long.
-        """
-        if record.claim is not None:
-            self._nonces.add(record.claim.nonce)
-        seconds = self._pauses.pop(0) if len(self._pauses) > 1 else self._pauses[0]
-        self._left -= seconds
-        if self._left < 0:
-            msg = "another process is making this user's key, and takes too long: try again"
-            raise KeyStoreError(msg, is_retryable=True)
-
-        yield _steps.pause(seconds)
-
-    def check(self, record: ProvisionRecord) -> None:
-        """Raise what ended the claim that was waited for.
-
-        Raises:
-            OpenRouterError: It failed.
-        """
-        failure = record.failure
-        if failure is not None and failure.nonce in self._nonces:
-            kind = getattr(errors, failure.error, UpstreamError)
-            raise kind(failure.message, code=failure.code)
 
 
 _REVOKED = "this user's key was revoked: `restore` allows one again"

@@ -89,7 +89,8 @@ class ProvisionedKeys:
         accounts: The account that pays.
         store: Shared by all processes. Where it loses entries, or two processes write to one that
             has no compare-and-set, keys are left that only a `sweep` finds.
-        limit: What each user may spend, USD; None is no limit.
+        limit: What each user may spend, USD; None is no limit. A key has the limit that it was made
+            with: `accounts.keys.update` changes it, or `rotate`.
         limit_reset: When that starts anew: "daily", "weekly" or "monthly"; None is never.
         expires_after: How long a key lives: a `timedelta`, or seconds, 60 or more. It is replaced
             before it ends. None: for ever.
@@ -187,22 +188,22 @@ class ProvisionedKeys:
     def rotate(self, user_id: str, *, grace: float | None = None) -> UserKey:
         """Replace the user's key, and return the new one.
 
-        The old one works on for `grace` seconds, so that streams end; `finish_rotation` or a sweep
-        deletes it then. Several rotations at once make one key.
+        The old one works on for `grace` seconds, so that streams end; `finish_rotation`, the next
+        rotation or a sweep deletes it then. Several rotations at once make one key.
 
         Args:
             user_id: The user's.
-            grace: Seconds; None is that of this object.
+            grace: Seconds; None is that of this object. 0 deletes the old key at once.
 
         Raises:
             KeyRevokedError: The user's key was revoked, or disabled in the account.
             OpenRouterError: The account refused a new key, or was not reached; the old one is used.
         """
-        return self._run(self._maker.replace(user_id, grace))
+        return self._run(self._lifecycle.rotate(user_id, grace))
 
     async def arotate(self, user_id: str, *, grace: float | None = None) -> UserKey:
         """Replace like `rotate`."""
-        return await self._shielded(self._maker.replace(user_id, grace))
+        return await self._shielded(self._lifecycle.rotate(user_id, grace))
 
     def finish_rotation(self, user_id: str, *, due_only: bool = False) -> int:
         """Delete the keys that rotations replaced; return their number.

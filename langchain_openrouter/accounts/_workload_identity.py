@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pydantic import SecretStr
 
 from langchain_openrouter._http import oneshot
-from langchain_openrouter._http.api_key import KeySource, UserSecret, is_header_value, to_secret
+from langchain_openrouter._http.api_key import KeySource, to_secret
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.retry_after import retry_limits
 from langchain_openrouter._http.urls import validate_base_url
-from langchain_openrouter._json import get_number, get_str
-from langchain_openrouter.accounts._token_exchange import build_request, to_error
-from langchain_openrouter.errors import AuthenticationError, OpenRouterError, UpstreamError
+from langchain_openrouter.accounts._access_token import AccessToken, Moment, parse_token
+from langchain_openrouter.accounts._token_exchange import build_request
+from langchain_openrouter.errors import AuthenticationError, OpenRouterError
 from langchain_openrouter.settings import environment_base_url
 
 if TYPE_CHECKING:
@@ -40,42 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["WorkloadIdentity"]
 
 _TIMEOUT = 30.0  # seconds without a byte
-_MAX_LIFE = 900.0  # seconds; the service's own maximum
-_DEFAULT_LIFE = 60.0  # where the response does not say
-_RENEWAL_SHARE = 0.2  # of a token's life that is left when it is renewed
-_MAX_RENEWAL = 60.0
-_CLOSE_TO_EXPIRY = 5.0  # seconds that a token must live for to be sent
 _RETRY_RENEWAL = 5.0  # seconds after a renewal that failed, while the old token works
 _MAX_PAUSE = 8.0
 _EXTRA_WAIT = 10.0
-_OK = 200
 _DOTS = 2
-
-
-class _Token(NamedTuple):
-    """An access token and when it was requested; both clocks, since one stops in a sleep."""
-
-    secret: UserSecret
-    life: float
-    """Seconds."""
-    monotonic: float
-    wall: float
-
-    @property
-    def left(self) -> float:
-        """Seconds that it lives on."""
-        age = max(time.monotonic() - self.monotonic, time.time() - self.wall)
-        return self.life - age
-
-    @property
-    def is_valid(self) -> bool:
-        """Whether it can be sent."""
-        return self.left > min(_CLOSE_TO_EXPIRY, self.life / 2)
-
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it need not be renewed yet."""
-        return self.left > min(_MAX_RENEWAL, self.life * _RENEWAL_SHARE)
 
 
 @dataclass(slots=True)
@@ -83,7 +51,7 @@ class _Exchange:
     """An exchange that is under way; others wait for it."""
 
     is_async: bool
-    result: Future[_Token] = field(default_factory=Future, repr=False)
+    result: Future[AccessToken] = field(default_factory=Future, repr=False)
     thread: int = field(default_factory=threading.get_ident)
     process: int = field(default_factory=os.getpid)
 
@@ -96,19 +64,12 @@ class _Exchange:
 class _Turn(NamedTuple):
     """What a caller does: return the token, make the exchange, or wait for it."""
 
-    token: _Token | None
+    token: AccessToken | None
     exchange: _Exchange
     is_leader: bool = False
 
 
 _NO_EXCHANGE = _Exchange(is_async=False)
-
-
-class _Moment:
-    """When something was sent, on both clocks."""
-
-    def __init__(self) -> None:
-        self.monotonic, self.wall = time.monotonic(), time.time()
 
 
 class _AbandonedError(Exception):
@@ -162,10 +123,10 @@ class WorkloadIdentity(KeySource):
         self._base_url = None if base_url is None else validate_base_url(base_url)
         self._timeout, self._max_retries = timeout, max_retries
         self._lock = threading.Lock()
-        self._token: _Token | None = None
+        self._token: AccessToken | None = None
         self._exchange: _Exchange | None = None
         self._renew_after = 0.0
-        self._tasks: set[asyncio.Task[_Token]] = set()
+        self._tasks: set[asyncio.Task[AccessToken]] = set()
 
     def __call__(self) -> SecretStr:
         """Return an access token that works for some seconds at least.
@@ -234,7 +195,7 @@ class WorkloadIdentity(KeySource):
             if self._exchange is exchange:
                 self._exchange = None
 
-    def _lead(self, exchange: _Exchange) -> _Token:
+    def _lead(self, exchange: _Exchange) -> AccessToken:
         """Make the exchange that others wait for."""
         try:
             token = self._request()
@@ -242,21 +203,21 @@ class WorkloadIdentity(KeySource):
             return self._fail(exchange, error)
         return self._finish(exchange, token)
 
-    async def _alead(self, exchange: _Exchange) -> _Token:
+    async def _alead(self, exchange: _Exchange) -> AccessToken:
         try:
             token = await self._arequest()
         except BaseException as error:  # noqa: BLE001 - raised there, to all who wait
             return self._fail(exchange, error)
         return self._finish(exchange, token)
 
-    def _finish(self, exchange: _Exchange, token: _Token) -> _Token:
+    def _finish(self, exchange: _Exchange, token: AccessToken) -> AccessToken:
         with self._lock:
             self._token, self._renew_after = token, 0.0
         self._drop(exchange)
         exchange.result.set_result(token)
         return token
 
-    def _fail(self, exchange: _Exchange, error: BaseException) -> _Token:
+    def _fail(self, exchange: _Exchange, error: BaseException) -> AccessToken:
         """End an exchange that failed: with the token that is renewed, while it works.
 
         Raises:
@@ -281,19 +242,19 @@ class WorkloadIdentity(KeySource):
         """Seconds after which the exchange of another is taken for dead."""
         return (self._max_retries + 1) * (self._timeout + _MAX_PAUSE) + _EXTRA_WAIT
 
-    def _forget_task(self, task: asyncio.Task[_Token]) -> None:
+    def _forget_task(self, task: asyncio.Task[AccessToken]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # is retrieved: its caller may be gone
 
     # --- the exchange ---------------------------------------------------------------------
 
-    def _request(self) -> _Token:
+    def _request(self) -> AccessToken:
         for attempt in range(self._max_retries + 1):
             jwt = self._to_jwt(self._read())
-            sent = _Moment()
-            result = _parse(oneshot.send(self._build(jwt)), jwt, sent, self._url())
-            if isinstance(result, _Token):
+            sent = Moment()
+            result = parse_token(oneshot.send(self._build(jwt)), jwt, sent, self._url())
+            if isinstance(result, AccessToken):
                 return result
             if attempt == self._max_retries or not _may_repeat(result):
                 raise result
@@ -301,13 +262,13 @@ class WorkloadIdentity(KeySource):
 
         raise AssertionError  # the last attempt returns or raises
 
-    async def _arequest(self) -> _Token:
+    async def _arequest(self) -> AccessToken:
         for attempt in range(self._max_retries + 1):
             source = self._read()
             jwt = self._to_jwt(await source if inspect.isawaitable(source) else source)
-            sent = _Moment()
-            result = _parse(await oneshot.asend(self._build(jwt)), jwt, sent, self._url())
-            if isinstance(result, _Token):
+            sent = Moment()
+            result = parse_token(await oneshot.asend(self._build(jwt)), jwt, sent, self._url())
+            if isinstance(result, AccessToken):
                 return result
             if attempt == self._max_retries or not _may_repeat(result):
                 raise result
@@ -409,24 +370,3 @@ def _pause(error: OpenRouterError, attempt: int) -> float:
     if error.retry_after is not None:
         return error.retry_after
     return float(min(0.5 * 2**attempt, _MAX_PAUSE) * random.uniform(0.75, 1.0))  # noqa: S311 - no secret
-
-
-def _parse(
-    response: oneshot.Response, jwt: SecretStr, sent: _Moment, base_url: str
-) -> _Token | OpenRouterError:
-    """Return the access token of a response, or the error that it stands for."""
-    if response.failure is not None or response.status != _OK:
-        return to_error(response, jwt)
-    text, kind = get_str(response.data, "access_token"), get_str(response.data, "token_type")
-    secret = UserSecret((text or "").strip(), base_url)
-    del text
-    if not secret.get_secret_value() or not is_header_value(secret):
-        msg = "the service's answer to the token exchange holds no access token"
-        return UpstreamError(msg, is_retryable=False)
-    if kind is not None and kind.lower() != "bearer":
-        msg = "the service's access token is not one that is sent as a bearer"
-        return UpstreamError(msg, is_retryable=False)
-
-    life = get_number(response.data, "expires_in")
-    life = _DEFAULT_LIFE if life is None else min(max(life, 0.0), _MAX_LIFE)
-    return _Token(secret, life, sent.monotonic, sent.wall)

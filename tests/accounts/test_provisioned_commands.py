@@ -90,6 +90,7 @@ def test_a_store_is_needed_and_its_secret(shell):
     assert "OPENROUTER_KEY_STORE_SECRET" in shell(
         "sweep", store=("--redis", "redis://localhost:1"), code=2
     )
+    assert "no folder" in shell("sweep", store=("--folder", "/nowhere"), code=2)
     assert "another secret" in shell("revoke", "ann", code=1)
     assert not account_keys(shell.emulator)[key.fingerprint].disabled
 

@@ -349,6 +349,22 @@ def test_a_rotation_switches_and_deletes_after_its_grace(emulator, how):
 
 
 @BOTH
+def test_a_rotation_deletes_what_the_one_before_replaced(emulator, how):
+    """Once its grace is over; so that none lives on where nobody sweeps. Without one, at once."""
+    keys = provisioner(emulator, clock=emulator.clock.time, grace=100)
+    do(how, keys, "get", "ann")
+    second = do(how, keys, "rotate", "ann")
+    assert len(account_keys(emulator)) == 2
+
+    emulator.clock.advance(200)
+    third = do(how, keys, "rotate", "ann")
+    assert set(account_keys(emulator)) == {second.fingerprint, third.fingerprint}
+    emulator.clock.advance(200)
+    last = do(how, keys, "rotate", "ann", grace=0)
+    assert set(account_keys(emulator)) == {last.fingerprint}
+
+
+@BOTH
 def test_a_rotation_of_nobody_makes_a_key(emulator, how):
     """As the first use does."""
     keys = provisioner(emulator)
@@ -379,7 +395,7 @@ def test_a_rotation_under_a_hundred_running_streams_loses_none(emulate):
     with ThreadPoolExecutor(100) as pool:
         texts = pool.map(stream, range(100))
         started.wait(30)
-        new = keys.rotate("ann", grace=0)
+        new = keys.rotate("ann")
         assert keys.finish_rotation("ann") == 1
         assert model.invoke("hi").text
         texts = list(texts)
@@ -410,7 +426,6 @@ def test_a_hundred_async_streams_end_under_a_rotation_too(emulate):
         tasks = [asyncio.create_task(stream(event)) for event in events]
         await asyncio.gather(*(event.wait() for event in events))
         await keys.arotate("ann", grace=0)
-        await keys.afinish_rotation("ann")
         return await asyncio.gather(*tasks)
 
     assert asyncio.run(run()) == [" ".join("abcdefgh")] * 100
@@ -604,7 +619,6 @@ def test_usage_by_user_counts_replaced_keys(emulator, how):
     for name in ("ann", "bob", "ann"):
         model.for_user(keys.key_for(name)).invoke("hi")
     keys.rotate("ann", grace=0)
-    keys.finish_rotation("ann")
     model.for_user(keys.key_for("ann")).invoke("hi")
     emulator.clock.advance(DAY)
     model.for_user(keys.key_for("ann")).invoke("hi")

@@ -132,7 +132,7 @@ def test_a_process_killed_between_create_and_store_leaves_nothing(
 ):
     """Kill -9: the account has a key that nobody holds, until a sweep or the next creation."""
     lease = 1.5
-    keys = provisioner(emulator, FileStore(tmp_path / "keys"), lease=lease, grace=0)
+    keys = provisioner(emulator, FileStore(tmp_path / "keys"), lease=lease)
     stored = {keys.get("ann").fingerprint} if how == "rotate" else set()
     gate.hold()
     arguments = (tmp_path / "keys", gate.url, gate.management_key, SECRET, how, lease)
@@ -197,7 +197,7 @@ def disturbed(flow, at, kind, *, acts):
 
 FLOWS = {
     "get": lambda keys: keys._maker.obtain("new"),
-    "rotate": lambda keys: keys._maker.replace("ann", 0),
+    "rotate": lambda keys: keys._lifecycle.rotate("ann", 0),
     "renew": lambda keys: keys._maker.obtain("old"),
     "revoke": lambda keys: keys._lifecycle.revoke("ann"),
     "restore": lambda keys: keys._lifecycle.restore("out"),
@@ -512,10 +512,10 @@ def test_records_that_cannot_be_read_are_left_with_their_keys(emulator, how):
 @BOTH
 def test_a_sweep_goes_on_after_what_fails(emulator, gate, how):
     """And the next one tries again."""
-    keys = provisioner(gate, grace=0)
+    keys = provisioner(gate)
     for user in ("ann", "bob"):
         keys.get(user)
-        keys.rotate(user)
+        keys._run(keys._maker.replace(user, 0))
     failed = []
 
     def refuse(method, _path, _response):
