@@ -51,6 +51,8 @@ def main() -> None:
         code = INTERRUPTED
     except errors.SignInError as error:
         _end(error, NO_SIGN_IN)
+    except errors.KeyRevokedError as error:
+        _end(error, FAILED)
     except errors.AuthenticationError as error:
         _end(error, NO_KEY if error.code is None else FAILED)
     except (errors.OpenRouterError, ValueError) as error:

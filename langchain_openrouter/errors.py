@@ -6,6 +6,7 @@
     │  │  ├─ ContextOverflowError
     │  │  └─ NotFoundError      404 of the management API
     │  ├─ AuthenticationError   401, and no key at all
+    │  │  └─ KeyRevokedError    the app has revoked the key that it provisioned
     │  ├─ InsufficientCreditsError  402, and an exhausted key limit
     │  │  └─ InFlightBudgetError    402 for now: running requests hold the budget
     │  ├─ PermissionDeniedError 403
@@ -76,6 +77,7 @@ __all__ = [
     "InvalidCodeError",
     "InvalidRequestError",
     "InvalidSealError",
+    "KeyRevokedError",
     "KeyStoreError",
     "ListenerError",
     "ModelUnavailableError",
@@ -170,6 +172,12 @@ class NotFoundError(InvalidRequestError):
 
 class AuthenticationError(ResponseError, core.ModelAuthenticationError):
     """The key is missing, wrong, disabled or expired."""
+
+
+class KeyRevokedError(AuthenticationError):
+    """The user's provisioned key was revoked by the app, or disabled in its account."""
+
+    is_retryable = False
 
 
 class InsufficientCreditsError(ResponseError):

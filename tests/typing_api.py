@@ -34,7 +34,11 @@ from langchain_openrouter.accounts import (
     Guardrail,
     KeyRecord,
     ManagementKey,
+    ProvisionedKeys,
     Rows,
+    SweepReport,
+    UserUsage,
+    WorkloadIdentity,
 )
 from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.catalog import Catalog
@@ -191,10 +195,19 @@ assert_type(accounts.guardrails.create("g", allowed_models=["a/b"]), Guardrail)
 assert_type(accounts.guardrails.assign_keys("g", [created, record, created.key]), int)
 assert_type(accounts.activity(key=created)[0].usage, float)
 assert_type(accounts.credits().remaining, float | None)
+provisioned = ProvisionedKeys(accounts, store=KeyStore(), limit=5, limit_reset="monthly")
+assert_type(provisioned.get("ann"), UserKey)
+assert_type(provisioned.usage(), Rows[UserUsage])
+assert_type(provisioned.sweep(dry_run=True), SweepReport)
+PerUserModel(provisioned)
+ChatOpenRouter(model="a/b", api_key=provisioned.key_for("ann"))
+ChatOpenRouter(model="a/b", api_key=WorkloadIdentity(key, federation_policy_id="p"))
 
 
 async def manage() -> None:
     """Do what an async app does."""
     assert_type(await accounts.keys.acreate("n"), CreatedKey)
+    assert_type(await provisioned.aget("ann"), UserKey)
+    assert_type(await provisioned.asweep(), SweepReport)
     async for user in accounts.external_users.alist():
         assert_type(user, ExternalUser)

@@ -1,4 +1,4 @@
-"""The commands `accounts keys`, `users`, `guardrails`, `activity` and `credits`.
+"""The commands `accounts keys`, `users`, `guardrails`, `activity`, `credits`, and `sweep`.
 
 They need OPENROUTER_MANAGEMENT_KEY. A new key is printed only with `--show-key`; else it goes to a
 key store, or to a file that only its owner can read.
@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from langchain_openrouter._cli_accounts import _guardrails, _keys, _users
+from langchain_openrouter._cli_accounts import _guardrails, _keys, _provisioned, _users
 from langchain_openrouter._cli_accounts._output import (
     Json,
     find_key,
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(_keys.app, name="keys")
 app.add_typer(_users.app, name="users")
 app.add_typer(_guardrails.app, name="guardrails")
+_provisioned.add_commands(app)
 
 
 @app.command()

@@ -88,6 +88,22 @@ class ManagementKey(SecretStr):
         raise TypeError(msg)
 
 
+class KeySource:
+    """A callable key that serves sync and async requests alike.
+
+    Sync requests call it; async ones await `aget`. A plain callable serves both only if what it
+    returns at once is the key.
+    """
+
+    def __call__(self) -> SecretStr:
+        """Return the key of a sync request."""
+        raise NotImplementedError
+
+    async def aget(self) -> SecretStr:
+        """Return the key of an async request."""
+        raise NotImplementedError
+
+
 INVALID_KEY = "the API key holds characters that no key has: copy it again"
 _MANAGEMENT_KEY = (
     "a management key cannot be used for inference: it is for "
@@ -108,6 +124,11 @@ def refuse_management_key(key: Any) -> None:
 def to_secret(key: Any) -> Any:
     """Return a plain string as a `SecretStr`, anything else as it is."""
     return SecretStr(key) if isinstance(key, str) else key
+
+
+def call_for_async(key: Any) -> Any:
+    """Call a callable key for an async request; what it returns may have to be awaited."""
+    return key.aget() if isinstance(key, KeySource) else key()
 
 
 def resolve_api_key(key: Any) -> SecretStr:
@@ -135,7 +156,7 @@ def resolve_api_key(key: Any) -> SecretStr:
 async def aresolve_api_key(key: Any) -> SecretStr:
     """Return the key of an async request; a callable runs in the caller's context."""
     if callable(key):
-        key = to_secret(key())
+        key = to_secret(call_for_async(key))
     if inspect.isawaitable(key):
         key = to_secret(await key)
     return _validated(to_secret(key))

@@ -52,6 +52,8 @@ class Request:
     json: Mapping[str, Any] | None = field(default=None, repr=False)
     """The body; what is secret in it is a `SecretStr`."""
     key: SecretStr | None = None
+    form: Mapping[str, Any] | None = field(default=None, repr=False)
+    """The body as a form, in place of JSON; what is secret in it is a `SecretStr`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,17 +127,23 @@ def _ssl_context() -> ssl.SSLContext:
 
 
 def _request_kwargs(request: Request) -> dict[str, Any]:
-    body = request.json and {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in request.json.items()
-    }
-
     return {
         "method": request.method,
         "url": request.url,
-        "json": body,
+        "json": _reveal(request.json),
+        "data": _reveal(request.form),
         "headers": {"accept": "application/json"},
         "auth": None if request.key is None else BearerAuth(request.key),
+    }
+
+
+def _reveal(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a body with its secrets in plain text, to be encoded at once."""
+    if body is None:
+        return None
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in body.items()
     }
 
 

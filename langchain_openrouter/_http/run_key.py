@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
 
-from langchain_openrouter._http.api_key import InferenceSecret, UserSecret, to_secret
+from langchain_openrouter._http.api_key import (
+    InferenceSecret,
+    UserSecret,
+    call_for_async,
+    to_secret,
+)
 from langchain_openrouter._http.urls import service_mismatch
 from langchain_openrouter.errors import AuthenticationError
 
@@ -175,7 +180,7 @@ def run_key(key: Any, base_url: str | None = None) -> Any:
     Raises:
         AuthenticationError: Inside a user's run, the model's key is another one.
     """
-    _require_same_service(key, base_url)
+    require_same_service(key, base_url)
     if isinstance(key, CheckedKey) or (user := _find()) is None:
         return key
     if key is current_user or key is user.key:
@@ -195,19 +200,19 @@ def run_key(key: Any, base_url: str | None = None) -> Any:
 
 async def arun_key(key: Any, base_url: str | None = None) -> Any:
     """Return like `run_key`."""
-    _require_same_service(key, base_url)
+    require_same_service(key, base_url)
     if isinstance(key, CheckedKey) or (user := await _afind()) is None:
         return key
     if key is current_user or key is user.key:
         return _users_key_for_service(user, base_url)
     if callable(key):
-        key = to_secret(key())
+        key = to_secret(call_for_async(key))
     if inspect.isawaitable(key):
         key = to_secret(await key)
     if not user.strict:
         return key
 
-    users_key = to_secret(user.key() if callable(user.key) else user.key)
+    users_key = to_secret(call_for_async(user.key) if callable(user.key) else user.key)
     if inspect.isawaitable(users_key):
         users_key = to_secret(await users_key)
     return _require_users_key(key, users_key, user, base_url)
@@ -266,7 +271,7 @@ def _require_users_key(key: Any, users_key: Any, user: User, base_url: str | Non
     return key
 
 
-def _require_same_service(key: Any, base_url: str | None) -> None:
+def require_same_service(key: Any, base_url: str | None) -> None:
     """Raise if a user's key is for another service than the one that the request goes to.
 
     Raises:

@@ -22,7 +22,12 @@ from langchain_openrouter._http.management_key import (
     resolve_management_key,
 )
 from langchain_openrouter._http.recorded import recorded_answer
-from langchain_openrouter._http.run_key import CheckedKey, arun_key, run_key
+from langchain_openrouter._http.run_key import (
+    CheckedKey,
+    arun_key,
+    require_same_service,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -146,12 +151,16 @@ def resolve_key(key: Any, base_url: str) -> SecretStr:
         AuthenticationError: There is none that can be sent, or, inside a user's run, it is not
             that user's.
     """
-    return CheckedKey(resolve_api_key(run_key(key, base_url)).get_secret_value())
+    resolved = resolve_api_key(run_key(key, base_url))
+    require_same_service(resolved, base_url)  # where a callable returned it
+    return CheckedKey(resolved.get_secret_value())
 
 
 async def aresolve_key(key: Any, base_url: str) -> SecretStr:
     """Return the key of an async request like `resolve_key`."""
-    return CheckedKey((await aresolve_api_key(await arun_key(key, base_url))).get_secret_value())
+    resolved = await aresolve_api_key(await arun_key(key, base_url))
+    require_same_service(resolved, base_url)
+    return CheckedKey(resolved.get_secret_value())
 
 
 def _request_key(request: Request) -> SecretStr | None:

@@ -29,7 +29,11 @@ from langchain_openrouter.accounts._policy_types import (
     Workspace,
     WorkspaceBudget,
 )
+from langchain_openrouter.accounts._provisioned_keys import ProvisionedKeys
 from langchain_openrouter.accounts._rows import Rows
+from langchain_openrouter.accounts._sweep_report import SweepAction, SweepKind, SweepReport
+from langchain_openrouter.accounts._user_usage import UserUsage
+from langchain_openrouter.accounts._workload_identity import WorkloadIdentity
 
 __all__ = [
     "Accounts",
@@ -50,7 +54,13 @@ __all__ = [
     "KeyRecord",
     "Listing",
     "ManagementKey",
+    "ProvisionedKeys",
     "Rows",
+    "SweepAction",
+    "SweepKind",
+    "SweepReport",
+    "UserUsage",
+    "WorkloadIdentity",
     "Workspace",
     "WorkspaceBudget",
     "WorkspaceChanges",

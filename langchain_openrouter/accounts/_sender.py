@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_openrouter._http import transport
     from langchain_openrouter.accounts._calls import Call
 
-__all__ = ["AccountsSender", "reveal"]
+__all__ = ["AccountsSender", "created_nothing", "reveal"]
 
 T = TypeVar("T")
 _BEFORE_SENDING = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
@@ -59,7 +59,7 @@ class AccountsSender:
                 with StrippedTracebacks():  # the frames inside hold the keys of bodies
                     return self._exchange(call)
             except OpenRouterError as error:
-                if attempt == self._repeats(call) or not _created_nothing(error):
+                if attempt == self._repeats(call) or not created_nothing(error):
                     raise
                 pause = _pause(error, attempt)
             time.sleep(pause)
@@ -73,7 +73,7 @@ class AccountsSender:
                 with StrippedTracebacks():
                     return await self._aexchange(call)
             except OpenRouterError as error:
-                if attempt == self._repeats(call) or not _created_nothing(error):
+                if attempt == self._repeats(call) or not created_nothing(error):
                     raise
                 pause = _pause(error, attempt)
             await asyncio.sleep(pause)
@@ -97,7 +97,7 @@ class AccountsSender:
         return 0 if call.is_repeatable else self._client.max_retries
 
 
-def _created_nothing(error: OpenRouterError) -> bool:
+def created_nothing(error: OpenRouterError) -> bool:
     """Tell whether the service cannot have acted: it was not reached, or refused for now (429)."""
     if isinstance(error, RateLimitError):
         return retry_limits.allows(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.runnables.config import var_child_runnable_config
@@ -16,7 +16,6 @@ from langchain_openrouter._langgraph import warn_if_key_in, warn_if_key_in_state
 from langchain_openrouter._resource import APIResource
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import AuthenticationError
-from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.middleware._cost_limit import meter_factory
 from langchain_openrouter.middleware._graph_channels import (
     add_costs_channel,
@@ -46,6 +45,17 @@ _STORE = (
 )
 
 
+@runtime_checkable
+class KeysOfUsers(Protocol):
+    """Keys by user id: a `KeyStore`, or `accounts.ProvisionedKeys`."""
+
+    def get(self, user_id: str, /) -> UserKey | None:
+        """Return a user's key, None if there is none."""
+
+    async def aget(self, user_id: str, /) -> UserKey | None:
+        """Return like `get`."""
+
+
 class PerUserModel(AgentMiddleware[Any, Any, Any]):
     """Run an agent on the key of the user that `context=` names.
 
@@ -60,10 +70,10 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
     context (`threading.Thread`), are not checked.
 
     Args:
-        keys: A `KeyStore`, or a sync or async callable that is called with the context and
-            returns a `UserKey`, a key, or None.
+        keys: A `KeyStore`, `accounts.ProvisionedKeys`, or a sync or async callable that is called
+            with the context and returns a `UserKey`, a key, or None.
         user_id: The attribute or key of the context that holds the user's id, or a callable that
-            returns it. Used for a `KeyStore`, and for `send_user`.
+            returns it. Used for a store of keys, and for `send_user`.
         send_user: Send the user's id as the field `user`: OpenRouter attributes abuse to that user
             only, and routes the user's prompts to a warm cache.
         strict: Whether a call on any other key, which the operator would pay for, is an error.
@@ -81,7 +91,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
 
     def __init__(
         self,
-        keys: KeyStore | Callable[[Any], Any],
+        keys: KeysOfUsers | Callable[[Any], Any],
         *,
         user_id: str | Callable[[Any], str | None] = "user_id",
         send_user: bool = False,
@@ -161,7 +171,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
             AuthenticationError: It names no user, or there is no key for the user.
         """
         _warn_if_key_in_config()
-        if isinstance(self._keys, KeyStore):
+        if isinstance(self._keys, KeysOfUsers):
             return self._user(self._keys.get(self._id(context)), context)
 
         key = to_secret(self._keys(context))
@@ -179,7 +189,7 @@ class PerUserModel(AgentMiddleware[Any, Any, Any]):
     async def auser_of(self, context: Any) -> User:
         """Return like `user_of`."""
         _warn_if_key_in_config()
-        if isinstance(self._keys, KeyStore):
+        if isinstance(self._keys, KeysOfUsers):
             return self._user(await self._keys.aget(self._id(context)), context)
         key = to_secret(self._keys(context))
         if inspect.isawaitable(key):

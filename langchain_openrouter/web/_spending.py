@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,14 +21,14 @@ class _Entry(NamedTuple):
 
 
 class SpendingCache:
-    """Amounts by session, in this process. Concurrent requests share one look-up."""
+    """Amounts by key, in this process. Concurrent requests share one look-up."""
 
     def __init__(self) -> None:
-        self._entries: dict[bytes, _Entry] = {}  # the oldest first
+        self._entries: dict[str, _Entry] = {}  # the oldest first
 
-    async def get(self, session: str, key: UserKey) -> dict[str, Any]:
+    async def get(self, key: UserKey) -> dict[str, Any]:
         """Return the limit, the remainder and the usage in USD; if unknown, the error's name."""
-        name, loop, now = _digest(session), asyncio.get_running_loop(), time.monotonic()
+        name, loop, now = key.fingerprint, asyncio.get_running_loop(), time.monotonic()
         entry = self._entries.get(name)
 
         if entry is None or entry.until < now or entry.lookup.get_loop() is not loop:
@@ -39,9 +38,9 @@ class SpendingCache:
         # Shielded: one of several requests that wait for it may be canceled.
         return await asyncio.shield(entry.lookup)
 
-    def forget(self, session: str) -> None:
-        """Drop the amounts of a session, so that the next call requests them again."""
-        self._entries.pop(_digest(session), None)
+    def forget(self, fingerprint: str) -> None:
+        """Drop the amounts of a key, so that the next call requests them again."""
+        self._entries.pop(fingerprint, None)
 
     def _make_room(self, now: float) -> None:
         while self._entries:
@@ -57,7 +56,3 @@ async def _look_up(key: UserKey) -> dict[str, Any]:
     except errors.OpenRouterError as error:
         return {"problem": type(error).__name__}
     return {"limit": info.limit, "remaining": info.remaining, "usage": info.usage}
-
-
-def _digest(session: str) -> bytes:
-    return hashlib.sha256(session.encode()).digest()

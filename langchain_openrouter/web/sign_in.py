@@ -16,8 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
+from langchain_openrouter.errors import KeyRevokedError, OpenRouterError
 from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.web import _pages
+from langchain_openrouter.web._app_users import app_users
 from langchain_openrouter.web._bodies import BodyError, read_form
 from langchain_openrouter.web._callback import CallbackRoute, safe_redirect_path, sentence
 from langchain_openrouter.web._hosts import Hosts
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from langchain_openrouter._encryption import Secret
+    from langchain_openrouter.accounts import ProvisionedKeys
     from langchain_openrouter.chat_models import ChatOpenRouter
     from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.settings import OpenRouterSettings
+    from langchain_openrouter.web._app_users import AppUser
 
 __all__ = ["Event", "EventKind", "SignIn", "Visitor", "local", "safe_redirect_path"]
 
@@ -48,11 +52,17 @@ class Visitor:
 
     key: UserKey
     csrf_token: str = field(repr=False)
-    """Must be sent to sign out, as the form field `csrf_token` or the header `X-CSRF-Token`."""
+    """Must be sent to sign out, as the form field `csrf_token` or the header `X-CSRF-Token`.
+
+    Empty for the app's own user, whom the app signs out.
+    """
 
     @property
     def user_id(self) -> str:
-        """OpenRouter's id of the user, or the key's fingerprint if there is none."""
+        """OpenRouter's id of the user, or the key's fingerprint if there is none.
+
+        Of a user with a provisioned key: the account's `external_user`.
+        """
         return self.key.user_id or self.key.fingerprint
 
 
@@ -90,6 +100,11 @@ class SignIn:
         workspace_id: The workspace that the page proposes for the key.
         required_workspace_id: The only workspace that the key may be created in.
         session_age: Seconds after which a session ends.
+        app_user: The way in for users of the app's own sign-in: a function of the request, sync or
+            async, that returns the app's id of the user whom the app has signed in, None if it has
+            not. Such a user needs no account at OpenRouter: the key comes from `provisioned`. Who
+            has signed in with OpenRouter too uses the key of that sign-in.
+        provisioned: Makes the keys of the app's own users: `accounts.ProvisionedKeys`.
         on_event: Called with each `Event`; sync or async.
         settings: Where the base URL of the API is read from; None reads the environment.
         base_url: The API's base URL.
@@ -113,6 +128,8 @@ class SignIn:
         workspace_id: str | None = None,
         required_workspace_id: str | None = None,
         session_age: float = _SESSION_AGE,
+        app_user: AppUser | None = None,
+        provisioned: ProvisionedKeys | None = None,
         on_event: Callable[[Event], Any] | None = None,
         settings: OpenRouterSettings | None = None,
         base_url: str | None = None,
@@ -129,6 +146,7 @@ class SignIn:
             session_age=session_age,
             on_event=on_event,
         )
+        self._app_users = app_users(app_user, provisioned)
         self._callback = CallbackRoute(self._site)
         self._spending = SpendingCache()
         self._page: dict[str, Any] = {
@@ -158,11 +176,18 @@ class SignIn:
         return Router(self.routes, redirect_slashes=False)
 
     async def visitor(self, request: Request) -> Visitor | None:
-        """Return the signed-in visitor, None if nobody is signed in."""
+        """Return the signed-in visitor, None if nobody is signed in.
+
+        Raises:
+            KeyRevokedError: The app's own user, whose provisioned key was revoked.
+            OpenRouterError: No key could be provisioned.
+        """
         session = self._site.cookies(request).session
         key = await self._site.key(request)
+
         if session is None or key is None:
-            return None
+            key = None if self._app_users is None else await self._app_users.key(request)
+            return None if key is None else Visitor(key, "")
         return Visitor(key, self._site.sessions.token(session))
 
     def user_model(
@@ -175,22 +200,37 @@ class SignIn:
             send_user: Send the user's id as the field `user`.
 
         Returns:
-            An async function of the request; it raises a 401 `HTTPException` if nobody is signed
-            in.
+            An async function of the request; it raises an `HTTPException`: 401 if nobody is signed
+            in, 403 if the user's provisioned key was revoked, 503 if none could be provisioned.
         """
 
         async def user_model(request: Request) -> ChatOpenRouter:
-            visitor = await self.visitor(request)
-            if visitor is None:
-                raise HTTPException(401, "sign in first")
+            visitor = await self._visitor_or_refusal(request)
             # What the model is going to spend must show in `/me` at once.
-            self._spending.forget(self._site.cookies(request).session or "")
+            self._spending.forget(visitor.key.fingerprint)
             user = visitor.user_id if send_user else None
             return model.for_user(visitor.key, user=user)
 
         # FastAPI reads the annotations of a dependency, and cannot resolve lazy ones.
         user_model.__annotations__ = {"request": Request}
         return user_model
+
+    async def _visitor_or_refusal(self, request: Request) -> Visitor:
+        """Return the signed-in visitor.
+
+        Raises:
+            HTTPException: There is none, or no key for them.
+        """
+        try:
+            visitor = await self.visitor(request)
+        except KeyRevokedError:
+            raise HTTPException(403, "your access was revoked") from None
+        except OpenRouterError as error:
+            raise HTTPException(503, "no key could be made for you: try again") from error
+
+        if visitor is None:
+            raise HTTPException(401, "sign in first")
+        return visitor
 
     # --- the routes -----------------------------------------------------------------------
 
@@ -242,11 +282,11 @@ class SignIn:
         return await self._signed_out(request, session)
 
     async def _signed_out(self, request: Request, session: str | None) -> Response:
-        visitor = await self.visitor(request)
-        key = visitor.key if visitor else None
+        key = await self._site.key(request)
         if session is not None:
             await self._site.sessions.end(session)
-            self._spending.forget(session)
+            if key is not None:
+                self._spending.forget(key.fingerprint)
             await self._site.emit(Event("signed_out", key.user_id if key else None))
 
         link = None if key is None else (key.settings_url, "Delete the key at OpenRouter")
@@ -260,16 +300,19 @@ class SignIn:
 
     async def _me(self, request: Request) -> Response:
         """Return who is signed in, and the key's limit and usage, as JSON."""
-        visitor = await self.visitor(request)
+        try:
+            visitor = await self.visitor(request)
+        except OpenRouterError as error:
+            body = {"signed_in": False, "problem": type(error).__name__}
+            return JSONResponse(body, headers=_pages.HEADERS)
         if visitor is None:
             return JSONResponse({"signed_in": False}, headers=_pages.HEADERS)
 
-        session = self._site.cookies(request).session or ""
         account = {
             "signed_in": True,
             "user_id": visitor.user_id,
             "csrf_token": visitor.csrf_token,
             "settings_url": visitor.key.settings_url,
-            **await self._spending.get(session, visitor.key),
+            **await self._spending.get(visitor.key),
         }
         return JSONResponse(account, headers=_pages.HEADERS)

@@ -21,7 +21,7 @@ def test_they_are_in_reading_order():
     assert NAMES == [
         "01_first_conversation", "02_chains_tools_and_agents", "03_routing_reasoning_and_multimodal",
         "04_sign_in_for_your_users", "05_testing_offline",
-        "07_many_prompts",
+        "06_users_without_accounts", "07_many_prompts",
     ]  # fmt: skip
     for path in notebooks.NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells

@@ -11,11 +11,13 @@ import hashlib
 import itertools
 import os
 import secrets
+from types import SimpleNamespace
 
 _tape = os.environ.get("NOTEBOOK_CASSETTE")
 _recording = os.environ.get("NOTEBOOK_RECORD") == "1"
 _open = contextlib.ExitStack()
 _numbers = itertools.count()
+_nonces = itertools.count()
 _code = "redacted-code-1"
 
 
@@ -35,6 +37,7 @@ def _paste(_text: str = "") -> str:
 
 
 if _tape:
+    from langchain_openrouter.accounts import _key_names, _provision_store
     from langchain_openrouter.oauth import _pkce
     from langchain_openrouter.testing._network import loopback_only
     from langchain_openrouter.testing.cassettes import use_cassette
@@ -48,6 +51,10 @@ if _tape:
         _started.append(_begin(cls, *arguments, **words))
         return _started[-1]
 
+    # Of this package alone: the emulator's own tokens must not count while it is recorded.
+    _key_names.secrets = _provision_store.secrets = SimpleNamespace(  # type: ignore[assignment]
+        token_hex=lambda size: hashlib.sha256(str(next(_nonces)).encode()).hexdigest()[: 2 * size]
+    )
     _pkce.PKCELogin.start = classmethod(_start)  # type: ignore[method-assign, assignment]
     secrets.token_urlsafe = _token
     # The kernel puts its own prompt in place for each cell.
@@ -57,6 +64,7 @@ if _tape:
     if _recording:
         _emulator = _open.enter_context(Emulator())
         os.environ["OPENROUTER_BASE_URL"] = _emulator.url
+        os.environ["OPENROUTER_MANAGEMENT_KEY"] = _emulator.management_key
     _open.enter_context(loopback_only())
     _open.enter_context(use_cassette(_tape, record="all" if _recording else "none"))
 

@@ -20,6 +20,7 @@ STARTUP = Path(__file__).with_name("kernel_startup.py")
 WITHOUT = {"05_testing_offline", "07_many_prompts"}  # bring an emulator of their own
 TIMED = "timed"  # the tag of cells that say how long something took
 _KEY = "sk-or-v1-redacted-0"
+_MANAGEMENT_KEY = "sk-or-v1-redacted-management"
 
 
 def cassette_of(path):
@@ -40,7 +41,7 @@ def run(path, *, record=False, change=lambda source: source):
         (startup / "00-openrouter.py").write_text(STARTUP.read_text())
         environment = {
             "IPYTHONDIR": folder, "MPLCONFIGDIR": folder, "NOTEBOOK_CASSETTE": str(cassette_of(path) or ""),
-            "NOTEBOOK_RECORD": "1" if record else "0", "OPENROUTER_API_KEY": _KEY, "XDG_DATA_HOME": folder,
+            "NOTEBOOK_RECORD": "1" if record else "0", "OPENROUTER_API_KEY": _KEY, "OPENROUTER_MANAGEMENT_KEY": _MANAGEMENT_KEY, "XDG_DATA_HOME": folder,
             "PYTHONHASHSEED": "0", "PYDEVD_DISABLE_FILE_VALIDATION": "1", "LANGSMITH_TRACING": "false",
         }  # fmt: skip
         with mock.patch.dict(os.environ, environment):

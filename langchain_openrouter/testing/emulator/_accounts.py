@@ -86,6 +86,8 @@ class Accounts:
         self.wrong_code_status = wrong_code_status
         self.guardrail_budgets: Callable[[Key], list[dict[str, Any]]] = lambda _: []
         """Returns what guardrails let a key spend."""
+        self.resolve_token: Callable[[str], str] = lambda secret: secret
+        """Returns the key that an access token stands for; any other bearer as it is."""
         self._codes: dict[str, _Code] = {}
         self._lock = threading.Lock()
 
@@ -214,6 +216,7 @@ class Accounts:
         """
         if not secret:
             raise ApiRefusal(401, "No auth credentials found")
+        secret = self.resolve_token(secret)
         key = self.keys.get(secret)
         if key is None and self.any_key:
             key = self._adopt(secret)

@@ -27,6 +27,7 @@ from langchain_openrouter.testing.emulator._batch_routes import BatchRoutes
 from langchain_openrouter.testing.emulator._clock import Clock
 from langchain_openrouter.testing.emulator._context import Context
 from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
+from langchain_openrouter.testing.emulator._federation import Federation
 from langchain_openrouter.testing.emulator._forms import FORMS
 from langchain_openrouter.testing.emulator._management import KeyRoutes, ManagementApi
 from langchain_openrouter.testing.emulator._management_routes import OrganizationRoutes
@@ -84,6 +85,7 @@ class Emulator:
         organization: What the management API manages beside keys: guardrails, the app's users,
             workspaces, providers' keys, credits.
         payments: What running requests hold of a key's budget, and how long others are to wait.
+        federation: Policies under which a workload's JWT is exchanged for an access token.
     """
 
     def __init__(  # noqa: PLR0913 - switches of a test double, all optional
@@ -106,6 +108,7 @@ class Emulator:
         )
         self.organization = Organization(self.accounts, self.clock)
         self.payments = Payments(self.accounts)
+        self.federation = Federation(self.accounts, self.clock)
         self.generation_delay = generation_delay
         self.strict_models = strict_models
         self._prompt_cache = PromptCache(self.clock.time)
@@ -267,6 +270,7 @@ class Emulator:
             *self._batch_routes.routes(_API),
             Route(f"{_API}/auth/keys", self._exchange, methods=["GET", "POST", "PUT", "DELETE"]),
             Route(f"{_API}/auth/keys/code", self._issue, methods=["POST"]),
+            self.federation.route(_API, self._record),
             *self._sign_in.routes(),
             *KeyRoutes(self.accounts, self.organization, management).routes(_API),
             *OrganizationRoutes(self.accounts, self.organization, management).routes(_API),

@@ -1,0 +1,53 @@
+"""The app's own users, who have no account at OpenRouter: who they are, and their keys."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from langchain_openrouter.accounts import ProvisionedKeys
+    from langchain_openrouter.oauth import UserKey
+
+    AppUser: TypeAlias = Callable[[Request], str | Awaitable[str | None] | None]
+
+__all__ = ["AppUsers", "app_users"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppUsers:
+    """Looks up the key of whom the app has signed in."""
+
+    app_user: AppUser
+    provisioned: ProvisionedKeys
+
+    async def key(self, request: Request) -> UserKey | None:
+        """Return the key of the app's user, None if the app has signed nobody in.
+
+        Raises:
+            KeyRevokedError: The user's key was revoked.
+            OpenRouterError: None could be provisioned.
+        """
+        user_id = self.app_user(request)
+        if inspect.isawaitable(user_id):
+            user_id = await user_id
+        return None if not user_id else await self.provisioned.aget(user_id)
+
+
+def app_users(app_user: AppUser | None, provisioned: ProvisionedKeys | None) -> AppUsers | None:
+    """Return the app's users; None if it has none.
+
+    Raises:
+        ValueError: Only one of both was passed.
+    """
+    if app_user is None and provisioned is None:
+        return None
+    if app_user is None or provisioned is None:
+        msg = "`app_user` and `provisioned` go together: whose key, and who makes it"
+        raise ValueError(msg)
+    return AppUsers(app_user, provisioned)
