@@ -82,8 +82,13 @@ class RayEngine:
         Rows that were in flight on a node that died are sent again on the others: the service may
         have been paid for them, but each has one result.
         """
-        count = self._workers or self._default_workers()
-        pool = WorkerPool(self._ray, pack_plan(plan), count, self._options)
+        pool = WorkerPool(
+            self._ray,
+            pack_plan(plan),
+            self._workers or self._default_workers(),
+            self._options,
+            is_stopped=lambda: feed.is_ended and not feed.is_exhausted,
+        )
         remote = cast("RowPlan", RemotePlan(pool, plan.group_size))
 
         async with pool, contextlib.aclosing(self._local.run(feed, remote)) as results:

@@ -166,7 +166,7 @@ class Pace:
         self._ended = self._ended or report.ended
 
         for latency, in_flight in report.answers:
-            self._limit.on_answer(latency, in_flight + others)
+            self._limit.on_answer(latency, in_flight + others, now)
         for refusal in report.refusals:
             self._limit.on_congestion(now - refusal.age, now, refusal.retry_after)
 

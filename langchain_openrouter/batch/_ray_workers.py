@@ -21,7 +21,7 @@ from langchain_openrouter.batch._row_result import RowResult
 from langchain_openrouter.errors import BatchError, OpenRouterError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_openrouter._http.run_key import User
     from langchain_openrouter.batch._plan import RowPlan
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _LINGER = 0.005  # seconds that a reply waits for further results
 _DEATHS_OF_ROW = 3  # workers that died while they had it: it may be the row that kills them
 _FAILED_STARTS = 3  # in a row, for each worker
+_POLL_SECONDS = 0.5  # between two looks whether the batch was stopped, while there is no worker
 
 
 class Event(NamedTuple):
@@ -192,10 +193,19 @@ class WorkerPool:
         payload: Of `pack_plan`.
         count: How many actors.
         options: Of the actors.
+        is_stopped: Tells whether the batch is to end before its last row.
     """
 
-    def __init__(self, ray: Any, payload: bytes, count: int, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        payload: bytes,
+        count: int,
+        options: Mapping[str, Any],
+        is_stopped: Callable[[], bool],
+    ) -> None:
         self._ray, self._payload, self._count = ray, payload, count
+        self._is_stopped = is_stopped
         self._actor = ray.remote(Worker).options(**options)
         self._ready: list[_RemoteWorker] = []
         self._changed = asyncio.Event()
@@ -270,11 +280,16 @@ class WorkerPool:
         Raises:
             _LostWorkerError: It died.
             BatchError: No actor can be started.
+            CancelledError: The batch was stopped before there was one.
             Exception: What no further row would do better.
         """
         while not self._ready and self._failure is None:
+            if self._is_stopped():
+                raise asyncio.CancelledError  # rows that were not sent have no result
             self._changed.clear()
-            await self._changed.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._changed.wait()
         if self._failure is not None:
             raise self._failure
 
