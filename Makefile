@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RAY_STAMP := $(VENV)/.ray
 WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
 EXTRAS := agents,batch,cli,keyring,testing,web
 
-.PHONY: demo test test-lowest lint types dist format record profiles notebooks bench bench-batch soak clean
+.PHONY: demo test test-ray test-lowest lint types dist format record profiles notebooks bench bench-batch bench-ray soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -17,7 +18,11 @@ demo: $(STAMP)
 
 # In two processes; make test WORKERS=0 runs in one. For one test: .venv/bin/python -m pytest -k name
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ray"
+
+# On a cluster of two nodes on this machine; installs Ray, which is large, the first time.
+test-ray: $(RAY_STAMP)
+	$(BIN)/python -m pytest -m ray tests/batch/test_ray.py
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: weekly, and
 # before a release. What serves only the tests is as new as those versions let it be.
@@ -68,6 +73,10 @@ bench: $(STAMP)
 bench-batch: $(STAMP)
 	$(BIN)/python benchmarks/batch.py $(ARGS)
 
+# Batches on Ray's workers beside those on this machine, on the same rows: a few minutes.
+bench-ray: $(RAY_STAMP)
+	$(BIN)/python benchmarks/ray_batch.py $(ARGS)
+
 # A hundred users at once for ten minutes: memory, connections, tasks and threads stay flat.
 soak: $(STAMP)
 	$(BIN)/python benchmarks/soak.py $(ARGS)
@@ -80,6 +89,10 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]" --group dev
+	touch $@
+
+$(RAY_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[ray]"
 	touch $@
 
 clean:

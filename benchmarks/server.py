@@ -3,7 +3,8 @@
 It speaks just enough HTTP/1.1, on asyncio alone, that the clients are what is measured. Each event
 is an HTTP chunk and a write of its own, as a live service flushes them. The model's slug says what
 comes: `bench/text-1000`, `bench/reasoning-1000`, `bench/tools-1000` (a thousand deltas), or else a
-small whole answer. `GET /stats` tells how many TCP connections were opened and are open.
+small whole answer, after 100 ms for `bench/slow-100`. `GET /stats` tells how many TCP connections were
+opened and are open.
 """
 
 from __future__ import annotations
@@ -213,6 +214,8 @@ class Connection(asyncio.Protocol):
             return
         asked = json.loads(body)
         if not asked.get("stream"):
+            if asked["model"].startswith("bench/slow-"):
+                await asyncio.sleep(int(asked["model"].rpartition("-")[2]) / 1000)
             self.whole(SMALL)
             return
         self.transport.write(

@@ -182,7 +182,8 @@ def _open_store(folder: str | None, redis: str | None) -> KeyStore:
     """Open the app's key store.
 
     Raises:
-        typer.BadParameter: Not one of both was passed, the folder does not exist, or there is no secret.
+        typer.BadParameter: Not one of both was passed, the folder does not exist, or there is no
+            secret.
     """
     from langchain_openrouter.key_store import (  # noqa: PLC0415 - slow to import
         FileStore,

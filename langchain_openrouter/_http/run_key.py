@@ -237,6 +237,11 @@ def _nearest() -> User | GraphUser | None:
     return graph
 
 
+def user_of_run() -> User | GraphUser | None:
+    """Return the user whose run this is; its key is not looked up."""
+    return _nearest()
+
+
 def _find() -> User | None:
     """Return the current user; a key that was looked up is reused for the rest of the node."""
     user = _nearest()

@@ -59,6 +59,19 @@ class RemoteEngine(Protocol):
         ...
 
 
+@runtime_checkable
+class PreparedEngine(Protocol):
+    """An engine that cannot run each batch."""
+
+    def prepare(self, plan: RowPlan) -> None:
+        """Check a batch in the context of its caller, before anything is written.
+
+        Raises:
+            BatchError: It cannot be run here.
+        """
+        ...
+
+
 def find_engine(engine: Any, max_concurrency: int | None) -> Engine:
     """Return an engine by its name, or the object itself.
 

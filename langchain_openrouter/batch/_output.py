@@ -15,7 +15,7 @@ from langchain_openrouter.batch._extras import import_extra
 from langchain_openrouter.batch._row_result import FIELDS, RowResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _ROWS_PER_GROUP = 10_000  # of a Parquet file, in memory at a time where it is written
@@ -105,18 +105,38 @@ def _write_parquet(path: Path, results: Iterator[RowResult], schema: Any) -> Non
 
     first = next(results, None)
     key_type = pa.int64() if first is None or isinstance(first.key, int) else pa.string()
-    output_type = _output_type(pa, first, schema)
+    output_type = to_output_type(schema, is_vector=_is_vector(first))
     fields = [(name, _column_type(pa, name, key_type, output_type)) for name in FIELDS]
     arrow_schema = pa.schema(fields)
 
     remaining = results if first is None else _chain(first, results)
     with parquet.ParquetWriter(path, arrow_schema, compression="zstd") as writer:
         while group := list(islice(remaining, _ROWS_PER_GROUP)):
-            columns = {
-                name: [_arrow_value(name, result, output_type, pa) for result in group]
-                for name in FIELDS
-            }
+            columns = {name: to_arrow_column(name, group, output_type) for name in FIELDS}
             writer.write_table(pa.table(columns, schema=arrow_schema))
+
+
+def to_arrow_column(name: str, results: Sequence[RowResult], output_type: Any) -> Any:
+    """Return a field of results as an array of pyarrow.
+
+    Args:
+        name: The field; not the key, whose type is that of the rows' keys.
+        results: The results.
+        output_type: Of `output`, see `to_output_type`.
+    """
+    pa = import_extra("pyarrow", "Parquet")
+    values = [_arrow_value(name, result, output_type, pa) for result in results]
+    if name == "key":
+        return values
+    return pa.array(values, _column_type(pa, name, pa.int64(), output_type))
+
+
+def to_output_type(schema: Any, *, is_vector: bool = False) -> Any:
+    """Return the type of outputs in pyarrow: a struct by the JSON schema, a vector, or texts."""
+    pa = import_extra("pyarrow", "Parquet")
+    if schema is not None:
+        return _to_arrow_type(pa, schema, schema.get("$defs") or {}) or pa.string()
+    return pa.list_(pa.float32()) if is_vector else pa.string()
 
 
 def _chain(first: RowResult, rest: Iterator[RowResult]) -> Iterator[RowResult]:
@@ -137,14 +157,10 @@ def _column_type(pa: Any, name: str, key_type: Any, output_type: Any) -> Any:
     return pa.bool_() if name == "is_retryable" else pa.string()
 
 
-def _output_type(pa: Any, first: RowResult | None, schema: Any) -> Any:
-    """Return the type of the outputs: a struct by the JSON schema, a vector, or texts."""
-    if schema is not None:
-        return _to_arrow_type(pa, schema, schema.get("$defs") or {}) or pa.string()
-    is_vector = first is not None and isinstance(first.output, list) and first.output
-    if is_vector and all(isinstance(number, float) for number in first.output):  # type: ignore[union-attr]
-        return pa.list_(pa.float32())
-    return pa.string()
+def _is_vector(first: RowResult | None) -> bool:
+    if first is None or not isinstance(first.output, list) or not first.output:
+        return False
+    return all(isinstance(number, float) for number in first.output)
 
 
 def _to_arrow_type(pa: Any, schema: Any, definitions: Any, depth: int = 0) -> Any:

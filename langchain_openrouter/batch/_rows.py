@@ -13,7 +13,8 @@ from langchain_openrouter.batch._extras import import_extra
 
 Rows: TypeAlias = "str | Path | Iterable[Any] | Any"
 """A path of a file (`.jsonl`, `.ndjson`, `.csv`, `.tsv`, each also with `.gz`, or `.parquet`), a
-pandas or polars data frame, a table or data set of pyarrow, or any iterable of rows."""
+pandas or polars data frame, a table or data set of pyarrow, a data set of Ray, or any iterable of
+rows."""
 
 _BLOCK = 1 << 20  # bytes read at a time where lines are counted
 _ROWS_PER_BATCH = 1024  # of a data frame or a Parquet file, in memory at a time
@@ -77,7 +78,24 @@ def _open_arrow(table: Any) -> Source:
     return Source(read(), total)
 
 
-_FRAMES = {"pandas": _open_pandas, "polars": _open_polars, "pyarrow": _open_arrow}
+def _open_ray(dataset: Any) -> Source:
+    def read() -> Iterator[Any]:
+        options = dataset.context.execution_options
+        before, options.preserve_order = options.preserve_order, True  # an index is a row's key
+        try:
+            yield from dataset.iter_rows()
+        finally:
+            options.preserve_order = before
+
+    return Source(read(), None)  # counting would run the whole pipeline
+
+
+_FRAMES = {
+    "pandas": _open_pandas,
+    "polars": _open_polars,
+    "pyarrow": _open_arrow,
+    "ray": _open_ray,
+}
 
 
 # --- files ------------------------------------------------------------------------------------

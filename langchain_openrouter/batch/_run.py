@@ -58,8 +58,8 @@ def run(  # noqa: PLR0913 - the arguments of a batch
             agent; `OpenRouterEmbeddings`, whose rows share requests; or `OpenRouterRerank`, whose
             rows have `query` and `documents`.
         rows: A path (JSONL, CSV, TSV or Parquet), a data frame of pandas or polars, a table of
-            pyarrow, or any iterable, which is read as rows are sent. Rows are mappings, or inputs
-            of the model.
+            pyarrow, a data set of Ray, or any iterable, which is read as rows are sent. Rows are
+            mappings, or inputs of the model.
         prompt: A text with `{columns}`; messages with such texts; a prompt template of LangChain;
             or a callable that returns the input for a row. None: the row is the input, or its
             column `messages` or `prompt` is; for embeddings `input` or `text`.
@@ -73,7 +73,8 @@ def run(  # noqa: PLR0913 - the arguments of a batch
         max_concurrency: The highest number of requests at once; None takes 128. How many there are
             follows the answers: more while they come, fewer after a 429, a 402 of running
             requests, or when they take longer.
-        engine: Where rows are run: "local", "ray" or "openrouter"; or an `Engine`.
+        engine: Where rows are run: "local", "ray" (a Ray cluster, see `RayEngine`) or
+            "openrouter"; or an `Engine`.
         resume: False begins anew, and replaces what is there.
         retry_failed: Whether rows whose error may pass are sent again by a later run; "all" sends
             those too whose error will not.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_openrouter import errors
-from langchain_openrouter.batch._engines import RemoteEngine, find_engine
+from langchain_openrouter.batch._engines import PreparedEngine, RemoteEngine, find_engine
 from langchain_openrouter.batch._feed import RowFeed
 from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._output import validate_output, write_output
@@ -88,6 +88,8 @@ class Batch:
     ) -> None:
         self._plan: RowPlan = build_plan(model, prompt, schema, include_raw=include_raw)
         self._engine: Engine = find_engine(engine, max_concurrency)
+        if isinstance(self._engine, PreparedEngine):
+            self._engine.prepare(self._plan)
         self._source: Source = open_rows(rows)
         self._key, self._retry_failed = key, retry_failed
         self._description = describe_batch(model, self._plan.prompt, schema, key)

@@ -12,18 +12,22 @@ import sys
 def main():
     """Run the batch of the command line."""
     from langchain_openrouter import ChatOpenRouter
-    from langchain_openrouter.batch import run
+    from langchain_openrouter.batch import RayEngine, key_from_file, run
 
     options = json.loads(sys.argv[1])
+    key_file = options.pop("key_file", None)
     model = ChatOpenRouter(
         model=options.pop("model", "openai/gpt-4o-mini"),
         base_url=options.pop("base_url"),
-        api_key="sk-or-v1-sentinel-key-of-the-tests",
+        api_key=key_from_file(key_file) if key_file else "sk-or-v1-sentinel-key-of-the-tests",
         max_retries=0,
         **options.pop("fields", {}),
     )
     if isinstance(options["rows"], int):
         options["rows"] = ({"text": f"row-{n}"} for n in range(options["rows"]))
+    if "ray_workers" in options:
+        limit = options.pop("max_concurrency", None)
+        options["engine"] = RayEngine(limit, workers=options.pop("ray_workers"))
     try:
         result = run(model, options.pop("rows"), **{"progress": False, **options})
     except Exception as error:  # noqa: BLE001 - whatever it was is told
