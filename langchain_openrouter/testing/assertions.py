@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from langchain_openrouter._http.transport import ApiResponse
 from langchain_openrouter._json import get_dicts, get_list
+from langchain_openrouter.chat_models._endpoints import CHAT, RESPONSES
+from langchain_openrouter.chat_models._messages import OUTPUT_ITEMS
 from langchain_openrouter.chat_models._response import to_chat_result
 from langchain_openrouter.testing.cassettes._scrubbing import secrets_in
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["assert_no_secrets", "assert_prefix_stable", "assert_reasoning_returned"]
 
-_PREFIX = ("model", "tools", "response_format")
+_PREFIX = ("model", "tools", "response_format", "text", "instructions")
 _TEXTS = {".yaml", ".yml", ".json", ".ipynb", ".py", ".md", ".txt", ".log", ".toml", ".cfg", ".env"}
 
 
@@ -48,12 +50,14 @@ def assert_reasoning_returned(exchanges: Sequence[_Exchange]) -> None:
     """
     checked = 0
     for number, exchange in enumerate(exchanges[:-1], start=1):
-        details = _details_of(exchange.answer)
-        if details is None:
-            continue
-        for later in exchanges[number:]:
-            sent = [m.get("reasoning_details") for m in get_dicts(later.body, "messages")]
-            assert details in sent, f"reasoning of answer {number} did not go back: {details}"  # noqa: S101
+        reasoning = _reasoning_of(exchange.answer)
+        for later in exchanges[number:] if reasoning else ():
+            sent: list[Any] = [
+                m.get("reasoning_details") for m in get_dicts(later.body, "messages")
+            ]
+            sent += get_dicts(later.body, "input")
+            lost = [item for item in reasoning if item not in sent]
+            assert not lost, f"reasoning of answer {number} did not go back: {lost}"  # noqa: S101
             checked += 1
 
     assert checked, "no answer with reasoning was followed by a request"  # noqa: S101 - a test's assertion
@@ -76,8 +80,8 @@ def assert_prefix_stable(exchanges: Sequence[_Request]) -> None:
             same = json.dumps(previous.body.get(name)) == json.dumps(current.body.get(name))
             assert same, f"request {number} changes `{name}`"  # noqa: S101 - a test's assertion
 
-        before = [json.dumps(m) for m in get_list(previous.body, "messages") or ()]
-        after = [json.dumps(m) for m in get_list(current.body, "messages") or ()]
+        before = [json.dumps(m) for m in _messages_of(previous.body)]
+        after = [json.dumps(m) for m in _messages_of(current.body)]
         for index, (old, new) in enumerate(zip(before, after, strict=False), start=1):
             assert old == new, f"request {number} changes message {index}:\n- {old}\n+ {new}"  # noqa: S101
         assert len(after) >= len(before), f"request {number} drops messages"  # noqa: S101
@@ -101,12 +105,20 @@ def assert_no_secrets(path: str | os.PathLike[str]) -> None:
     assert not leaks, f"secrets in files: {leaks}"  # noqa: S101 - a test's assertion
 
 
-def _details_of(answer: bytes) -> list[Any] | None:
-    """Return the reasoning details of a response, streamed or not."""
+def _messages_of(body: Any) -> list[Any]:
+    """Return the messages of a chat request, or the items of one to `POST /responses`."""
+    return get_list(body, "messages") or get_list(body, "input") or []
+
+
+def _reasoning_of(answer: bytes) -> list[Any]:
+    """Return what the next request has to repeat: the list of details, or the reasoning items."""
     streamed = answer.lstrip().startswith((b"data:", b":"))
     content_type = "text/event-stream" if streamed else "application/json"
-    result = to_chat_result(ApiResponse(200, {"content-type": content_type}, answer))
-    details: list[Any] | None = result.generations[0].message.additional_kwargs.get(
-        "reasoning_details"
-    )
-    return details
+
+    endpoint = RESPONSES if b'"object":"response"' in answer.replace(b" ", b"") else CHAT
+    result = to_chat_result(ApiResponse(200, {"content-type": content_type}, answer), endpoint)
+    extras = result.generations[0].message.additional_kwargs
+    if endpoint is RESPONSES:
+        items = get_dicts(extras, OUTPUT_ITEMS)
+        return [item for item in items if item.get("type") == "reasoning"]
+    return [extras["reasoning_details"]] if "reasoning_details" in extras else []

@@ -47,13 +47,13 @@ def render(reply: Reply, context: Context) -> RenderedResponse:
     status, content_type = reply.status, "application/json"
     items: list[Item]
     if reply.error is not None and (reply.form == "status" or not context.streamed):
-        status = _error_status(reply) if reply.form == "status" else _OK
-        items = [_encode_json(_error_body(reply, context, usage))]
+        status = error_status(reply) if reply.form == "status" else _OK
+        items = [encode_json(_error_body(reply, context, usage))]
     elif context.streamed:
         status, content_type = _OK, "text/event-stream"
         items = _events(reply, context, usage)
     else:
-        items = [_BLANK_LINES, _encode_json(_completion(reply, context, usage))]
+        items = [_BLANK_LINES, encode_json(_completion(reply, context, usage))]
 
     headers = {
         "content-type": content_type,
@@ -63,7 +63,7 @@ def render(reply: Reply, context: Context) -> RenderedResponse:
     is_free = reply.error is not None and reply.form == "status"
     cost = 0.0 if is_free else float(usage["cost"] or 0)
     response = RenderedResponse(status, headers, items, cost, usage)
-    return response if reply.fault is None else _apply_fault(response, reply.fault)
+    return response if reply.fault is None else apply_fault(response, reply.fault)
 
 
 # --- bodies -----------------------------------------------------------------------------------
@@ -76,14 +76,14 @@ def _completion(reply: Reply, context: Context, usage: Mapping[str, Any]) -> dic
         "content": reply.text if reply.text is not None or reply.tool_calls else "",
         "refusal": reply.refusal,
         "reasoning": reply.reasoning,
-        **_optional_fields(reply, context),
+        **optional_fields(reply, context),
     }
     if reply.tool_calls:
         message["tool_calls"] = [
             {
                 "type": "function",
                 "index": index,
-                "id": _call_id(call, index, context),
+                "id": to_call_id(call, index, context),
                 "function": {"name": call.name, "arguments": call.text},
             }
             for index, call in enumerate(reply.tool_calls)
@@ -117,7 +117,7 @@ def _envelope(reply: Reply, context: Context, kind: str) -> dict[str, Any]:
     }
 
 
-def _optional_fields(reply: Reply, context: Context) -> dict[str, Any]:
+def optional_fields(reply: Reply, context: Context) -> dict[str, Any]:
     """Return the fields of a message that only some have."""
     fields: dict[str, Any] = {}
     details = reply.reasoning_details
@@ -170,7 +170,7 @@ def _error_body(reply: Reply, context: Context, usage: Mapping[str, Any]) -> dic
     return {"error": error, "user_id": "user_emulated"}
 
 
-def _error_status(reply: Reply) -> int:
+def error_status(reply: Reply) -> int:
     """Return the status of an error: the reply's own, its code, or `http_status`, or 500."""
     if reply.status != _OK:
         return reply.status
@@ -181,7 +181,7 @@ def _error_status(reply: Reply) -> int:
     return 500
 
 
-def _call_id(call: Call, index: int, context: Context) -> str:
+def to_call_id(call: Call, index: int, context: Context) -> str:
     if call.id is not None:
         return call.id
     return "call_" + hashlib.sha256(f"{context.generation_id} {index}".encode()).hexdigest()[:24]
@@ -195,7 +195,7 @@ def _events(reply: Reply, context: Context, usage: Mapping[str, Any]) -> list[It
     envelope = _envelope(reply, context, "chat.completion.chunk")
     items: list[Item]
     if reply.error is not None and reply.form == "body":
-        items = [_encode_event({"error": reply.error})]
+        items = [encode_event({"error": reply.error})]
     else:
         chunks = [_chunk(envelope, delta) for delta in _deltas(reply, context)]
         if reply.error is not None:
@@ -205,7 +205,7 @@ def _events(reply: Reply, context: Context, usage: Mapping[str, Any]) -> list[It
             last = _chunk({**envelope, "service_tier": None}, {}, reasons)
             chunks.append(_chunk(envelope, {}, reasons))
             chunks.append({**last, "usage": usage, **reply.fields})
-        items = [_KEEP_ALIVE, *map(_encode_event, chunks)]
+        items = [_KEEP_ALIVE, *map(encode_event, chunks)]
         if reply.error is None:
             items.append(b"data: [DONE]\n\n")
 
@@ -236,13 +236,13 @@ def _error_chunk(envelope: Mapping[str, Any], reply: Reply) -> dict[str, Any]:
 
 def _deltas(reply: Reply, context: Context) -> list[dict[str, Any]]:
     """Return the deltas of a message, in the order of the live service."""
-    fields = _optional_fields(reply, context)
+    fields = optional_fields(reply, context)
     details = fields.pop("reasoning_details", ())
     deltas = [delta for detail in details for delta in _detail_deltas(detail)]
     if not details:
-        deltas += [{"reasoning": piece} for piece in _pieces(reply.reasoning or "")]
+        deltas += [{"reasoning": piece} for piece in split_pieces(reply.reasoning or "")]
 
-    deltas += [{"content": piece} for piece in _pieces(reply.text or "")]
+    deltas += [{"content": piece} for piece in split_pieces(reply.text or "")]
     if reply.refusal:
         deltas.append({"refusal": reply.refusal})
     for index, call in enumerate(reply.tool_calls):
@@ -260,7 +260,7 @@ def _detail_deltas(detail: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     signature = detail.get("signature")
     first = {key: value for key, value in detail.items() if key != "signature" or signature is None}
 
-    pieces = _pieces(first.get(growing) or "")
+    pieces = split_pieces(first.get(growing) or "")
     for piece in pieces:
         yield {"reasoning": piece, "reasoning_details": [{**first, growing: piece}]}
     if not pieces:
@@ -274,16 +274,16 @@ def _call_fragments(call: Call, index: int, context: Context) -> Iterator[dict[s
     """Yield the fragments of a tool call: its name, then its arguments piece by piece."""
     yield {
         "index": index,
-        "id": _call_id(call, index, context),
+        "id": to_call_id(call, index, context),
         "type": "function",
         "function": {"name": call.name, "arguments": ""},
     }
 
-    for piece in _pieces(call.text):
+    for piece in split_pieces(call.text):
         yield {"index": index, "function": {"arguments": piece}}
 
 
-def _pieces(text: str) -> list[str]:
+def split_pieces(text: str) -> list[str]:
     """Cut a text into the pieces that a model streams: words with the space before them."""
     return re.findall(r"\s*\S+\s*$|\s*\S+|\s+$", text)
 
@@ -291,15 +291,15 @@ def _pieces(text: str) -> list[str]:
 # --- bytes ------------------------------------------------------------------------------------
 
 
-def _encode_json(body: Any) -> bytes:
+def encode_json(body: Any) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _encode_event(body: Any) -> bytes:
-    return b"data: " + _encode_json(body) + b"\n\n"
+def encode_event(body: Any) -> bytes:
+    return b"data: " + encode_json(body) + b"\n\n"
 
 
-def _apply_fault(response: RenderedResponse, fault: Fault) -> RenderedResponse:
+def apply_fault(response: RenderedResponse, fault: Fault) -> RenderedResponse:
     """Apply a reply's fault to its bytes."""
     items, headers = list(response.items), dict(response.headers)
     data = b"".join(item for item in items if isinstance(item, bytes))

@@ -81,6 +81,8 @@ class Reply:
     audio: Mapping[str, Any] | None = None
     annotations: Sequence[Mapping[str, Any]] = ()
     refusal: str | None = None
+    items: Sequence[Mapping[str, Any]] = ()
+    """Further items of an answer of `POST /responses`, before its message: of server tools."""
     finish_reason: str | None = None
     native_finish_reason: str | None = None
     model: str | None = None

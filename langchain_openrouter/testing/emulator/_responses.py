@@ -11,7 +11,7 @@ from langchain_openrouter.testing.emulator._fault_injection import COOKIE
 if TYPE_CHECKING:
     from langchain_openrouter.testing.emulator._accounts import ApiRefusal
 
-__all__ = ["to_json", "to_response"]
+__all__ = ["to_error_object", "to_json", "to_response"]
 
 
 def to_json(body: Any) -> Response:
@@ -21,10 +21,13 @@ def to_json(body: Any) -> Response:
 
 def to_response(refusal: ApiRefusal, *, signed_in: bool = True) -> Response:
     """Return the service's response to a refused request; it names a user who is signed in."""
-    error: dict[str, Any] = {"message": refusal.message, "code": refusal.status}
-    if refusal.metadata:
-        error["metadata"] = refusal.metadata
-    body: dict[str, Any] = {"error": error}
+    body: dict[str, Any] = {"error": to_error_object(refusal)}
     if signed_in and refusal.status not in {401, 404, 405}:
         body["user_id"] = "user_emulated"
     return JSONResponse(body, refusal.status, refusal.headers)
+
+
+def to_error_object(refusal: ApiRefusal) -> dict[str, Any]:
+    """Return the `error` of a refusal."""
+    error: dict[str, Any] = {"message": refusal.message, "code": refusal.status}
+    return {**error, "metadata": refusal.metadata} if refusal.metadata else error

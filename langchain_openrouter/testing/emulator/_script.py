@@ -7,8 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from langchain_openrouter._json import get_dicts, get_list
 from langchain_openrouter.testing.emulator._default_replies import default_reply
 from langchain_openrouter.testing.emulator._replies import Reply
+from langchain_openrouter.testing.emulator._responses_requests import to_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,6 +41,12 @@ class ReceivedRequest:
             return None
 
     @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages of a chat request; at `/responses`, those that its items stand for."""
+        body = self.body
+        return to_messages(body) if get_list(body, "input") else get_dicts(body, "messages")
+
+    @property
     def key(self) -> str:
         """The Bearer token."""
         return self.headers.get("authorization", "").removeprefix("Bearer ").strip()
@@ -60,8 +68,13 @@ class ScriptedReplies:
         self._replies = None if script is None or callable(script) else list(script)
         self._lock = threading.Lock()
 
-    def next_reply(self, request: ReceivedRequest) -> Reply:
-        """Return the reply to a chat request: the scripted one, or the default."""
+    def next_reply(self, request: ReceivedRequest, chat_request: Mapping[str, Any]) -> Reply:
+        """Return the reply to a chat request: the scripted one, or the default.
+
+        Args:
+            request: As it was received.
+            chat_request: Its body, in the form of `POST /chat/completions`.
+        """
         scripted: Scripted = None
         if self.function is not None:
             scripted = self.function(request)
@@ -73,5 +86,5 @@ class ScriptedReplies:
                 scripted = self._replies.pop(0)
 
         if scripted is None:
-            return default_reply(request.body)
+            return default_reply(chat_request)
         return Reply(scripted) if isinstance(scripted, str) else scripted

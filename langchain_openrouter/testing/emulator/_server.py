@@ -3,8 +3,9 @@
     with Emulator() as emulator:
         model = ChatOpenRouter(model="openai/gpt-4o-mini", api_key="k", base_url=emulator.url)
 
-Chat, streamed or not, keys, models, embeddings, rerank, and the sign-in with a page to click
-through. Tests script it with replies or a function, and read which requests it received.
+Chat at `/chat/completions` and `/responses`, streamed or not, keys, models, embeddings, rerank, and
+the sign-in with a page to click through. Tests script it with replies or a function, and read which
+requests it received.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from langchain_openrouter.testing.emulator import _beside_chat, _catalog
 from langchain_openrouter.testing.emulator._accounts import Accounts, ApiRefusal, Key
 from langchain_openrouter.testing.emulator._context import Context
 from langchain_openrouter.testing.emulator._fault_injection import ScriptedResponse
+from langchain_openrouter.testing.emulator._forms import FORMS
 from langchain_openrouter.testing.emulator._model_routes import ModelRoutes
 from langchain_openrouter.testing.emulator._payment import Payments
 from langchain_openrouter.testing.emulator._prompt_cache import CacheUse, PromptCache
@@ -34,7 +36,7 @@ from langchain_openrouter.testing.emulator._routing import Route as ModelRoute
 from langchain_openrouter.testing.emulator._routing import choose_route
 from langchain_openrouter.testing.emulator._script import ReceivedRequest, Script, ScriptedReplies
 from langchain_openrouter.testing.emulator._sign_in import SignInPages
-from langchain_openrouter.testing.emulator._validation import validate_chat, validate_fields
+from langchain_openrouter.testing.emulator._validation import validate_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -120,8 +122,8 @@ class Emulator:
 
     @property
     def chat_requests(self) -> list[ReceivedRequest]:
-        """The chat requests, in order."""
-        return [request for request in self.requests if request.path == "/chat/completions"]
+        """The chat requests, in order; those to `/responses` are such too."""
+        return [request for request in self.requests if request.path in FORMS]
 
     @property
     def echo_state(self) -> bool:
@@ -208,7 +210,7 @@ class Emulator:
 
     def _routes(self) -> list[Route]:
         return [
-            Route(f"{_API}/chat/completions", self._chat, methods=["POST"]),
+            *(Route(f"{_API}{path}", self._chat, methods=["POST"]) for path in FORMS),
             Route(f"{_API}/embeddings", self._embeddings, methods=["POST"]),
             Route(f"{_API}/rerank", self._rerank, methods=["POST"]),
             Route(f"{_API}/key", self._key, methods=["GET"]),
@@ -240,33 +242,33 @@ class Emulator:
 
     async def _chat(self, request: Request) -> Response:
         received = await self._record(request)
-        body = received.body
+        form = FORMS[received.path]
         try:
             key = self.accounts.require_key(received.key)
-            validate_chat(body, strict_models=self.strict_models)
+            body = form.parse(received.body, self.strict_models)
             self.payments.require_credit(key)
             route = choose_route(body)
             hold = self.payments.hold(key, body, route.endpoint)
         except ApiRefusal as refusal:
-            return to_response(refusal)
+            return form.refuse(refusal)
 
         try:
-            rendered = await self._answer(received, key, route)
+            rendered = await self._answer(received, body, key, route)
         except BaseException:
             hold.release()
             raise
         return ScriptedResponse(rendered, received.gone, hold.release)
 
     async def _answer(
-        self, received: ReceivedRequest, key: Key, route: ModelRoute
+        self, received: ReceivedRequest, body: Mapping[str, Any], key: Key, route: ModelRoute
     ) -> RenderedResponse:
         """Return the response to a chat request, and charge the key for it."""
-        reply = await asyncio.to_thread(self._script.next_reply, received)
+        reply = await asyncio.to_thread(self._script.next_reply, received, body)
         use = CacheUse()
         if reply.error is None:
-            use = self._prompt_cache.use(key.hash, route.model, received.body)
-        context = self._context(received.body, route, use)
-        rendered = render(reply, context)
+            use = self._prompt_cache.use(key.hash, route.model, body)
+        context = self._context(body, route, use)
+        rendered = FORMS[received.path].render(reply, context, received.body)
 
         self.accounts.charge(key, rendered.cost)
         if reply.error is None:

@@ -12,7 +12,7 @@ from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
 from langchain_openrouter.testing.emulator._catalog import unknown_slug_error
 
-__all__ = ["validate_chat", "validate_fields", "validation_errors"]
+__all__ = ["slug_error", "validate_chat", "validate_fields", "validation_errors"]
 
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 _PARTS = {"text", "image_url", "input_audio", "video_url", "input_video", "file"}
@@ -34,7 +34,7 @@ def validate_chat(body: Any, *, strict_models: bool = False) -> None:
 
     slugs = [slug for slug in (body.get("model"), *(body.get("models") or ())) if slug is not None]
     for slug in slugs:
-        if not str(slug).startswith("@preset/") and (error := _slug_error(slug, strict_models)):
+        if not str(slug).startswith("@preset/") and (error := slug_error(slug, strict_models)):
             raise ApiRefusal(400, error)
 
 
@@ -52,7 +52,7 @@ def validate_fields(body: Any, fields: tuple[str, ...], *, strict_models: bool =
     for name in fields:
         if not (isinstance(body, dict) and body.get(name)):
             raise ApiRefusal(400, f"{name}: Invalid input: received undefined")
-    if error := _slug_error(body["model"], strict_models):
+    if error := slug_error(body["model"], strict_models):
         raise ApiRefusal(400, error)
 
 
@@ -76,7 +76,7 @@ def validation_errors(body: Any) -> list[str]:
     return errors + _tool_errors(body)
 
 
-def _slug_error(slug: Any, strict: bool) -> str | None:  # noqa: FBT001 - private
+def slug_error(slug: Any, strict: bool) -> str | None:  # noqa: FBT001 - private
     """Return what the service answers to a slug that cannot be one; None for one that can."""
     text = slug if isinstance(slug, str) else ""
     author, slash, name = text.partition("/")
