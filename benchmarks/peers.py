@@ -167,11 +167,20 @@ class Ours(LangChain):
 
     name = "this package"
     packages = ("-e", ".")
+    responses = False
 
     def make(self, slug, key):
         from langchain_openrouter import ChatOpenRouter
 
-        return ChatOpenRouter(model=slug, api_key=key, base_url=self.url)
+        return ChatOpenRouter(
+            model=slug, api_key=key, base_url=self.url, use_responses_api=self.responses
+        )
+
+    def over_responses(self):
+        """Return the same at the other endpoint."""
+        found = Ours(self.url, self.key)
+        found.responses = True
+        return found
 
     def user(self, key):
         found = Ours(self.url, key)

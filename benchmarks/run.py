@@ -27,6 +27,7 @@ PLACES = ROOT / ".bench"
 # task -> its options, and those of peers that would take too long with them
 ROUND = [
     ("chunks", {"number": 4000}, {}),
+    ("responses", {"number": 4000}, {}),
     ("calls", {"number": 200}, {"official": {"number": 60}}),
     ("first", {"number": 60}, {}),
 ]

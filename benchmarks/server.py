@@ -110,6 +110,60 @@ def parts(slug):
     return [b"%x\r\n%s\r\n" % (len(text), text) for text in texts]
 
 
+RESPONSE = {
+    "id": FACTS["id"],
+    "object": "response",
+    "created_at": FACTS["created"],
+    "model": FACTS["model"],
+    "status": "completed",
+}
+KINDS = {
+    "text": ("message", "response.output_text.delta"),
+    "reasoning": ("reasoning", "response.reasoning_text.delta"),
+    "tools": ("function_call", "response.function_call_arguments.delta"),
+}
+
+
+def _items(kind, text):
+    """Return the items of an answer of `POST /responses`."""
+    part = {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [part]}
+    if kind == "text":
+        return [message]
+    if kind == "tools":
+        call = {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "write"}
+        return [{**call, "arguments": text}]
+    thought = {"type": "reasoning_text", "text": text}
+    part["text"] = "Done."
+    return [{"id": "rs_1", "type": "reasoning", "summary": [], "content": [thought]}, message]
+
+
+@functools.lru_cache(maxsize=64)
+def response_parts(slug):
+    """Return the HTTP chunks of a stream of `POST /responses`."""
+    kind, _, number = slug.removeprefix("bench/").partition("-")
+    texts = [WORD] * int(number)
+    if kind == "tools":
+        texts = ['{"text":"', *texts[1:], '"}']
+    items = _items(kind, "".join(texts))
+    name, delta = KINDS[kind]
+    where = {"output_index": 0, "item_id": items[0]["id"], "content_index": 0}
+
+    begun = {**items[0], "type": name, "content": [], "arguments": ""}
+    events = [
+        {"type": "response.created", "response": {**RESPONSE, "status": "in_progress"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": begun},
+        *({"type": delta, **where, "delta": text, "logprobs": []} for text in texts),
+        {"type": "response.output_item.done", "output_index": 0, "item": items[0]},
+        {"type": "response.completed", "response": {**RESPONSE, "output": items, "usage": None}},
+    ]
+    lines = [
+        b"data: " + json.dumps({**event, "sequence_number": place}).encode() + b"\n\n"
+        for place, event in enumerate(events)
+    ]
+    return [b"%x\r\n%s\r\n" % (len(line), line) for line in [*lines, b"data: [DONE]\n\n"]]
+
+
 class Connection(asyncio.Protocol):
     """One TCP connection."""
 
@@ -165,7 +219,8 @@ class Connection(asyncio.Protocol):
             b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
             b"Transfer-Encoding: chunked\r\nCache-Control: no-cache\r\n\r\n"
         )
-        for part in parts(asked["model"]):
+        is_response = b"/responses " in head.partition(b"\r\n")[0]
+        for part in (response_parts if is_response else parts)(asked["model"]):
             if not self.may_write.is_set():
                 await self.may_write.wait()
             if self.transport.is_closing():

@@ -57,6 +57,14 @@ def chunks(peer, *, number, kinds=("text", "reasoning", "tools"), modes=("sync",
     return told
 
 
+def responses(peer, *, number):
+    """CPU per delta of `POST /responses`, where the peer can speak it through OpenRouter."""
+    if not hasattr(peer, "over_responses"):
+        return {}
+    told = chunks(peer.over_responses(), number=number)
+    return {f"responses {name}": value for name, value in told.items()}
+
+
 def calls(peer, *, number, sizes=(400,)):
     """CPU and wall time of a small call, and CPU of long ones, milliseconds."""
     small = peer.prepare([{"role": "user", "content": "x"}], None)
@@ -168,7 +176,7 @@ def peak(peer, *, number, kind="text"):
     return {"memory": (after - before) / 1024, "cpu": spent / number * 1e6}
 
 
-TASKS = {f.__name__: f for f in (chunks, calls, first, crowd, users, connections, peak)}
+TASKS = {f.__name__: f for f in (chunks, responses, calls, first, crowd, users, connections, peak)}
 
 
 def main():

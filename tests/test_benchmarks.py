@@ -33,9 +33,14 @@ def test_the_comparison_measures_tabulates_and_draws(tmp_path):
     medians = json.loads((tmp_path / "results.json").read_text())["medians"]
 
     assert "failed" not in done.stderr
-    assert {"text sync", "tools async", "30 at once rate", "building 400", "peak memory"} <= set(
-        medians["ours"]
-    )
+    assert {
+        "text sync",
+        "tools async",
+        "responses tools sync",
+        "30 at once rate",
+        "building 400",
+        "peak memory",
+    } <= set(medians["ours"])
     assert not [v for name, v in medians["ours"].items() if name.endswith("lost") and v]
     assert "|CPU per streamed delta, text, µs|" in (tmp_path / "results.md").read_text()
     assert (tmp_path / "results.png").stat().st_size > 10_000
