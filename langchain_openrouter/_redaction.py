@@ -25,7 +25,7 @@ _MIN_QUOTED_CHARS = 16
 # Each window of 16 characters contains 8 that begin at a multiple of 8.
 _GRAM = _MIN_QUOTED_CHARS // 2
 _SHORTEST = 6  # characters; a shorter line may be a word of any message
-_PUBLIC_FIELDS = {"role", "type", "format", "id", "tool_call_id"}
+_PUBLIC_FIELDS = {"role", "type", "format", "id", "tool_call_id", "call_id", "status", "phase"}
 _JSON_ESCAPES = {"n": "\n", "r": "\n", "t": "\t", '"': '"', "/": "/"}
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|([nrt\"/]))")
 # Terminal escapes: CSI, the strings OSC, DCS, SOS, PM and APC with their end, all others.

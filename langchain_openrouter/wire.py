@@ -559,6 +559,187 @@ class ChatRequest(TypedDict, total=False):
     debug: Debug
 
 
+class ReasoningText(TypedDict, total=False):
+    """A part of a reasoning item: of type summary_text or reasoning_text."""
+
+    type: str
+    text: str
+
+
+class ReasoningItem(TypedDict, total=False):
+    """Reasoning of `POST /responses`, to be sent back as it came."""
+
+    type: str
+    id: str
+    status: str
+    summary: Sequence[ReasoningText] | None
+    content: Sequence[ReasoningText] | None
+    encrypted_content: str | None
+    signature: str | None
+    format: str | None
+
+
+class OutputPart(TypedDict, total=False):
+    """A part of an answer: output_text or refusal."""
+
+    type: str
+    text: str
+    annotations: Sequence[Json]
+    logprobs: Sequence[Json]
+    refusal: str
+
+
+class OutputMessage(TypedDict, total=False):
+    """A message of an answer. `phase`, of GPT-5.3-codex and later, has to be sent back."""
+
+    type: str
+    id: str
+    role: str
+    status: str
+    content: Sequence[OutputPart] | str | None
+    phase: Literal["commentary", "final_answer"] | str | None  # noqa: PYI051 - open vocabulary
+
+
+# In this form because of the keyword among its keys.
+FunctionCall = TypedDict(
+    "FunctionCall",
+    {
+        "type": str,
+        "id": str,
+        "call_id": str,
+        "name": str,
+        "arguments": str,
+        "status": str,
+        "async": bool,
+        "namespace": str,
+    },
+    total=False,
+)
+"""A call of the caller's function, in `POST /responses`; `async` if the model does not wait."""
+
+
+class InputPart(TypedDict, total=False):
+    """A part of a message or of a tool's result: input_text, input_image, input_file, ..."""
+
+    type: str
+    text: str
+    image_url: str | None
+    detail: str
+    file_data: str
+    file_url: str
+    file_id: str | None
+    filename: str
+    input_audio: Audio
+    video_url: str
+    prompt_cache_breakpoint: PromptCacheBreakpoint
+
+
+class InputMessage(TypedDict, total=False):
+    """A message of the system or the user."""
+
+    type: str
+    role: str
+    content: Sequence[InputPart] | str | None
+
+
+class CallOutput(TypedDict, total=False):
+    """A tool's result: function_call_output or custom_tool_call_output."""
+
+    type: str
+    call_id: str
+    output: Sequence[InputPart] | str
+
+
+class ConfigurationUpdate(TypedDict, total=False):
+    """A change of the reasoning effort in mid-conversation."""
+
+    type: str
+    reasoning: Json
+
+
+InputItem: TypeAlias = (
+    InputMessage
+    | OutputMessage
+    | ReasoningItem
+    | FunctionCall
+    | CallOutput
+    | ConfigurationUpdate
+    | Json
+)
+"""An item of a conversation; items of server tools are sent back as they came."""
+
+ResponseFunctionTool = TypedDict(
+    "ResponseFunctionTool",
+    {
+        "type": Literal["function"],
+        "name": str,
+        "description": str,
+        "parameters": Json | None,
+        "strict": bool | None,
+        "async": bool,
+        "defer_loading": bool,
+    },
+    total=False,
+)
+"""A tool the caller runs, in `POST /responses`."""
+
+
+class TextOptions(TypedDict, total=False):
+    """The answer's format, and how long it is to be. https://openrouter.ai/openapi.json."""
+
+    format: Json
+    verbosity: str | None
+
+
+class ResponsesRequest(TypedDict, total=False):
+    """The body of POST /responses, in the order in which it is sent.
+
+    https://openrouter.ai/docs/api-reference/responses/overview
+    """
+
+    model: str
+    models: Sequence[str]
+    input: str | Sequence[InputItem]
+    instructions: str
+    prompt: Json
+    stream: bool
+    store: Literal[False]
+    """Always false: OpenRouter stores no responses."""
+    temperature: float
+    top_p: float
+    top_k: int
+    frequency_penalty: float
+    presence_penalty: float
+    max_output_tokens: int
+    stop: str | Sequence[str]
+    top_logprobs: int
+    tools: Sequence[ResponseFunctionTool | ServerTool | Json]
+    tool_choice: str | Json
+    parallel_tool_calls: bool
+    max_tool_calls: int
+    stop_server_tools_when: Sequence[StopCondition]
+    deferred_tools: DeferredTools
+    text: TextOptions
+    reasoning: Reasoning
+    include: Sequence[str]
+    truncation: Literal["auto", "disabled"] | str  # noqa: PYI051 - open vocabulary
+    provider: ProviderPreferences
+    route: Literal["fallback", "sort"] | str  # noqa: PYI051
+    plugins: Sequence[Plugin]
+    modalities: Sequence[Literal["text", "image"] | str]  # noqa: PYI051
+    image_config: Json
+    service_tier: ServiceTier
+    cache_control: CacheControl
+    prompt_cache_key: str
+    prompt_cache_options: PromptCacheOptions
+    session_id: str
+    user: str
+    safety_identifier: str
+    metadata: Mapping[str, str]
+    trace: Trace
+    debug: Debug
+
+
 class PromptTokensDetails(TypedDict, total=False):
     """Of the prompt tokens: how many were of which kind."""
 
@@ -779,5 +960,42 @@ class ChatResult(TypedDict, total=False):
     user_id: str | None
 
 
+class IncompleteDetails(TypedDict, total=False):
+    """Why an answer is incomplete: max_output_tokens or content_filter."""
+
+    reason: str
+
+
+class ResponsesUsage(TypedDict, total=False):
+    """Tokens and cost of an answer of `POST /responses`; the rest is as in `Usage`."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+    cost: float | None
+    is_byok: bool
+
+
+class ResponsesResult(TypedDict, total=False):
+    """The body of an answer of `POST /responses`, without what repeats the request."""
+
+    id: str
+    object: str
+    created_at: int
+    completed_at: int | None
+    model: str
+    provider: str
+    status: str
+    output: Sequence[OutputMessage | ReasoningItem | FunctionCall | Json]
+    error: Error | None
+    error_type: str
+    incomplete_details: IncompleteDetails | None
+    service_tier: str | None
+    usage: ResponsesUsage | None
+    openrouter_metadata: RouterMetadata
+
+
 REQUEST_FIELDS: tuple[str, ...] = tuple(ChatRequest.__annotations__)
 """Every field of a request, in the order in which it is sent."""
+RESPONSES_FIELDS: tuple[str, ...] = tuple(ResponsesRequest.__annotations__)
+"""Every field of a request to `POST /responses`, in the order in which it is sent."""

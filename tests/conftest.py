@@ -65,16 +65,33 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `both_endpoints` at each of them."""
+    is_marked = metafunc.definition.get_closest_marker("both_endpoints")
+    if is_marked and "endpoint" in metafunc.fixturenames:
+        metafunc.parametrize("endpoint", ["chat", "responses"], indirect=True)
+
+
 @pytest.fixture
-def serve(request):
+def endpoint(request):
+    """Which endpoint models talk to, "chat" or "responses": see the mark `both_endpoints`."""
+    return getattr(request, "param", "chat")
+
+
+@pytest.fixture
+def serve(request, endpoint):
     """Start servers: `serve(reply)`; what they were asked must fit OpenRouter's specification."""
     from tests.support.contract import problems
     from tests.support.loopback import Server
+    from tests.support.responses import ResponsesSeen, translated
 
     servers: list[Server] = []
 
     def start(reply: Any) -> Server:
-        servers.append(Server(reply))
+        if endpoint == "responses":
+            servers.append(Server(translated(reply), seen_class=ResponsesSeen))
+        else:
+            servers.append(Server(reply))
         return servers[-1]
 
     yield start
@@ -83,19 +100,31 @@ def serve(request):
     if not request.node.get_closest_marker("off_spec"):
         for server in servers:
             for seen in server.seen:
-                assert not problems(seen.raw)
+                assert not problems(seen.raw, seen.path)
 
 
 @pytest.fixture
-def model_on():
+def model_on(endpoint):
     """Make a model that talks to a server: `model_on(server, ...)`."""
     from langchain_openrouter import ChatOpenRouter
 
     def make(server: Any, **kwargs: Any) -> ChatOpenRouter:
+        if endpoint == "responses":
+            kwargs = {"use_responses_api": True, **kwargs}
         defaults = {"model": "openai/gpt-4o-mini", "api_key": KEY, "max_retries": 0, "timeout": 5}
         if server is not None:
             defaults["base_url"] = server.url
         return ChatOpenRouter(**{**defaults, **kwargs})
+
+    return make
+
+
+@pytest.fixture
+def responses_on(model_on):
+    """Make a model that talks to a server by `POST /responses`."""
+
+    def make(server: Any, **kwargs: Any) -> Any:
+        return model_on(server, **{"use_responses_api": True, **kwargs})
 
     return make
 

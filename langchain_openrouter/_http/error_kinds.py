@@ -69,6 +69,22 @@ _STATUS_OF_TYPE = {
     "timeout": 504,
 }
 
+# `code` of an error of `POST /responses`, for which several types are one word:
+# https://openrouter.ai/docs/api-reference/responses/error-handling.
+_COLLAPSED_CODES = {"server_error", "invalid_prompt"}
+_STATUS_OF_CODE = {
+    **_STATUS_OF_TYPE,
+    "image_content_policy_violation": 403,
+    "bio_policy": 403,
+    "cyber_policy": 403,
+}
+# Of a block by the provider, where no type says so.
+_CLASS_OF_CODE: dict[str | None, type[ResponseError]] = {
+    "image_content_policy_violation": ModerationError,
+    "bio_policy": RefusalError,
+    "cyber_policy": RefusalError,
+}
+
 _OVERFLOW_TYPE = "context_length_exceeded"
 # The providers' wordings, where no code says so. Under these types OpenRouter passes them on.
 _UNSPECIFIC_TYPES = {None, "invalid_request", "payload_too_large"}
@@ -95,14 +111,22 @@ _STATUS_DIGITS = 3
 
 
 def status_of(error: dict[str, Any], status: int | None, error_type: str | None) -> int | None:
-    """Return the first error status of: code, http_status, the error type's, and HTTP's."""
-    code = error.get("code")
+    """Return the first error status of: code, http_status, the error type's, and HTTP's.
+
+    A code that stands for several types comes last.
+    """
+    code, collapsed = error.get("code"), None
     if isinstance(code, str):
         digits = len(code) == _STATUS_DIGITS and code.isdecimal() and code.isascii()
-        code = int(code) if digits else _STATUS_OF_TYPE.get(code)
+        if code in _COLLAPSED_CODES:
+            collapsed = _STATUS_OF_CODE[code]
+        code = int(code) if digits else _STATUS_OF_CODE.get(code)
+        code = None if collapsed else code
 
-    type_status = _STATUS_OF_TYPE.get(error_type or "")
-    for candidate in (code, error.get("http_status"), type_status, status):
+    of_type_and_http = (_STATUS_OF_TYPE.get(error_type or ""), status)
+    if collapsed:
+        of_type_and_http = of_type_and_http[::-1]
+    for candidate in (code, error.get("http_status"), *of_type_and_http, collapsed):
         number = get_number({"": candidate}, "")
         if number is not None and _LOWEST_ERROR <= number <= _HIGHEST_ERROR:
             return int(number)
@@ -126,8 +150,9 @@ def error_class(  # noqa: PLR0913 - what an error says of its kind
     if status is None or not _LOWEST_ERROR <= status < _SERVER_ERROR:
         return _BY_STATUS.get(status or 0, UpstreamError)
 
-    if error_type == "refusal":
-        return RefusalError
+    blocked = _CLASS_OF_CODE.get(get_str(error, "code") if error_type is None else None)
+    if error_type == "refusal" or blocked is not None:
+        return blocked or RefusalError
     if status in {400, 413} and _is_overflow(error, error_type, metadata, message):
         return ContextOverflowError
     if status in {402, 403}:

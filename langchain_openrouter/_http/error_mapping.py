@@ -100,9 +100,12 @@ def error_from_response(  # noqa: PLR0913 - the sources of an error, all optiona
 def _from_body(body: Any, status: int | None, headers: Mapping[str, str]) -> OpenRouterError:
     """Return the error of a response that was received, its message not redacted yet."""
     error = _error_of(body)
-    metadata = get_dict(error, "metadata") or {}
+    # Errors of /responses have it beside the error.
+    metadata = get_dict(error, "metadata") or get_dict(body, "metadata") or {}
     availability = get_dict(error, "availability")
-    error_type = get_str(metadata, "error_type") or get_str(error, "error_type")
+    error_type = next(
+        filter(None, (get_str(s, "error_type") for s in (metadata, error, body))), None
+    )
     code = status_of(error, status, error_type)
     message = error_message(error, body, metadata)
     kind = error_class(

@@ -12,6 +12,7 @@ from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter.chat_models._private_arguments import move_private_model_kwargs
 from langchain_openrouter.chat_models._request import FIELD_NAMES
+from langchain_openrouter.chat_models._responses_request import STATELESS
 from langchain_openrouter.settings import (
     EnvironmentUrl,
     OpenRouterSettings,
@@ -51,13 +52,9 @@ _UNSUPPORTED = {
     "http_socket_options": "pass `http_client=` and `http_async_client=`",
     "tiktoken_model_name": "tokens are counted approximately, with no tokenizer",
     "stream_chunk_timeout": "every byte restarts `timeout=`; `deadline=` limits the total",
-    "context_management": "it belongs to the Responses API",
-    "include": "it belongs to the Responses API",
-    "store": "it belongs to the Responses API",
-    "truncation": "it belongs to the Responses API",
-    "use_previous_response_id": "it belongs to the Responses API",
-    "use_responses_api": "ChatOpenRouter uses Chat Completions; for the other endpoint use "
-    "ChatOpenAI(base_url='https://openrouter.ai/api/v1', use_responses_api=True)",
+    "context_management": "OpenRouter has no such field: see `truncation` and `plugins`",
+    "store": STATELESS,
+    "use_previous_response_id": STATELESS,
 }
 
 # Fields of the body that no model sets.

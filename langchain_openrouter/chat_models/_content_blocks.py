@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langchain_core.messages.block_translators import register_translator
 
 from langchain_openrouter._json import get_dict, get_dicts, get_str
+from langchain_openrouter.chat_models._messages import ITEMS_IN_FIELDS, OUTPUT_ITEMS
 from langchain_openrouter.chat_models._parsing import PROVIDER
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ REASONING = "lc_rs_"  # followed by the index of the reasoning detail
 UNINDEXED_REASONING = "lc_rs_plain"
 TEXT = "lc_txt_0"
 
+# Fields of an item of a server tool that hold what it found.
+_RESULTS = ("outputs", "output", "results", "result", "error")
 # Fields of a citation: OpenRouter's name, then LangChain's.
 _CITATION_FIELDS = {
     "url": "url",
@@ -39,7 +42,7 @@ def translate_content(message: AIMessage) -> list[ContentBlock]:
     """Return the blocks of a complete message: reasoning, text, tool calls, media, refusal."""
     blocks = [*_reasoning_blocks(message.additional_kwargs), *_content_blocks(message)]
     blocks += [{**call, "type": "tool_call"} for call in message.tool_calls]
-    return cast("list[ContentBlock]", blocks + _media_blocks(message.additional_kwargs))
+    return cast("list[ContentBlock]", blocks + _closing_blocks(message.additional_kwargs))
 
 
 def translate_content_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
@@ -53,7 +56,7 @@ def translate_content_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
         for block in _content_blocks(chunk)
     ]
     blocks += [_tool_call_chunk_block(call) for call in chunk.tool_call_chunks]
-    return cast("list[ContentBlock]", blocks + _media_blocks(chunk.additional_kwargs))
+    return cast("list[ContentBlock]", blocks + _closing_blocks(chunk.additional_kwargs))
 
 
 def _reasoning_chunk_blocks(chunk: AIMessageChunk) -> list[dict[str, Any]]:
@@ -150,6 +153,35 @@ def _to_citation(note: dict[str, Any]) -> dict[str, Any]:
         if source.get(wire_name) is not None:
             citation[name] = source[wire_name]
     return citation
+
+
+def _closing_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the blocks of what comes complete: server tools, images, audio, a refusal."""
+    blocks: list[dict[str, Any]] = []
+    for item in get_dicts(extras, OUTPUT_ITEMS):
+        if str(item.get("type")) not in ITEMS_IN_FIELDS:
+            blocks += _server_tool_blocks(item)
+    return blocks + _media_blocks(extras)
+
+
+def _server_tool_blocks(item: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the call of a server tool, and its result if it has one."""
+    call_id = get_str(item, "id") or get_str(item, "call_id") or ""
+    name = str(item.get("type")).removeprefix("openrouter:").removesuffix("_call")
+    hidden = {"type", "id", "status", *_RESULTS}
+    args = {key: value for key, value in item.items() if key not in hidden and value is not None}
+    call = {"type": "server_tool_call", "id": call_id, "name": name, "args": args}
+
+    results = {key: item[key] for key in _RESULTS if item.get(key) is not None}
+    if not results:
+        return [call]
+    result = {
+        "type": "server_tool_result",
+        "tool_call_id": call_id,
+        "status": "error" if item.get("status") == "failed" or "error" in results else "success",
+        "output": next(iter(results.values())) if len(results) == 1 else results,
+    }
+    return [call, result]
 
 
 def _media_blocks(extras: dict[str, Any]) -> list[dict[str, Any]]:

@@ -35,9 +35,12 @@ from langchain_openrouter.chat_models._arguments import (
     settings_of,
     validate_field,
 )
+from langchain_openrouter.chat_models._endpoints import Endpoint, endpoint_for
+from langchain_openrouter.chat_models._parsing import PROVIDER
 from langchain_openrouter.chat_models._private_arguments import reveal
 from langchain_openrouter.chat_models._request import FIELD_NAMES
 from langchain_openrouter.chat_models._request_fields import Provider, RequestFields
+from langchain_openrouter.chat_models._usage import sum_usage
 from langchain_openrouter.settings import (
     MAX_RETRIES,
     TIMEOUT,
@@ -57,8 +60,8 @@ if TYPE_CHECKING:
 # Names on the wire, in the order of the body, with the fields that hold the values.
 _WIRE_FIELDS = tuple(
     (name, FIELD_NAMES.get(name, name))
-    for name in wire.REQUEST_FIELDS
-    if name not in {"messages", "prompt", "stream"}
+    for name in (*wire.REQUEST_FIELDS, *wire.RESPONSES_FIELDS)
+    if name not in {"messages", "prompt", "stream", "store"}
 )
 # Fields whose empty value means that they are not set.
 _EMPTY_IS_UNSET = {"stop", "session_id", "user"}
@@ -182,11 +185,8 @@ class ChatOpenRouterFields(RequestFields):
     http_socket_options: ClassVar[None] = None  # type: ignore[misc]
     tiktoken_model_name: ClassVar[None] = None  # type: ignore[misc]
     context_management: ClassVar[None] = None  # type: ignore[misc]
-    include: ClassVar[None] = None  # type: ignore[misc]
     store: ClassVar[None] = None  # type: ignore[misc]
-    truncation: ClassVar[None] = None  # type: ignore[misc]
     use_previous_response_id: ClassVar[bool] = False  # type: ignore[misc]
-    use_responses_api: ClassVar[bool] = False  # type: ignore[misc]
     # Without the parent's default, which reads LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S.
     stream_chunk_timeout: float | None = None
 
@@ -308,6 +308,10 @@ class ChatOpenRouterFields(RequestFields):
 
     # --- what a request is made of --------------------------------------------------------
 
+    def _endpoint(self, call: Mapping[str, Any]) -> Endpoint:
+        """Return the endpoint of a call."""
+        return endpoint_for(call, self.use_responses_api)
+
     def _key_source(self) -> Any:
         """Return the key, or the callable that returns it when a request is sent."""
         key = self.openai_api_key
@@ -362,9 +366,18 @@ class ChatOpenRouterFields(RequestFields):
             reveal(call.get("extra_headers")),
         )
 
+    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
+        """Return the usage of a batch, in tokens and USD; the parent drops the cost."""
+        return {"token_usage": sum_usage(llm_outputs), "model_name": self.model_name}
+
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        """Return the parent's parameters for LangSmith, with `ls_stop` as the list that it is."""
+        """Return LangSmith's parameters; the parent's would name OpenAI as the provider."""
         params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        limit = kwargs.get("max_completion_tokens") or self.max_completion_tokens
+        if limit and "ls_max_tokens" not in params:
+            params["ls_max_tokens"] = limit
+
         stops: Any = params.get("ls_stop")
         if isinstance(stops, str):
             params["ls_stop"] = [stops]

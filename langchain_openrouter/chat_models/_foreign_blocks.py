@@ -31,15 +31,22 @@ _TOOL_KINDS = {
     "json",
     "media",
 }
+_SERVER = "openrouter:"  # begins the types of the items of OpenRouter's own tools
 _TOOL_ENDINGS = ("_call", "_call_output", "_tool_result", "_tool_use")
 CALL_BLOCKS = {"tool_call", "invalid_tool_call", "function_call", "custom_tool_call"}
 """Types of content blocks that repeat a message's `tool_calls`."""
 
 
 class OmittedBlocks:
-    """The blocks of a request's assistant messages that are not sent."""
+    """The blocks of a request's messages that are not sent.
 
-    def __init__(self) -> None:
+    Args:
+        messages: Which messages the warning speaks of.
+        taker: What does not take them.
+    """
+
+    def __init__(self, messages: str = "assistant messages", taker: str = "OpenRouter") -> None:
+        self._messages, self._taker = messages, taker
         self._names: dict[str, None] = {}  # in the order of their first appearance
 
     def add(self, block: Any) -> None:
@@ -56,8 +63,9 @@ class OmittedBlocks:
         names = list(self._names)
         listed = ", ".join(names[:_MAX_LISTED]) + (", ..." if len(names) > _MAX_LISTED else "")
         msg = (
-            f"content of assistant messages is not sent, as OpenRouter does not take it: {listed}. "
-            "The text of the messages is sent; remove these blocks to silence this warning"
+            f"content of {self._messages} is not sent, as {self._taker} does not take it: "
+            f"{listed}. The text of the messages is sent; remove these blocks to silence this "
+            "warning"
         )
         warnings.warn(msg, UserWarning, stacklevel=2)
 
@@ -79,7 +87,7 @@ def convert_foreign_block(block: Any, *, provider: str | None = None) -> Any:
         return _to_text(block, kind)
     if kind == "image_generation_call":
         return _to_image(block)
-    is_of_tool = kind in _TOOL_KINDS or kind.endswith(_TOOL_ENDINGS)
+    is_of_tool = kind in _TOOL_KINDS or kind.endswith(_TOOL_ENDINGS) or kind.startswith(_SERVER)
     return None if is_of_tool and kind not in CALL_BLOCKS else block
 
 

@@ -37,13 +37,25 @@ if TYPE_CHECKING:
 
 ARGUMENTS = "tool_call_arguments"
 """Key of `additional_kwargs`: each tool call's arguments as the model wrote them, by call id."""
+OUTPUT_ITEMS = "output_items"
+"""Key of `additional_kwargs`: the items of an answer of `POST /responses`, as they came."""
 
 _ROLES = {"human": "user", "ai": "assistant", "model": "assistant"}
 _VERBATIM = ("annotations", "images", "audio", "refusal")
+ITEMS_IN_FIELDS = {
+    "message",
+    "reasoning",
+    "function_call",
+    "custom_tool_call",
+    "image_generation_call",
+    "openrouter:image_generation",
+}
+"""Types of items of `POST /responses` that the fields of a chat message stand for."""
+_ITEM_BLOCKS = {"server_tool_call", "server_tool_result"}
 
 
 def to_wire_messages(
-    messages: Sequence[BaseMessage], *, with_model: bool = False
+    messages: Sequence[BaseMessage], *, with_model: bool = False, with_items: bool = False
 ) -> list[dict[str, Any]]:
     """Return the messages in the form of the API; the input is not changed.
 
@@ -51,6 +63,7 @@ def to_wire_messages(
         messages: LangChain messages.
         with_model: Whether assistant messages name the model that wrote them, which the
             auto-router's `pin_model` reads.
+        with_items: Whether assistant messages have their `output_items`, for `POST /responses`.
 
     Warns:
         UserWarning: Content of assistant messages is left out, as after another provider's tools;
@@ -63,6 +76,8 @@ def to_wire_messages(
     omitted = OmittedBlocks()
     for index, message in enumerate(messages):
         wire_message = _to_wire_message(message, f"message {index} ({message.type})", omitted)
+        if wire_message["role"] == "assistant":
+            _add_items(wire_message, message, omitted, with_items=with_items)
         if with_model and wire_message["role"] == "assistant":
             model = message.response_metadata.get("model_name")
             if isinstance(model, str):
@@ -71,6 +86,22 @@ def to_wire_messages(
 
     omitted.warn()
     return wire_messages
+
+
+def _add_items(
+    wire_message: dict[str, Any], message: BaseMessage, omitted: OmittedBlocks, *, with_items: bool
+) -> None:
+    """Add the output items of an assistant message, or to `omitted` what chat has no fields for."""
+    items = get_dicts(message.additional_kwargs, OUTPUT_ITEMS)
+    if items and with_items:
+        wire_message[OUTPUT_ITEMS] = items
+        return
+
+    for item in items:
+        if str(item.get("type")) not in ITEMS_IN_FIELDS:
+            omitted.add(item)
+        if item.get("phase") is not None:
+            omitted.add("phase")
 
 
 def _to_wire_message(message: BaseMessage, where: str, omitted: OmittedBlocks) -> dict[str, Any]:
@@ -132,7 +163,7 @@ def _to_assistant_message(message: AIMessage, where: str, omitted: OmittedBlocks
     parts: Any = message.content
     images: list[dict[str, Any]] = []
     if isinstance(message.content, list):
-        content = _convert_content(message.content, provider, omitted)
+        content = _convert_content(_without_item_blocks(message), provider, omitted)
         blocks = [block for block in content if isinstance(block, dict)]
         parts, images = _split_images(content, where, omitted)
     calls = _to_wire_calls(message)
@@ -159,6 +190,14 @@ def _to_assistant_message(message: AIMessage, where: str, omitted: OmittedBlocks
     for name, value in _to_audio_and_refusal(blocks, omitted).items():
         wire_message.setdefault(name, value)
     return wire_message
+
+
+def _without_item_blocks(message: AIMessage) -> list[Any]:
+    """Return the blocks of a message without those that its `output_items` hold."""
+    content: Any = message.content
+    if OUTPUT_ITEMS not in message.additional_kwargs:
+        return list(content)
+    return [block for block in content if get_str(block, "type") not in _ITEM_BLOCKS]
 
 
 def _convert_content(content: list[Any], provider: str | None, omitted: OmittedBlocks) -> list[Any]:

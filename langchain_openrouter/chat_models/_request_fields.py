@@ -68,6 +68,17 @@ class RequestFields(BaseChatOpenAI):
     request_metadata: dict[str, str] | None = None
     """The wire's `metadata`. LangChain's own `metadata` is for tracing and is not sent."""
 
+    use_responses_api: bool | None = None
+    """Speak `POST /responses` instead of `POST /chat/completions`; an argument of each call too.
+
+    The messages, errors and metadata are the same. It is stateless: the whole conversation is sent.
+    https://openrouter.ai/docs/api-reference/responses/overview
+    """
+    include: list[str] | None = None
+    """What `POST /responses` adds to an answer, as `"reasoning.encrypted_content"`."""
+    truncation: str | None = None
+    """"auto" lets `POST /responses` leave out what is too long for the model."""
+
     # --- generation -----------------------------------------------------------------------
 
     # The parent's `reasoning` belongs to the Responses API, and its `logit_bias` has int keys.

@@ -22,30 +22,30 @@ from langchain_openrouter._json import (
     parse_json,
     parse_json_or_text,
 )
-from langchain_openrouter.chat_models._parsing import (
-    message_or_delta,
-    to_ai_message,
-    unwrap_nested_body,
-)
+from langchain_openrouter.chat_models._parsing import message_or_delta, to_ai_message
 from langchain_openrouter.chat_models._streaming import StreamState
 from langchain_openrouter.chat_models._usage import tokens_only
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from langchain_core.messages import AIMessage
 
     from langchain_openrouter._http.stream_events import StreamEvent
     from langchain_openrouter._http.transport import ApiResponse
+    from langchain_openrouter.chat_models._endpoints import Endpoint
 
 
 def to_chat_result(
-    response: ApiResponse, *, with_headers: bool = False, without_costs: bool = False
+    response: ApiResponse,
+    endpoint: Endpoint,
+    *,
+    with_headers: bool = False,
+    without_costs: bool = False,
 ) -> ChatResult:
     """Return the result of a complete response.
 
     Args:
         response: With its body; an event stream is accepted too, although none was requested.
+        endpoint: Which one answered.
         with_headers: Whether each message's metadata has the response's headers.
         without_costs: Whether `usage_metadata` has tokens only, see `counts_integers`.
 
@@ -59,13 +59,13 @@ def to_chat_result(
             status=response.status,
             headers=response.headers,
             failure=response.failure,
-            partial=None if response.failure is None else _partial_message(response.body),
+            partial=None if response.failure is None else _partial_message(response.body, endpoint),
         )
 
     if "event-stream" in response.headers.get("content-type", "") and response.body.strip():
-        result = _result_from_stream(response)
+        result = _result_from_stream(response, endpoint)
     else:
-        body = parse_body(response.body, response.headers)
+        body = parse_body(response, endpoint)
         if response.call is not None:
             response.call.facts = partial(facts_from_body, body)
         result = result_from_body(body)
@@ -79,33 +79,15 @@ def to_chat_result(
     return result
 
 
-def stream_state(
-    response: ApiResponse, *, with_headers: bool = False, without_costs: bool = False
-) -> StreamState:
-    """Return the state of a streamed response before its first event.
-
-    Args:
-        response: Its headers have come.
-        with_headers: Whether the final chunk's metadata has the response's headers.
-        without_costs: Whether its `usage_metadata` has tokens only, see `counts_integers`.
-    """
-    state = StreamState(
-        headers=response.headers if with_headers else None,
-        generation_id=response.headers.get("x-generation-id"),
-        without_costs=without_costs,
-    )
-
-    if response.call is not None:
-        response.call.facts = state.facts
-    return state
-
-
-def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerationChunk]:
+def chunks_of_event(
+    state: StreamState, event: StreamEvent, endpoint: Endpoint
+) -> list[ChatGenerationChunk]:
     """Return the chunks of one event; the final chunk at `[DONE]`, before the body ends.
 
     Args:
         state: What has come so far; the event is added.
         event: One of `stream_events.iter_events`.
+        endpoint: Which one answers.
 
     Raises:
         OpenRouterError: The event is an error; its `partial` is the message so far.
@@ -123,30 +105,35 @@ def chunks_of_event(state: StreamState, event: StreamEvent) -> list[ChatGenerati
             raise state.error(failure=event)
         return [state.final_chunk()]  # after a finish reason nothing but usage can be missing
 
-    to_chat_result(event)  # a complete response instead of a stream: raises if it is an error
+    to_chat_result(event, endpoint)  # a complete response instead of a stream: an error is raised
     state.saw_done = True
-    return [*state.handle_event(parse_body(event.body, event.headers)), state.final_chunk()]
+    completion = parse_body(event, endpoint)
+    return [*StreamState.handle_event(state, completion), state.final_chunk()]
 
 
-def parse_body(data: bytes, headers: Mapping[str, str]) -> Any:
-    """Return the JSON of a 200 body, with the id of the headers if it has none.
+def parse_body(response: ApiResponse, endpoint: Endpoint) -> Any:
+    """Return the JSON of a 200 as a chat completion's, with the id of the headers if it has none.
 
     Args:
-        data: The body.
-        headers: The response's headers.
+        response: With its body.
+        endpoint: Which one answered.
 
     Raises:
         UpstreamError: The body is not JSON; its `partial` is what can be parsed of a message.
     """
+    data = response.body
     try:
-        body = unwrap_nested_body(parse_json(data))
+        body = endpoint.to_chat_body(parse_json(data))
     except ValueError:
         body = None
     if body is None:
-        text = data.decode("utf-8", "replace")
-        raise error_from_response(text, headers=headers, partial=_partial_message(data))
+        raise error_from_response(
+            data.decode("utf-8", "replace"),
+            headers=response.headers,
+            partial=_partial_message(data, endpoint),
+        )
 
-    generation_id = headers.get("x-generation-id")
+    generation_id = response.headers.get("x-generation-id")
     if isinstance(body, dict) and generation_id and not get_str(body, "id"):
         body = {**body, "id": generation_id}
     return body
@@ -189,10 +176,10 @@ def result_from_body(body: Any, info: dict[str, Any] | None = None) -> ChatResul
     )
 
 
-def _result_from_stream(response: ApiResponse) -> ChatResult:
+def _result_from_stream(response: ApiResponse, endpoint: Endpoint) -> ChatResult:
     """Return the result of an event stream that came where a complete response was requested."""
     decoder = SSEDecoder()
-    state = stream_state(response)
+    state = endpoint.new_state(response)
     chunks: list[ChatGenerationChunk] = []
     try:
         for event in (*decoder.feed(response.body), *decoder.flush()):
@@ -240,9 +227,9 @@ def _generation_info(message: AIMessage, info: dict[str, Any] | None) -> dict[st
     return combined or None
 
 
-def _partial_message(data: bytes) -> AIMessage | None:
+def _partial_message(data: bytes, endpoint: Endpoint) -> AIMessage | None:
     """Return the message of a body that was cut, as far as it can be parsed."""
-    body = parse_cut_json(data)
+    body = endpoint.to_chat_body(parse_cut_json(data))
     choices = get_dicts(body, "choices")
     if not choices:
         return None

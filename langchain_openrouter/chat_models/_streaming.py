@@ -77,6 +77,7 @@ class StreamState:
         self._headers = dict(headers) if headers else None
         self._generation_id = generation_id
         self.saw_done = False
+        self.ended = False  # the last event of the response has come, if it can be told
 
         # Metadata, for the final chunk.
         self._id: str | None = None
@@ -129,17 +130,16 @@ class StreamState:
         """
         if data.strip() == DONE:
             self.saw_done = True
-            return []
-        if not data.strip():
+        if self.saw_done or not data.strip():
             return []
 
         try:
             event = parse_json(data)
         except ValueError:
             event = None
-        if not isinstance(event, dict):
+        if not isinstance(event, dict) and not self.ended:
             raise self.error({"message": "an event of the stream cannot be read"})
-        return self.handle_event(event)
+        return self.handle_event(event) if isinstance(event, dict) else []
 
     def handle_event(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
         """Add one event.

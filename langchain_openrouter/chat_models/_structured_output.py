@@ -137,10 +137,14 @@ def _bind_format(  # noqa: PLR0913 - of `build_structured_output`
 ) -> Runnable[LanguageModelInput, Any]:
     """Return the model with a response format, and the further tools."""
     response_format = {"type": "json_object"}
+
     if method == "json_schema":
         response_format = to_wire_response_format(schema, strict=strict)
     if tools:
-        options["tools"] = [to_wire_tool(tool, strict=strict) for tool in tools]
+        responses = bool(options.get("use_responses_api", model.use_responses_api))
+        options["tools"] = [
+            to_wire_tool(tool, strict=strict, any_server_tool=responses) for tool in tools
+        ]
     return model.bind(response_format=response_format, **options)
 
 

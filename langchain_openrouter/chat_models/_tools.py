@@ -32,22 +32,27 @@ _CLIENT_TYPES = {"function", "object", "custom"}
 # Choices that name no tool: LangChain's and Anthropic's names, then the wire's.
 _CHOICES = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 # Fields of a tool on the wire that are in the `extras` of a LangChain tool.
-_EXTRAS = ("cache_control", "defer_loading")
+_EXTRAS = ("cache_control", "defer_loading", "async")
+_FUNCTION_FIELDS = ("name", "description", "parameters", "strict")
 
 
-def to_wire_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any]:
+def to_wire_tool(
+    tool: ToolLike, *, strict: bool | None = None, any_server_tool: bool = False
+) -> dict[str, Any]:
     """Return one tool in the form of the API.
 
     Args:
         tool: A function, a pydantic class, a LangChain tool, a schema, a function in OpenAI's
             form, or a server tool; the last two are returned unchanged but for `strict`.
         strict: Set on the function unless None.
+        any_server_tool: Whether a tool of any type is accepted, as `POST /responses` takes many.
 
     Raises:
         ValueError: A dict has the type of another vendor's built-in tool, which would otherwise
             become a function that nobody runs.
     """
     if isinstance(tool, dict) and "type" in tool:
+        tool = _with_nested_function(tool)
         kind = tool["type"]
         if kind == "function" and isinstance(tool.get("function"), dict):
             function = dict(tool["function"])
@@ -55,7 +60,8 @@ def to_wire_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any
                 function["strict"] = strict
             return {**tool, "function": function}
 
-        if _is_server_tool(tool):
+        is_accepted = any_server_tool and kind not in {"function", "object"}
+        if is_accepted or _is_server_tool(tool):
             return dict(tool)
         if isinstance(kind, str) and kind not in _CLIENT_TYPES:
             msg = (
@@ -72,12 +78,22 @@ def to_wire_tool(tool: ToolLike, *, strict: bool | None = None) -> dict[str, Any
     return wire_tool
 
 
+def _with_nested_function(tool: dict[str, Any]) -> dict[str, Any]:
+    """Return a function in the form of chat completions, if it has that of `POST /responses`."""
+    if tool["type"] != "function" or "function" in tool or not isinstance(tool.get("name"), str):
+        return tool
+    function = {name: tool[name] for name in _FUNCTION_FIELDS if tool.get(name) is not None}
+    rest = {name: value for name, value in tool.items() if name not in _FUNCTION_FIELDS}
+    return {**rest, "function": function}
+
+
 def build_tool_kwargs(
     tools: Sequence[ToolLike],
     *,
     tool_choice: Any = None,
     strict: bool | None = None,
     response_format: Any | None = None,
+    any_server_tool: bool = False,
 ) -> dict[str, Any]:
     """Return the fields of a request that the arguments of `bind_tools` stand for.
 
@@ -92,7 +108,9 @@ def build_tool_kwargs(
         strict = json_schema.get("strict") if strict and json_schema else strict
         kwargs["response_format"] = to_wire_response_format(response_format)
 
-    kwargs["tools"] = [to_wire_tool(tool, strict=strict) for tool in tools]
+    kwargs["tools"] = [
+        to_wire_tool(tool, strict=strict, any_server_tool=any_server_tool) for tool in tools
+    ]
     choice = to_wire_tool_choice(tool_choice, kwargs["tools"])
     if choice is not None:
         kwargs["tool_choice"] = choice

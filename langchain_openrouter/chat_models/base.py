@@ -14,8 +14,8 @@ from langchain_openrouter._http.stream_events import aiter_events, iter_events
 from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
+from langchain_openrouter.chat_models._endpoints import RESPONSES
 from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
-from langchain_openrouter.chat_models._parsing import PROVIDER
 from langchain_openrouter.chat_models._per_user import PerUserMixin
 from langchain_openrouter.chat_models._private_arguments import REDACTED, redact_private, reveal
 from langchain_openrouter.chat_models._refused_parameters import (
@@ -28,14 +28,13 @@ from langchain_openrouter.chat_models._request import build_payload
 from langchain_openrouter.chat_models._response import (
     chunks_of_event,
     result_from_body,
-    stream_state,
     to_chat_result,
 )
 from langchain_openrouter.chat_models._run_handlers import RunHandlersMixin, handlers_of_run
 from langchain_openrouter.chat_models._structured_output import build_structured_output
 from langchain_openrouter.chat_models._token_counts import TokenCountsMixin
 from langchain_openrouter.chat_models._tools import build_tool_kwargs
-from langchain_openrouter.chat_models._usage import counts_integers, sum_usage
+from langchain_openrouter.chat_models._usage import counts_integers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
     )
-    from langchain_core.language_models import LangSmithParams, LanguageModelInput
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
@@ -78,7 +77,8 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         - attribution: `app_url`, `app_title`, `app_categories`;
         - routing and account: `models`, `openrouter_provider` (or `provider`), `route`,
           `plugins`, `session_id`, `trace`, `user`, `request_metadata`, ...;
-        - generation: `temperature`, `max_tokens`, `reasoning`, `stop`, `tools`, ...
+        - generation: `temperature`, `max_tokens`, `reasoning`, `stop`, `tools`, ...;
+        - `use_responses_api`: the other endpoint, `POST /responses`.
 
         Every field of the API is an argument here and of each call, by its wire name; a field
         that this package does not know goes into `model_kwargs`. Two names differ, since
@@ -127,15 +127,6 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         params = super()._get_invocation_params(stop=stop, **redact_private(kwargs))
         return {**params, **dict.fromkeys(self.model_kwargs, REDACTED)}
 
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        """Return LangSmith's parameters; the parent's would name OpenAI as the provider."""
-        params = super()._get_ls_params(stop=stop, **kwargs)
-        params["ls_provider"] = PROVIDER
-        limit = kwargs.get("max_completion_tokens") or self.max_completion_tokens
-        if limit and "ls_max_tokens" not in params:
-            params["ls_max_tokens"] = limit
-        return params
-
     # --- the request ----------------------------------------------------------------------
 
     def _get_request_payload(
@@ -146,6 +137,12 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         Raises:
             ValueError: An argument is not known, or a message cannot be sent.
         """
+        return self._endpoint(kwargs).to_body(self._chat_payload(input_, stop=stop, **kwargs))
+
+    def _chat_payload(
+        self, input_: LanguageModelInput, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return the body in the form of a chat request, whatever endpoint it goes to."""
         if stop is not None:
             kwargs["stop"] = stop
 
@@ -157,6 +154,7 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
             self._convert_input(input_).to_messages(),
             extras=(self.extra_body, reveal(kwargs.get("extra_body"))),
             extra_fields=self.model_kwargs,
+            responses=self._endpoint(kwargs) is RESPONSES,
         )
         return adapt_payload(payload, kwargs.get(RELAX), self._base_url())
 
@@ -164,12 +162,12 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any, run_manager: Any = None
     ) -> transport.Request:
         retries = kwargs.get("max_retries")
-        base_url = self._base_url()
+        base_url, endpoint = self._base_url(), self._endpoint(kwargs)
 
         return transport.Request(
-            url=f"{base_url}/chat/completions",
+            url=f"{base_url}{endpoint.path}",
             base_url=base_url,
-            body=transport.encode_json(payload),
+            body=transport.encode_json(endpoint.to_body(payload)),
             headers=self._headers(kwargs),
             timeout=to_httpx_timeout(kwargs.get("timeout", self.request_timeout)),
             deadline=start_deadline(kwargs.get("deadline", self.deadline)),
@@ -219,10 +217,11 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         **kwargs: Any,
     ) -> ChatResult:
         warn_if_key_in_run_config(run_manager)
-        payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
+        payload = self._chat_payload(messages, stop=stop, **{**kwargs, "stream": None})
         response = self._send(payload, kwargs, run_manager, stream=False)
+        reading = self._reading(run_manager)
         with error_context(response, prompt=payload["messages"]):
-            return to_chat_result(response, **self._reading(run_manager))
+            return to_chat_result(response, self._endpoint(kwargs), **reading)
 
     async def _agenerate(
         self,
@@ -232,20 +231,15 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         **kwargs: Any,
     ) -> ChatResult:
         warn_if_key_in_run_config(run_manager)
-        payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": None})
+        payload = self._chat_payload(messages, stop=stop, **{**kwargs, "stream": None})
         response = await self._asend(payload, kwargs, run_manager, stream=False)
+        reading = self._reading(run_manager)
         with error_context(response, prompt=payload["messages"]):
-            return to_chat_result(response, **self._reading(run_manager))
+            return to_chat_result(response, self._endpoint(kwargs), **reading)
 
-    def _create_chat_result(
-        self, response: Any, generation_info: dict[str, Any] | None = None
-    ) -> ChatResult:
+    def _create_chat_result(self, response: Any, generation_info: Any = None) -> ChatResult:
         """Return the result of a response body, for LangChain's tools that call this."""
-        return result_from_body(response, generation_info)
-
-    def _combine_llm_outputs(self, llm_outputs: list[dict[str, Any] | None]) -> dict[str, Any]:
-        """Return the usage of a batch, in tokens and USD; the parent drops the cost."""
-        return {"token_usage": sum_usage(llm_outputs), "model_name": self.model_name}
+        return result_from_body(RESPONSES.to_chat_body(response), generation_info)
 
     # --- streams --------------------------------------------------------------------------
 
@@ -262,13 +256,14 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         response = self._send(payload, kwargs, run_manager, stream=True)
-        state = stream_state(response, **self._reading(run_manager))
+        endpoint = self._endpoint(kwargs)
+        state = endpoint.new_state(response, **self._reading(run_manager))
         events = iter_events(response)
 
         context = error_context(response, prompt=payload["messages"])
         with closing(response), context, closing(events):
             for event in events:
-                for chunk in chunks_of_event(state, event):
+                for chunk in chunks_of_event(state, event, endpoint):
                     if run_manager:
                         run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                     yield chunk
@@ -286,20 +281,21 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         response = await self._asend(payload, kwargs, run_manager, stream=True)
-        state = stream_state(response, **self._reading(run_manager))
+        endpoint = self._endpoint(kwargs)
+        state = endpoint.new_state(response, **self._reading(run_manager))
         events = aiter_events(response)
 
         context = error_context(response, prompt=payload["messages"])
         async with aclosing(response), aclosing(events):
             with context:
                 async for event in events:
-                    for chunk in chunks_of_event(state, event):
+                    for chunk in chunks_of_event(state, event, endpoint):
                         if run_manager:
                             await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
 
     def _stream_payload(self, messages: Any, stop: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        payload = self._get_request_payload(messages, stop=stop, **{**kwargs, "stream": True})
+        payload = self._chat_payload(messages, stop=stop, **{**kwargs, "stream": True})
         if isinstance(payload.get("n"), int) and payload["n"] > 1:
             msg = "n must be 1 when streaming"
             raise ValueError(msg)
@@ -346,7 +342,11 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
             ValueError: A tool or an argument is not known.
         """
         kwargs |= build_tool_kwargs(
-            tools, tool_choice=tool_choice, strict=strict, response_format=response_format
+            tools,
+            tool_choice=tool_choice,
+            strict=strict,
+            response_format=response_format,
+            any_server_tool=self._endpoint(kwargs) is RESPONSES,
         )
         if is_forced(kwargs.get("tool_choice")):
             kwargs[RELAX] = "if_refused"

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage
 
 from langchain_openrouter import ChatOpenRouter
+from langchain_openrouter._http.transport import ApiResponse
+from langchain_openrouter.chat_models._endpoints import CHAT
 from langchain_openrouter.chat_models._response import parse_body, result_from_body
 from langchain_openrouter.chat_models._streaming import StreamState
 from langchain_openrouter.errors import OpenRouterError
@@ -85,7 +87,7 @@ def read_whole(body):
     """Read a whole body as `invoke` does; None where it ends in an error of ours."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     try:
-        result = result_from_body(parse_body(data, {}))
+        result = result_from_body(parse_body(ApiResponse(200, {}, data), CHAT))
     except OpenRouterError as error:
         assert str(error)  # noqa: PT017 - an error is one of the two right endings
         return None
@@ -169,7 +171,7 @@ def test_whole_body_cut_anywhere(step):
     partials = set()
     for size in range(0, end, step):
         try:
-            result_from_body(parse_body(data[:size], {}))
+            result_from_body(parse_body(ApiResponse(200, {}, data[:size]), CHAT))
         except OpenRouterError as error:
             partials.add(error.partial.text if error.partial else None)
         else:

@@ -20,6 +20,7 @@ from langchain_openrouter.middleware import PerUserModel
 from langchain_openrouter.testing import Fault, Reply, error
 from tests.support.traces import Trace, everything_in
 
+pytestmark = pytest.mark.both_endpoints
 USERS = 1000
 AT_ONCE = 200
 
@@ -38,7 +39,7 @@ class Service:
 
     def __call__(self, asked):
         """Reply to one request."""
-        user = asked.body["messages"][-1]["content"]
+        user = asked.messages[-1]["content"]
         number = int(user.removeprefix("user "))
         with self.lock:
             self.tries[user] += 1
@@ -64,11 +65,11 @@ def judged(user, text, partial):
 
 
 @pytest.fixture
-def model(emulate):
+def model(emulate, endpoint):
     """The operator's model, whose own key must never be seen."""
     emulator = emulate(Service(), any_key=True)
     yield ChatOpenRouter(model="a/b", api_key="sk-or-v1-the-operator", base_url=emulator.url,
-                         max_retries=2, timeout=60)  # fmt: skip
+                         max_retries=2, timeout=60, use_responses_api=endpoint == "responses")  # fmt: skip
     assert "sk-or-v1-the-operator" not in {asked.key for asked in emulator.asked}
     assert len({asked.key for asked in emulator.asked}) == USERS
 
@@ -137,14 +138,15 @@ class Context:
 
 
 @pytest.mark.parametrize("how", ["threads", "loop"])
-def test_many_users_of_one_agent(emulate, caplog, how):
+def test_many_users_of_one_agent(emulate, endpoint, caplog, how):
     """One agent, one checkpointer, 200 users: own key, own answer; no key is written anywhere."""
     caplog.set_level(logging.DEBUG)
     emulator = emulate(lambda asked: f"key {asked.key[-4:]}")
     keys, saver, trace = KeyStore(), InMemorySaver(), Trace()
     for user in range(200):
         keys.set(f"u{user}", UserKey(key_of(user), base_url=emulator.url))
-    model = ChatOpenRouter(model="a/b", api_key="sk-or-v1-the-operator", base_url=emulator.url)
+    model = ChatOpenRouter(model="a/b", api_key="sk-or-v1-the-operator", base_url=emulator.url,
+                           use_responses_api=endpoint == "responses")  # fmt: skip
     agent = create_agent(
         model, [], middleware=[PerUserModel(keys)], context_schema=Context, checkpointer=saver
     )

@@ -197,11 +197,20 @@ def test_trap_11_never_another_endpoint(given, serve, model_on):
     assert {seen.path for seen in server.seen} == {"/api/v1/chat/completions"}
 
 
-@pytest.mark.parametrize("name", ["use_responses_api", "truncation", "include", "store"])
-def test_trap_11_asking_for_it_is_refused(name):
-    """What belongs to another endpoint is refused, not ignored."""
-    with pytest.raises(ValidationError, match=r"Responses API|Chat Completions"):
-        model(**{name: ["x"] if name == "include" else True})
+@pytest.mark.parametrize("name", ["store", "use_previous_response_id"])
+def test_trap_11_what_needs_stored_responses_is_refused(name):
+    """OpenRouter stores none."""
+    with pytest.raises(ValidationError, match="OpenRouter stores no responses"):
+        model(**{name: True})
+
+
+@pytest.mark.parametrize(
+    "fields", [{"truncation": "auto"}, {"include": ["reasoning.encrypted_content"]}]
+)
+def test_trap_11_fields_of_the_other_endpoint_are_refused(fields):
+    """They are not sent where they have no effect."""
+    with pytest.raises(ValueError, match="belongs to the Responses endpoint"):
+        model(**fields)._get_request_payload("x")
 
 
 def get_weather(city: str, unit: Literal["c", "f"] = "c") -> str:

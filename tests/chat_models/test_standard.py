@@ -28,3 +28,18 @@ class TestChatOpenRouter(ChatModelUnitTests):
             {"model": "openai/gpt-4o-mini"},
             {"openai_api_key": "k", "openai_api_base": "https://base.com"},
         )
+
+
+class TestResponses(TestChatOpenRouter):
+    """The same with the other endpoint."""
+
+    @property
+    def chat_model_params(self):
+        """Its arguments."""
+        return {**super().chat_model_params, "use_responses_api": True}
+
+    @property
+    def init_from_env_params(self):
+        """What the environment fills."""
+        environment, arguments, expected = super().init_from_env_params
+        return environment, {**arguments, "use_responses_api": True}, expected

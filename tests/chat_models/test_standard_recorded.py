@@ -20,6 +20,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter.testing.emulator import _replies
 from langchain_openrouter.testing.emulator._default_replies import default_reply
+from langchain_openrouter.testing.emulator._responses_requests import parse_responses_request
 
 PIXEL = base64.b64decode(_replies.PIXEL.partition(",")[2])
 
@@ -63,16 +64,17 @@ MEDIA = {"pdf": make_pdf(), "wav": make_wav()}
 def count_details(asked):
     """Answer by default, with the details of the usage that the request calls for."""
     body = json.dumps(asked.body)
-    reply = default_reply(asked.body)
+    is_chat = asked.path == "/chat/completions"
+    reply = default_reply(asked.body if is_chat else parse_responses_request(asked.body))
     prompt, completion = {}, {}
     if "input_audio" in body:
         prompt["audio_tokens"] = 5
-    if "cache_control" in body:
+    if "cache_control" in body or "prompt_cache_breakpoint" in body:
         is_first = body.count('"user"') == 1
         prompt["cache_write_tokens" if is_first else "cached_tokens"] = 12
     if "modalities" in asked.body:
         completion["audio_tokens"] = 1
-    if "reasoning" in asked.body:
+    if asked.body.get("reasoning"):
         completion["reasoning_tokens"] = 1
     if not (prompt or completion):
         return reply
@@ -166,6 +168,25 @@ class TestChatOpenRouter(ChatModelIntegrationTests):
         message = ask(self, thread, stream=stream)
         assert message.usage_metadata["input_token_details"]["cache_read"] == 12
         return message
+
+
+# Of names of messages and of marks on images.
+@pytest.mark.filterwarnings("ignore:content of messages is not sent")
+@pytest.mark.openrouter(script=count_details)
+class TestResponses(TestChatOpenRouter):
+    """The same with the other endpoint, which has no audio to give."""
+
+    @property
+    def chat_model_params(self):
+        """How it is made."""
+        return {**super().chat_model_params, "use_responses_api": True}
+
+    @property
+    def supported_usage_metadata_details(self):
+        """All but audio that is output."""
+        details = super().supported_usage_metadata_details
+        names = [name for name in details["invoke"] if name != "audio_output"]
+        return {"invoke": names, "stream": names}
 
 
 CACHED = SystemMessage(

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from langchain_openrouter import errors
 from tests.support.loopback import Reply, stream, whole
 
+pytestmark = pytest.mark.both_endpoints
 JSON = '{"name": "Ada", "year": 1815}'
 
 

@@ -23,15 +23,6 @@ def schemas() -> dict[str, Any]:
 
 
 @cache
-def _validator() -> Draft202012Validator | None:
-    found = schemas()
-    if not found:
-        return None
-    root = {"$ref": "#/components/schemas/ChatRequest", "components": {"schemas": found}}
-    return Draft202012Validator(root)
-
-
-@cache
 def _answers(name: str) -> Draft202012Validator | None:
     found = schemas()
     if not found:
@@ -54,9 +45,9 @@ def fits(name: str, body: Any) -> list[str]:
 
 
 @cache
-def problems(raw: bytes) -> list[str]:
+def problems(raw: bytes, path: str = "/chat/completions") -> list[str]:
     """Return what the specification has against a request body."""
-    validator = _validator()
+    validator = _answers("ResponsesRequest" if path.endswith("/responses") else "ChatRequest")
     if validator is None or not raw:
         return []
     return [error.message[:300] for error in validator.iter_errors(json.loads(raw))]

@@ -120,7 +120,8 @@ def stream(*deltas: Any, done: bool = True, **fields: Any) -> Reply:
 class Server:
     """Serves `reply(seen) -> Reply` on 127.0.0.1, one thread a connection; remembers requests."""
 
-    def __init__(self, reply: Any) -> None:
+    def __init__(self, reply: Any, *, seen_class: type[Seen] = Seen) -> None:
+        self._seen_class = seen_class
         self.reply = reply if callable(reply) else lambda _seen: reply
         self.seen: list[Seen] = []
         self.connections = 0
@@ -161,7 +162,7 @@ class Server:
     def _serve(self, sock: socket.socket, number: int) -> None:
         with suppress(OSError), sock.makefile("rb") as reader:
             while seen := _read(reader, number):
-                self.seen.append(seen)
+                self.seen.append(self._seen_class(**vars(seen)))
                 if not self._answer(sock, self.reply(seen)):
                     return
         with suppress(OSError):

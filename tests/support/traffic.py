@@ -13,6 +13,7 @@ from typing import Any
 
 FOLDER = Path(os.environ.get("OPENROUTER_TRAFFIC") or Path(__file__).parents[3] / "shared")
 CHAT = FOLDER / "traffic" / "chat.jsonl"
+OTHER = FOLDER / "traffic" / "other.jsonl"
 SPEC = FOLDER / "reference" / "openapi.yaml"
 GROWING = {"text", "summary", "data"}
 
@@ -23,6 +24,15 @@ def exchanges() -> list[dict[str, Any]]:
     if not CHAT.exists():
         return []
     return [json.loads(line) for line in CHAT.read_text(encoding="utf-8").splitlines()]
+
+
+@cache
+def response_exchanges() -> list[dict[str, Any]]:
+    """Return the recorded exchanges of `POST /responses`, none where there is no folder."""
+    if not OTHER.exists():
+        return []
+    rows = [json.loads(line) for line in OTHER.read_text(encoding="utf-8").split("\n") if line]
+    return [row for row in rows if row["path"].endswith("/responses")]
 
 
 def name_of(exchange: dict[str, Any]) -> str:
@@ -94,3 +104,51 @@ def merge_details(details: list[dict[str, Any]], fragments: list[dict[str, Any]]
                 into[key] += value
             elif into.get(key) is None or (key in GROWING and value):
                 into[key] = value
+
+
+def response_of(exchange: dict[str, Any]) -> dict[str, Any]:
+    """Return the complete response of an exchange, which the last event of a stream carries."""
+    body = bodies(exchange)[-1]
+    response: dict[str, Any] = body["response"] if exchange["stream"] else body
+    return response
+
+
+def response_error_of(exchange: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the error that an exchange of `POST /responses` tells, wherever it does."""
+    for body in bodies(exchange):
+        if body.get("type") == "error":
+            return body
+        found = (body.get("response") or body).get("error")
+        if found:
+            error: dict[str, Any] = found
+            return error
+    return None
+
+
+def expected_response(exchange: dict[str, Any]) -> dict[str, Any]:
+    """Return what an answer of `POST /responses` says; of a stream, what its events say."""
+    response = response_of(exchange)
+    found: dict[str, Any] = {
+        "text": "", "reasoning": "", "details": [], "calls": [], "annotations": [], "refusal": "",
+        "logprobs": [], "items": response["output"], "response": response,
+    }  # fmt: skip
+    for item in response["output"]:
+        if item["type"] == "function_call":
+            found["calls"].append({name: item[name] for name in ("call_id", "name", "arguments")})
+        if item["type"] == "message":
+            for part in item["content"]:
+                found["text"] += part.get("text", "")
+                found["refusal"] += part.get("refusal", "")
+                found["annotations"] += part.get("annotations") or []
+                found["logprobs"] += part.get("logprobs") or []
+        if item["type"] == "reasoning":
+            parts = [*(item.get("summary") or []), *(item.get("content") or [])]
+            texts = [part["text"] for part in parts]
+            found["reasoning"] += "".join(texts)
+            found["details"] += texts
+            if item.get("encrypted_content"):
+                found["details"].append(item["encrypted_content"])
+    if exchange["stream"]:
+        deltas = [e["delta"] for e in bodies(exchange) if e["type"] == "response.output_text.delta"]
+        assert "".join(deltas) == found["text"]
+    return found
