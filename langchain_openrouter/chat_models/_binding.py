@@ -45,6 +45,22 @@ class ChatOpenRouterBinding(_Base):
         bound, prepared = prepare_bind(self.bound, kwargs)
         return self._copy(bound, {**self.kwargs, **prepared})
 
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Bind tools beside the bound arguments; see `ChatOpenRouter`.
+
+        Core's binding would pass the call on to the model, and lose what is bound.
+
+        Raises:
+            ValueError: A tool or an argument is not known.
+        """
+        option = {name: self.kwargs[name] for name in ("use_responses_api",) if name in self.kwargs}
+        model: Any = self.bound
+        bound = model.bind_tools(tools, **{**option, **kwargs})
+
+        replaced = {"tools", "tool_choice", RELAX}
+        rest = {name: value for name, value in self.kwargs.items() if name not in replaced}
+        return self._copy(bound.bound, {**rest, **bound.kwargs})
+
     def with_structured_output(self, schema: Any = None, **kwargs: Any) -> Any:
         """Return structured outputs with the bound arguments; see `ChatOpenRouter`.
 

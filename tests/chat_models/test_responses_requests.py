@@ -100,6 +100,20 @@ def test_it_is_an_option_everywhere(how, emulate):
     assert paths == ["/responses", "/chat/completions", "/chat/completions"]
 
 
+def test_tools_may_be_bound_to_what_is_bound():
+    """The option, and every other argument, stays."""
+    plain = ChatOpenRouter(model="a/b", api_key="k")
+    bound = plain.bind(use_responses_api=True, temperature=0.5, tools=[get_weather], stop=["x"])
+    again = bound.bind_tools([{"type": "file_search", "vector_store_ids": ["v"]}], temperature=1)
+    body = again.bound._get_request_payload("x", **again.kwargs)
+
+    assert body["tools"] == [{"type": "file_search", "vector_store_ids": ["v"]}]
+    assert (body["temperature"], body["stop"]) == (1, ["x"])
+    assert "input" in body
+    with_retry = plain.with_retry().bind(temperature=0.5)
+    assert with_retry.kwargs == {"temperature": 0.5}
+
+
 @pytest.mark.parametrize("name", ["previous_response_id", "background", "conversation", "store"])
 def test_what_needs_stored_responses_is_refused_with_the_reason(name):
     """Before the call, by its name, wherever it is passed."""
@@ -488,6 +502,7 @@ def test_calls_without_ids_or_with_the_same():
     items = sent([message, *[ToolMessage(i, tool_call_id=i) for i in ids]], off_spec=True)["input"]
 
     assert [item["call_id"] for item in items] == [*ids, *ids]
+    assert [item.get("id") for item in items[:2]] == ["fc_a", "fc_a"]
 
 
 def test_citations_images_and_refusals():
