@@ -105,9 +105,9 @@ class SignIn:
         required_workspace_id: The only workspace that the key may be created in.
         session_age: Seconds after which a session ends.
         app_user: The way in for users of the app's own sign-in: a function of the `Request` or
-            `WebSocket`, sync or async, that returns the app's id of the user whom the app has signed in, None if it has
-            not. Such a user needs no account at OpenRouter: the key comes from `provisioned`. Who
-            has signed in with OpenRouter too uses the key of that sign-in.
+            `WebSocket`, sync or async, that returns the app's id of the user whom the app has
+            signed in, None if it has not. Such a user needs no account at OpenRouter: the key comes
+            from `provisioned`. Who has signed in with OpenRouter too uses the key of that sign-in.
         provisioned: Makes the keys of the app's own users: `accounts.ProvisionedKeys`.
         on_event: Called with each `Event`; sync or async.
         settings: Where the base URL of the API is read from; None reads the environment.

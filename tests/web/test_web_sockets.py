@@ -15,7 +15,7 @@ from uvicorn.config import WS_PROTOCOLS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from langchain_openrouter import ChatOpenRouter
+from langchain_openrouter import ChatOpenRouter, errors
 from langchain_openrouter.oauth import UserKey
 from langchain_openrouter.testing import Reply
 from langchain_openrouter.web import SignIn, Visitor
@@ -280,3 +280,44 @@ def test_a_public_url_on_https_reads_the_cookie_of_https_alone(emulate):
 
     assert site.sign_in.visitor_of(f"openrouter-session={session}") is None
     assert site.sign_in.visitor_of(f"__Host-openrouter-session={session}")
+
+
+class Provisioned:
+    """Keys of the app's own users; an error in place of one."""
+
+    def __init__(self, emulator):
+        key = emulator.accounts.add_key(user_id="app_carl")
+        self.key = UserKey(key.secret, "app_carl", emulator.url)
+        self.error = None
+
+    async def aget(self, user_id):
+        """Return the key, or raise."""
+        if self.error is not None:
+            raise self.error
+        return self.key
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(errors.KeyRevokedError("gone"), 1008), (errors.ConnectionFailedError("down"), 1013)],
+)
+def test_the_apps_own_user_has_a_websocket(emulate, error, code):
+    """Not from a page of another site; closed by a code of its kind where there is no key."""
+    emulator = emulate(lambda _: "Hello", any_key=False)
+    provisioned = Provisioned(emulator)
+    site = Site(emulator, app_user=lambda connection: "carl", provisioned=provisioned)
+    with in_thread(site.app, ws=SANSIO) as url:
+        with pytest.raises(InvalidStatus, match="403"), dial(url, None, "https://evil.example"):
+            pass
+        with dial(url, None, url) as chat:
+            chat.send("Hi")
+            assert chat.recv(10) == "Hello"
+            provisioned.error = error
+            chat.send("Hi")
+            with pytest.raises(ConnectionClosed) as closed:
+                list(chat)
+    assert closed.value.rcvd.code == code
+    assert [request.key for request in emulator.chats] == [
+        provisioned.key.secret.get_secret_value()
+    ]
+    assert [event.kind for event in site.events] == ["wrong_origin"]
