@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import socket
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.workers > 1 and not options.redis:
         parser.error("workers share nothing but a store: pass --redis")
+    if problem := _port_problem(options.port):
+        parser.error(f"cannot listen on port {options.port}: {problem} - pass another --port")
 
     if not os.environ.get("OPENROUTER_WEB_SECRET"):
         os.environ["OPENROUTER_WEB_SECRET"] = secrets.token_urlsafe(32)
@@ -51,6 +54,22 @@ def main(arguments: list[str] | None = None) -> None:
             workers=options.workers,
             log_level="warning",
         )
+
+
+def _port_problem(port: int) -> str | None:
+    """Return why the app cannot be reached on this port of localhost, None if it can."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    except OverflowError as error:
+        return str(error)
+
+    try:  # a browser tries this address of localhost first
+        socket.create_connection(("::1", port), timeout=1).close()
+    except OSError:
+        return None
+    return "another program listens on [::1]"
 
 
 if __name__ == "__main__":

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection
 
     from langchain_openrouter.accounts import ProvisionedKeys
     from langchain_openrouter.oauth import UserKey
 
-    AppUser: TypeAlias = Callable[[Request], str | Awaitable[str | None] | None]
+    AppUser: TypeAlias = Callable[[Any], str | Awaitable[str | None] | None]
 
 __all__ = ["AppUsers", "app_users"]
 
@@ -26,14 +26,14 @@ class AppUsers:
     app_user: AppUser
     provisioned: ProvisionedKeys
 
-    async def key(self, request: Request) -> UserKey | None:
+    async def key(self, connection: HTTPConnection) -> UserKey | None:
         """Return the key of the app's user, None if the app has signed nobody in.
 
         Raises:
             KeyRevokedError: The user's key was revoked.
             OpenRouterError: None could be provisioned.
         """
-        user_id = self.app_user(request)
+        user_id = self.app_user(connection)
         if inspect.isawaitable(user_id):
             user_id = await user_id
         return None if not user_id else await self.provisioned.aget(user_id)

@@ -6,11 +6,14 @@ import base64
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from starlette.requests import cookie_parser
+
 from langchain_openrouter._encryption import sealed_at
 from langchain_openrouter.web._sessions import is_session_id
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Mapping
+
     from starlette.responses import Response
 
 PENDING_AGE = 600  # seconds
@@ -34,12 +37,12 @@ class Cookies:
     """The cookies of one request, and of its response.
 
     Args:
-        request: The request whose cookies are read.
+        received: The cookies that the browser sent, by name.
         secure: Whether it is https, where the prefix `__Host-` binds a cookie to this host.
     """
 
-    def __init__(self, request: Request, *, secure: bool) -> None:
-        self._received = request.cookies
+    def __init__(self, received: Mapping[str, str], *, secure: bool) -> None:
+        self._received = received
         self._secure = secure
         self._prefix = "__Host-" if secure else ""
         self.session_name = self._prefix + _SESSION
@@ -94,6 +97,20 @@ class Cookies:
             samesite="lax",
             secure=self._secure,
         )
+
+
+def session_in(header: str | None, *, secure: bool | None) -> str | None:
+    """Return the session's id in a header Cookie, None if there is none.
+
+    Args:
+        header: The header, without its name.
+        secure: Whether the browser is on https; None if that is not known: the cookie that only an
+            app on https can set is read first then.
+    """
+    received = cookie_parser(header or "")
+    if secure is None:
+        secure = f"__Host-{_SESSION}" in received
+    return Cookies(received, secure=secure).session
 
 
 def _decoded(target: str) -> str:

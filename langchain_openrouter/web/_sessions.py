@@ -66,11 +66,19 @@ class Sessions:
         """Return the key of a session, None if there is none or it has ended."""
         if not is_session_id(session):
             return None
-        # The end is a part of the id: with another end there is no such entry.
-        if int(session.rpartition(".")[2]) < time.time():
+        if _has_ended(session):
             await self._keys.adelete(session)
             return None
         return await self._keys.aget(session)
+
+    def read_key(self, session: str | None) -> UserKey | None:
+        """Return like `key`, without an event loop."""
+        if not is_session_id(session):
+            return None
+        if _has_ended(session):
+            self._keys.delete(session)
+            return None
+        return self._keys.get(session)
 
     async def end(self, session: str | None) -> None:
         """Delete a session and its key."""
@@ -93,6 +101,11 @@ class Sessions:
 def is_session_id(text: str | None) -> TypeGuard[str]:
     """Tell whether a cookie's value has the form of a session's id."""
     return text is not None and _ID.fullmatch(text) is not None
+
+
+def _has_ended(session: str) -> bool:
+    # The end is a part of the id: with another end there is no such entry.
+    return int(session.rpartition(".")[2]) < time.time()
 
 
 def _csrf_token(key: bytes, session: str) -> str:

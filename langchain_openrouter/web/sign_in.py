@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.stores import BaseStore, InMemoryByteStore
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, Router
 
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["Event", "EventKind", "SignIn", "Visitor", "local", "safe_redirect_path"]
 
 _SESSION_AGE = 30 * 24 * 3600  # seconds
+# Codes by which a WebSocket is closed, see https://www.iana.org/assignments/websocket.
+_POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
+_UNAVAILABLE = 503
 
 local = safe_redirect_path  # former name
 
@@ -100,10 +104,10 @@ class SignIn:
         workspace_id: The workspace that the page proposes for the key.
         required_workspace_id: The only workspace that the key may be created in.
         session_age: Seconds after which a session ends.
-        app_user: The way in for users of the app's own sign-in: a function of the request, sync or
-            async, that returns the app's id of the user whom the app has signed in, None if it has
-            not. Such a user needs no account at OpenRouter: the key comes from `provisioned`. Who
-            has signed in with OpenRouter too uses the key of that sign-in.
+        app_user: The way in for users of the app's own sign-in: a function of the `Request` or
+            `WebSocket`, sync or async, that returns the app's id of the user whom the app has
+            signed in, None if it has not. Such a user needs no account at OpenRouter: the key comes
+            from `provisioned`. Who has signed in with OpenRouter too uses the key of that sign-in.
         provisioned: Makes the keys of the app's own users: `accounts.ProvisionedKeys`.
         on_event: Called with each `Event`; sync or async.
         settings: Where the base URL of the API is read from; None reads the environment.
@@ -175,61 +179,125 @@ class SignIn:
         # A redirect to the URL with a slash would use the Host of the request, which may be any.
         return Router(self.routes, redirect_slashes=False)
 
-    async def visitor(self, request: Request) -> Visitor | None:
+    async def visitor(self, connection: HTTPConnection) -> Visitor | None:
         """Return the signed-in visitor, None if nobody is signed in.
+
+        Args:
+            connection: A `Request` or a `WebSocket` of Starlette or FastAPI. A WebSocket that a
+                page of another site opened has no visitor: browsers send the cookies along there,
+                too. The page must be of `public_url` or `allowed_hosts`; without either, of the
+                host that the request names.
 
         Raises:
             KeyRevokedError: The app's own user, whose provisioned key was revoked.
             OpenRouterError: No key could be provisioned.
         """
-        session = self._site.cookies(request).session
-        key = await self._site.key(request)
+        if self._site.is_cross_site(connection):
+            await self._site.emit(Event("wrong_origin"))
+            return None
+        session = self._site.cookies(connection).session
+        visitor = self._to_visitor(session, await self._site.key(connection))
 
-        if session is None or key is None:
-            key = None if self._app_users is None else await self._app_users.key(request)
+        if visitor is None and self._app_users is not None:
+            key = await self._app_users.key(connection)
             return None if key is None else Visitor(key, "")
+        return visitor
+
+    def visitor_of(
+        self, cookie_header: str | None, *, origin: str | None = None, https: bool | None = None
+    ) -> Visitor | None:
+        """Return the signed-in visitor by a header Cookie, None if nobody is signed in.
+
+        For frameworks that have no Starlette request: Streamlit, Gradio, Chainlit, Socket.IO. It
+        reads the cookie that the routes set, which must therefore be mounted on the same host
+        (browsers send a cookie to every port of a host). In an event loop, use `avisitor_of`. The
+        app's own users (`app_user`) are not looked up: `provisioned` has their keys.
+
+            ```python
+            visitor = sign_in.visitor_of(st.context.headers.get("Cookie"))
+            own = model.for_user(visitor.key, user=visitor.user_id)
+            ```
+
+        Args:
+            cookie_header: The value of the header, None if there is none.
+            origin: The header Origin of a WebSocket or another request that acts for the visitor,
+                compared like that of a WebSocket in `visitor`. None: not compared, for what a
+                browser requests from the site itself, or where the framework does it.
+            https: Whether the browser is on https. None: as `public_url` says; without one, the
+                cookie that only a site on https can set is preferred.
+
+        Raises:
+            ValueError: There is an origin, but neither `public_url` nor `allowed_hosts`.
+        """
+        session = self._site.session_in(cookie_header, origin=origin, https=https)
+        if isinstance(session, Event):
+            self._site.emit_sync(session)
+            return None
+        return self._to_visitor(session, self._site.read_key_of_session(session))
+
+    async def avisitor_of(
+        self, cookie_header: str | None, *, origin: str | None = None, https: bool | None = None
+    ) -> Visitor | None:
+        """Return like `visitor_of`."""
+        session = self._site.session_in(cookie_header, origin=origin, https=https)
+        if isinstance(session, Event):
+            await self._site.emit(session)
+            return None
+        return self._to_visitor(session, await self._site.key_of_session(session))
+
+    def _to_visitor(self, session: str | None, key: UserKey | None) -> Visitor | None:
+        if session is None or key is None:
+            return None
         return Visitor(key, self._site.sessions.token(session))
 
     def user_model(
         self, model: ChatOpenRouter, *, send_user: bool = True
-    ) -> Callable[[Request], Awaitable[ChatOpenRouter]]:
+    ) -> Callable[[HTTPConnection], Awaitable[ChatOpenRouter]]:
         """Return a dependency that gives a route the visitor's own model.
+
+        The route is one of HTTP or of a WebSocket. A WebSocket outlives the session: call the
+        function again before each message that must not be answered after a sign-out.
 
         Args:
             model: The model to copy; its own key is never used.
             send_user: Send the user's id as the field `user`.
 
         Returns:
-            An async function of the request; it raises an `HTTPException`: 401 if nobody is signed
-            in, 403 if the user's provisioned key was revoked, 503 if none could be provisioned.
+            An async function of the `Request` or `WebSocket`. It raises an `HTTPException`: 401 if
+            nobody is signed in, 403 if the user's provisioned key was revoked, 503 if none could be
+            provisioned. For a WebSocket, also for one that a page of another site opened, it raises
+            a `WebSocketException` instead: 1008, and 1013 in place of 503 (before it is accepted, a
+            403 to the browser).
         """
 
-        async def user_model(request: Request) -> ChatOpenRouter:
-            visitor = await self._visitor_or_refusal(request)
+        async def user_model(connection: HTTPConnection) -> ChatOpenRouter:
+            visitor = await self._visitor_or_refusal(connection)
             # What the model is going to spend must show in `/me` at once.
             self._spending.forget(visitor.key.fingerprint)
             user = visitor.user_id if send_user else None
             return model.for_user(visitor.key, user=user)
 
         # FastAPI reads the annotations of a dependency, and cannot resolve lazy ones.
-        user_model.__annotations__ = {"request": Request}
+        user_model.__annotations__ = {"connection": HTTPConnection}
         return user_model
 
-    async def _visitor_or_refusal(self, request: Request) -> Visitor:
+    async def _visitor_or_refusal(self, connection: HTTPConnection) -> Visitor:
         """Return the signed-in visitor.
 
         Raises:
             HTTPException: There is none, or no key for them.
+            WebSocketException: The same, of a WebSocket.
         """
         try:
-            visitor = await self.visitor(request)
+            visitor = await self.visitor(connection)
         except KeyRevokedError:
-            raise HTTPException(403, "your access was revoked") from None
+            raise _refusal(connection, 403, "your access was revoked") from None
         except OpenRouterError as error:
-            raise HTTPException(503, "no key could be made for you: try again") from error
+            text = "no key could be made for you: try again"
+            raise _refusal(connection, _UNAVAILABLE, text) from error
 
         if visitor is None:
-            raise HTTPException(401, "sign in first")
+            raise _refusal(connection, 401, "sign in first")
         return visitor
 
     # --- the routes -----------------------------------------------------------------------
@@ -316,3 +384,12 @@ class SignIn:
             **await self._spending.get(visitor.key),
         }
         return JSONResponse(account, headers=_pages.HEADERS)
+
+
+def _refusal(connection: HTTPConnection, status: int, text: str) -> Exception:
+    """Return the exception by which Starlette refuses a request or a WebSocket."""
+    if connection.scope["type"] != "websocket":
+        return HTTPException(status, text)
+    return WebSocketException(
+        _TRY_AGAIN_LATER if status == _UNAVAILABLE else _POLICY_VIOLATION, text
+    )

@@ -27,11 +27,11 @@ def free_port():
 
 
 @contextmanager
-def in_thread(app):
-    """Serve an app; yield its address."""
+def in_thread(app, *, ws="none"):
+    """Serve an app, with the WebSocket library of a name; yield its address."""
     sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", log_level="critical"
+        app, log_config=None, access_log=False, lifespan="off", ws=ws, log_level="critical"
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)

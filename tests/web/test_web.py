@@ -420,3 +420,30 @@ def test_properties_of_the_key_are_checked_at_start_up(properties):
     """Not when the first visitor comes."""
     with pytest.raises(ValueError):  # noqa: PT011 - the message is that of `PKCELogin`
         SignIn(secret=SECRET, **properties)
+
+
+def test_the_example_says_at_once_that_its_port_is_taken():
+    """Before it serves anything: the port, why, and what to do."""
+    import socket
+    import subprocess
+    import sys
+
+    for host, family, reason in [
+        ("127.0.0.1", socket.AF_INET, "in use"),
+        ("::1", socket.AF_INET6, "[::1]"),
+    ]:
+        try:
+            taken = socket.create_server((host, 0), family=family)
+        except OSError:
+            continue  # no IPv6 here
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "langchain_openrouter.web", "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        taken.close()
+
+        assert done.returncode == 2
+        assert f"cannot listen on port {port}" in done.stderr
+        assert reason in done.stderr
+        assert "--port" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "http://" not in done.stdout

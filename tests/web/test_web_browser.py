@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.chat_page import ask, people, shot, sign_in
 from tests.support.webapp import as_program, redis_server
 
-SHOTS = Path(os.environ.get("SCREENSHOTS") or ".pytest_cache/screenshots")
 pytestmark = pytest.mark.timeout(180)
 
 
@@ -31,44 +30,9 @@ def site(emulate, tmp_path):
 
 @pytest.fixture
 def person(browser, site):
-    """Make people, each with a browser of their own that reports what a page complains of."""
-    made = []
-
-    def make(**words):
-        context = browser.new_context(**words)
-        page = context.new_page()
-        page.complaints = []
-        page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda e: page.complaints.append(str(e)))
-        made.append(context)
-        page.goto(site[0])
-        return page
-
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    yield make
-    for context in made:
-        context.close()
-
-
-def sign_in(page, user, decision="Approve"):
-    """Click through OpenRouter's page."""
-    page.get_by_role("link", name="Sign in with OpenRouter").click()
-    page.locator("input[name=emulated_user]").fill(user)
-    page.get_by_role("button", name=decision).click()
-
-
-def ask(page, text):
-    """Type a message and send it by keyboard; return the answer's element."""
-    page.get_by_label("Your message").fill(text)
-    page.keyboard.press("Enter")
-    answer = page.locator("li.assistant").last
-    answer.locator(".told").wait_for()
-    return answer
-
-
-def shot(page, name):
-    """Keep a picture of a page."""
-    page.screenshot(path=SHOTS / f"web-{name}.png")
+    """Make people."""
+    with people(browser, site[0]) as make:
+        yield make
 
 
 def test_two_people_at_once(site, person):

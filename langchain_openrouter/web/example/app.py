@@ -1,6 +1,7 @@
 """The example: a chat page where each visitor uses their own OpenRouter account.
 
 Without a build step or external assets; works by keyboard and on a phone, in light and dark mode.
+The conversation stays in the browser's tab (`sessionStorage`), until the visitor signs out.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _TYPES = {
     "chat.html": "text/html",
     "chat.css": "text/css",
     "chat.js": "text/javascript",
+    "markdown.js": "text/javascript",
     "icon.svg": "image/svg+xml",
 }
 _DEFAULT = "openai/gpt-4o-mini"
@@ -83,7 +85,7 @@ def create_app(
     return Starlette(
         routes=[
             Route("/", _asset("chat.html")),
-            *(Route(f"/{name}", _asset(name)) for name in ("chat.css", "chat.js", "icon.svg")),
+            *(Route(f"/{name}", _asset(name)) for name in _TYPES if name != "chat.html"),
             Route("/api/chat", _chat(sign_in.user_model(model)), methods=["POST"]),
             Route("/api/models", _models(sign_in, catalog)),
             Mount("/auth", sign_in.router),
