@@ -144,9 +144,14 @@ class Sweep:
         yield from self._lifecycle.remove(record.user_id, hash_)
 
     def _disable_revoked(self, user_id: str) -> Flow[None]:
-        """Disable the keys of a user who is still revoked."""
+        """Disable the keys of a user who is still revoked.
+
+        The record is written first, as it is: a `restore` that has enabled the key notices.
+        """
         stored = yield from self._records.load(user_id)
-        if stored.record.revoked:
+        if not stored.record.revoked:
+            return
+        if (yield from self._records.write(stored, stored.record)) is not None:
             yield from self._lifecycle.disable(stored.record.hashes)
 
     def _revoke_disabled(self, user_id: str, hash_: str) -> Flow[None]:

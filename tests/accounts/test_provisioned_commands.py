@@ -1,14 +1,12 @@
-"""`langchain-openrouter accounts sweep`, rotate, revoke, restore, forget, usage: as programs."""
+"""`langchain-openrouter accounts sweep`, rotate, revoke, restore, forget, usage."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from langchain_openrouter import _cli
 from langchain_openrouter.key_store import FileStore, KeyStore, RedisStore
 from tests.support.accounts import client
 from tests.support.provisioning import SECRET, account_keys, provisioner
@@ -16,8 +14,8 @@ from tests.support.webapp import redis_server
 
 
 @pytest.fixture
-def shell(tmp_path, emulate, monkeypatch):
-    """Run commands against an emulator, on the store of an app."""
+def shell(tmp_path, emulate, monkeypatch, capsys):
+    """Run commands against an emulator, on the store of an app; as the program's entry does."""
     emulator = emulate(any_key=False)
     monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
     monkeypatch.setenv("OPENROUTER_MANAGEMENT_KEY", emulator.management_key)
@@ -26,12 +24,15 @@ def shell(tmp_path, emulate, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words, code=0, store=("--folder", str(tmp_path / "keys")), **more):
-        done = subprocess.run(
-            [sys.executable, "-m", "langchain_openrouter", "accounts", *words, *store],
-            capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **more},
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.argv", ["langchain-openrouter", "accounts", *words, *store])
+            for name, value in more.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as done:
+                _cli.main()
+        printed = "".join(capsys.readouterr())
+        assert (done.value.code or 0) == code, printed
+        return printed
 
     run.emulator, run.folder = emulator, tmp_path / "keys"
     return run

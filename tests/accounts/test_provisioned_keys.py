@@ -274,6 +274,26 @@ def test_key_for_is_a_key_for_models_of_both_kinds(emulator, how, monkeypatch):
     assert "sk-or-v1-the-operators" not in {request.key for request in emulator.requests}
 
 
+def test_an_async_management_key_serves_async_models(emulator):
+    """The event loop is never blocked: async requests look the key up async, in users' runs too."""
+
+    async def management_key():
+        await asyncio.sleep(0)
+        return emulator.management_key
+
+    keys = provisioner(emulator, accounts={"management_key": management_key})
+    model = ChatOpenRouter(model="openai/gpt-4o-mini", base_url=emulator.url)
+
+    async def run():
+        async with as_user(keys.key_for("ann")):
+            await model.for_user(keys.key_for("ann")).ainvoke("hi")
+        return [chunk async for chunk in model.for_user(keys.key_for("bob")).astream("hi")]
+
+    assert asyncio.run(run())
+    with pytest.raises(errors.AuthenticationError, match="async"):
+        keys.get("cat")
+
+
 @BOTH
 def test_inside_a_users_run_a_key_source_is_compared(emulator, how):
     """Another user's is an error, as any foreign key is."""

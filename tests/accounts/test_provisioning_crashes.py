@@ -456,6 +456,97 @@ def test_everything_at_once(emulator):
         assert not account_keys(emulator)[hash_].disabled
 
 
+# --- one operation amid another -------------------------------------------------------------------
+
+
+def interrupted(flow, at, action):
+    """Yield a flow's steps; before the step of this number another operation runs to its end."""
+    result = error = None
+    number = 0
+    while True:
+        try:
+            step = flow.send(result) if error is None else flow.throw(error)
+        except StopIteration as end:
+            return end.value, number
+        number += 1
+        if number == at:
+            action()
+        result = error = None
+        try:
+            result = yield step
+        except _steps.INTERRUPTIONS as failure:
+            error = failure
+
+
+PAIRS = [
+    *(("get", inner) for inner in ("get", "rotate", "revoke", "forget", "sweep")),
+    *(("rotate", inner) for inner in ("get", "rotate", "revoke", "forget", "sweep")),
+    *(("restore", inner) for inner in ("revoke", "forget", "sweep")),
+    *(("revoke", inner) for inner in ("restore", "forget", "rotate")),
+    *(("forget", inner) for inner in ("get", "revoke", "sweep")),
+    *(("sweep", inner) for inner in ("rotate", "revoke", "restore", "forget", "sweep")),
+    *(("finish", inner) for inner in ("rotate", "revoke")),
+]
+
+
+def at_this_point(emulator, outer, inner, at):
+    """Run one operation with another before its step of this number.
+
+    Returns:
+        The first one's provisioned keys, and how many steps it had; 0 if it was refused.
+    """
+    emulator.accounts.keys = {
+        secret: key for secret, key in emulator.accounts.keys.items() if key.is_management
+    }
+    store = InMemoryByteStore()
+    keys = provisioner(emulator, store)
+    # Its clock is ahead: it does not wait for the claim of the other, which cannot go on meanwhile.
+    other = provisioner(emulator, store, clock=lambda: time.time() + 600)
+    if outer != "get":
+        keys.get("ann")
+    if outer == "finish":
+        keys.rotate("ann")
+    if "restore" in {outer, inner}:
+        keys.revoke("ann")
+    flows = {
+        **FLOWS,
+        "get": lambda keys: keys._maker.obtain("ann"),
+        "restore": lambda keys: keys._lifecycle.restore("ann"),
+        "finish": lambda keys: keys._lifecycle.delete_old("ann", due_only=False),
+    }
+
+    def act():
+        with contextlib.suppress(errors.KeyRevokedError):
+            getattr(other, inner)(*(() if inner == "sweep" else ("ann",)))
+
+    steps = 0
+    with contextlib.suppress(errors.KeyRevokedError):
+        _, steps = _steps.run(interrupted(flows[outer](keys), at, act), keys._resources)
+    return keys, steps
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"), PAIRS, ids=[f"{inner} amid {outer}" for outer, inner in PAIRS]
+)
+def test_one_operation_at_any_point_of_another(emulator, outer, inner):
+    """Of one user: the store and the account agree, and a revocation that came last holds."""
+    for at in range(1, 25):
+        keys, steps = at_this_point(emulator, outer, inner, at)
+        if 0 < steps < at:
+            return
+
+        if inner == "revoke" and outer != "restore":
+            assert not account_keys(emulator, enabled=True), at
+        if (outer, inner) == ("restore", "sweep"):
+            assert account_keys(emulator, enabled=True), at
+        keys.sweep()
+        assert not keys.sweep().actions, at
+        assert consistent(emulator, keys), at
+        record = _steps.run(keys._maker.records.load("ann"), keys._resources).record
+        enabled = account_keys(emulator, enabled=True)
+        assert record.revoked is not bool(record.hash and record.hash in enabled) or not record.hash
+
+
 # --- the sweep ------------------------------------------------------------------------------------
 
 

@@ -239,6 +239,10 @@ def test_an_async_source_serves_async_calls(emulator):
 
     source = identity(emulator, read)
     assert token("async", source)
+    chat = ChatOpenRouter(
+        model="openai/gpt-4o-mini", base_url=emulator.url, api_key=identity(emulator, read)
+    )
+    assert asyncio.run(chat.ainvoke("hi")).text
     with pytest.raises(errors.AuthenticationError, match="async"):
         identity(emulator, read)()
 
