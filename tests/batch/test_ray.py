@@ -21,6 +21,7 @@ from langchain_openrouter.callbacks import CostLimit
 from tests.batch.conftest import echo, lines_of, text_of, told, wait_for
 from tests.support.loopback import Reply, whole
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # read at the import; a busy machine
 ray = pytest.importorskip("ray", reason="Ray is not installed: make test-ray")
 pytestmark = [
     pytest.mark.ray,
@@ -55,7 +56,6 @@ def cluster():
     before = dict(os.environ)
     os.environ.update(
         KEYS,
-        RAY_raylet_start_wait_time_s="120",  # a machine may be busy
         RAY_DATA_DISABLE_PROGRESS_BARS="1",
         RAY_USAGE_STATS_ENABLED="0",
     )
@@ -480,13 +480,14 @@ def test_a_step_of_a_pipeline(serve, ray_model):
     assert sorted(row["text"] for row in rows) == sorted(row["text"] for row in rows_of(400))
     kinds = collections.Counter(row["error_type"] for row in rows)
     bad = [row for row in rows if row["error_type"] == "InvalidRequestError"]
-    assert kinds[None] == 150, kinds
-    assert kinds["CostLimitError"] == 400 - 150 - len(bad)
+    # 150; the row that is refused for nothing lowers the mean, and may let one more begin.
+    assert 150 <= kinds[None] <= 150 + len(bad), kinds
+    assert kinds["CostLimitError"] == 400 - kinds[None] - len(bad)
     done = next(row for row in rows if row["error_type"] is None)
     assert done["output"] == {"label": "good", "score": 1.0}
     assert (done["cost"], done["provider"], done["input_tokens"]) == (0.001, "OpenAI", 10)
     state = labels.state()
-    assert state["spent"] == pytest.approx(0.15)
+    assert state["spent"] == pytest.approx(0.001 * kinds[None])
     assert (state["in_flight"], state["ended"].error_type) == (0, "CostLimitError")
 
 
