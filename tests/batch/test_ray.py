@@ -21,6 +21,7 @@ from langchain_openrouter.callbacks import CostLimit
 from tests.batch.conftest import echo, lines_of, text_of, told, wait_for
 from tests.support.loopback import Reply, whole
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # read at the import; a busy machine
 ray = pytest.importorskip("ray", reason="Ray is not installed: make test-ray")
 pytestmark = [
     pytest.mark.ray,
@@ -32,7 +33,11 @@ KEYS = {
     "OPENROUTER_API_KEY": "sk-or-v1-of-the-nodes-environment",
     "TEAM_KEY": "sk-or-v1-of-a-variable-of-the-team",
 }
-STORE = 80 * 2**20  # bytes: Ray refuses less
+NODE = {
+    "num_cpus": 2,
+    "object_store_memory": 80 * 2**20,  # Ray refuses less
+    "include_dashboard": False,
+}
 quiet = {"progress": False}
 
 
@@ -51,23 +56,42 @@ def cluster():
     before = dict(os.environ)
     os.environ.update(
         KEYS,
-        RAY_raylet_start_wait_time_s="120",  # a machine may be busy
         RAY_DATA_DISABLE_PROGRESS_BARS="1",
         RAY_USAGE_STATS_ENABLED="0",
     )
-    node = {"num_cpus": 2, "object_store_memory": STORE, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    second = cluster.add_node(**node, resources={"second": 1})
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    cluster.second = cluster.add_node(**NODE)
     for name in KEYS:
         os.environ.pop(name)
 
     ray.init(address=cluster.address, log_to_driver=False)
-    cluster.second = second
     yield cluster
     ray.shutdown()
     cluster.shutdown()
     os.environ.clear()
     os.environ.update(before)
+
+
+def kill_node(cluster, processes):
+    """End the second node as a power cut does, with the workers that it has of these processes."""
+    raylet = cluster.second.all_processes["raylet"][0].process.pid
+    workers = [pid for pid in processes if _parent(pid) == raylet]
+    assert len(workers) == 1
+    cluster.remove_node(cluster.second, allow_graceful=False)
+    os.kill(int(workers[0]), signal.SIGKILL)
+
+
+def _parent(pid):
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    return int(re.search(r"PPid:\t(\d+)", status).group(1))
+
+
+def replace_node(cluster, monkeypatch):
+    """Start another one, with the keys."""
+    with monkeypatch.context() as patch:
+        for name, key in KEYS.items():
+            patch.setenv(name, key)
+        cluster.second = cluster.add_node(**NODE)
 
 
 @pytest.fixture
@@ -137,7 +161,7 @@ def test_the_rows_are_those_of_the_local_engine(serve, ray_model, tmp_path):
     assert tables[0].equals(tables[1])
 
 
-def test_a_node_is_killed(serve, ray_model, cluster, tmp_path):
+def test_a_node_is_killed(serve, ray_model, cluster, tmp_path, monkeypatch):
     """Each row has one result, in order; what was in flight on the node is sent again."""
     seen_of = collections.defaultdict(int)
 
@@ -151,12 +175,12 @@ def test_a_node_is_killed(serve, ray_model, cluster, tmp_path):
     chain = RunnableLambda(lambda text: f"{text} {os.getpid()}") | ray_model(
         server, api_key=key_from_env("TEAM_KEY")
     )
-    output, count = tmp_path / "out.jsonl", 500
+    output, count = tmp_path / "out.jsonl", 600
 
     def kill():
         while len(seen_of) < 2 or min(seen_of.values()) < 50:
             time.sleep(0.01)
-        cluster.remove_node(cluster.second, allow_graceful=False)
+        kill_node(cluster, list(seen_of))
 
     killer = threading.Thread(target=kill)
     killer.start()
@@ -165,9 +189,7 @@ def test_a_node_is_killed(serve, ray_model, cluster, tmp_path):
         engine=RayEngine(8, workers=2, options={"num_cpus": 2}), **quiet,
     )  # fmt: skip
     killer.join()
-    cluster.second = cluster.add_node(
-        num_cpus=2, object_store_memory=STORE, resources={"second": 1}
-    )
+    replace_node(cluster, monkeypatch)
 
     assert (result.done, result.failed, result.total) == (count, 0, count)
     assert [row["output"] for row in lines_of(output)] == [f"row-{n}" for n in range(count)]
@@ -458,13 +480,14 @@ def test_a_step_of_a_pipeline(serve, ray_model):
     assert sorted(row["text"] for row in rows) == sorted(row["text"] for row in rows_of(400))
     kinds = collections.Counter(row["error_type"] for row in rows)
     bad = [row for row in rows if row["error_type"] == "InvalidRequestError"]
-    assert kinds[None] == 150, kinds
-    assert kinds["CostLimitError"] == 400 - 150 - len(bad)
+    # 150; the row that is refused for nothing lowers the mean, and may let one more begin.
+    assert 150 <= kinds[None] <= 150 + len(bad), kinds
+    assert kinds["CostLimitError"] == 400 - kinds[None] - len(bad)
     done = next(row for row in rows if row["error_type"] is None)
     assert done["output"] == {"label": "good", "score": 1.0}
     assert (done["cost"], done["provider"], done["input_tokens"]) == (0.001, "OpenAI", 10)
     state = labels.state()
-    assert state["spent"] == pytest.approx(0.15)
+    assert state["spent"] == pytest.approx(0.001 * kinds[None])
     assert (state["in_flight"], state["ended"].error_type) == (0, "CostLimitError")
 
 
