@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_jsonable_python
 from langchain_openrouter import errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from langchain_core.runnables import Runnable
 
@@ -50,18 +50,13 @@ class RunEvents:
         self._has_text = False
         self._is_graph = False
 
-    async def read(
+    def read(
         self, runnable: Runnable[Any, Any], inputs: Any, kwargs: Mapping[str, Any]
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         """Run it, and yield what it does; `kwargs` are those of `astream`."""
         if isinstance(runnable, BaseChatModel):
-            read = self._read_model(runnable, inputs, kwargs)
-        else:
-            read = self._read_events(runnable, inputs, kwargs)
-
-        async with aclosing(read) as events:  # type: ignore[type-var]
-            async for event in events:
-                yield event
+            return self._read_model(runnable, inputs, kwargs)
+        return self._read_events(runnable, inputs, kwargs)
 
     def done(self) -> dict[str, Any]:
         """Return the data of the event `done`."""
@@ -81,14 +76,18 @@ class RunEvents:
 
     async def _read_model(
         self, model: BaseChatModel, inputs: Any, kwargs: Mapping[str, Any]
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         calls: list[Any] = []  # chunks from the first with a tool call on
 
         async with aclosing(model.astream(inputs, **kwargs)) as chunks:  # type: ignore[type-var]
             async for chunk in chunks:
-                self._add(chunk)
-                for event in _pieces(chunk):
-                    yield event
+                # Nearly every chunk is plain text, and there are many: no more than is needed.
+                if reasoning := chunk.additional_kwargs.get("reasoning_content"):
+                    yield "reasoning", reasoning
+                if text := chunk.text:
+                    yield "text", text
+                if chunk.usage_metadata or len(chunk.response_metadata) > 1:
+                    self._add(chunk)
                 if calls or getattr(chunk, "tool_call_chunks", None):
                     calls.append(chunk)
         if calls:
@@ -97,7 +96,7 @@ class RunEvents:
 
     async def _read_events(
         self, runnable: Runnable[Any, Any], inputs: Any, kwargs: Mapping[str, Any]
-    ) -> AsyncIterator[RunEvent]:
+    ) -> AsyncGenerator[RunEvent, None]:
         stream: Any = runnable.astream_events(inputs, version="v2", **kwargs)
         async with aclosing(stream) as events:
             async for event in events:

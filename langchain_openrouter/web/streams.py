@@ -104,7 +104,7 @@ async def _events(
     run = RunEvents()
 
     try:
-        async with scope, aclosing(run.read(runnable, inputs, kwargs)) as events:  # type: ignore[type-var]
+        async with scope, aclosing(run.read(runnable, inputs, kwargs)) as events:
             async for name, data in events:
                 if include is None or name in include:
                     yield _event(name, data)

@@ -10,7 +10,8 @@ import pytest
 from fastapi import Depends, FastAPI, WebSocket, WebSocketDisconnect
 from langchain_core.stores import InMemoryByteStore
 from starlette.applications import Starlette
-from starlette.routing import Mount, WebSocketRoute
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route, WebSocketRoute
 from uvicorn.config import WS_PROTOCOLS
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -227,6 +228,8 @@ def test_a_cookie_header_leads_to_the_visitor(serve_site, how):
         assert look_up(header, https=True) is None  # a cookie that another host may have planted
         assert look_up(f"__Host-{header}", https=True)
         assert look_up(f"__Host-{header}")
+        assert look_up(f"__Host-{header}", https=True, origin=url.replace("http", "https"))
+        assert look_up(f"__Host-{header}", https=True, origin=url) is None
         assert look_up(f"__Host-openrouter-session=x; {header}") is None
         for nobody in (
             None,
@@ -240,7 +243,11 @@ def test_a_cookie_header_leads_to_the_visitor(serve_site, how):
             assert look_up(nobody) is None
         ann.sign_out()
         assert look_up(header) is None
-    assert [event.kind for event in site.events] == ["signed_in", "wrong_origin", "signed_out"]
+    assert [event.kind for event in site.events] == [
+        "signed_in",
+        *["wrong_origin"] * 2,
+        "signed_out",
+    ]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -321,3 +328,29 @@ def test_the_apps_own_user_has_a_websocket(emulate, error, code):
         provisioned.key.secret.get_secret_value()
     ]
     assert [event.kind for event in site.events] == ["wrong_origin"]
+
+
+def test_a_page_on_another_port_cannot_use_the_browsers_cookies(serve_site, browser):
+    """In Chromium, which sends them along."""
+
+    async def page(request):
+        return HTMLResponse("<!doctype html>")
+
+    dial_from_page = """url => new Promise(resolve => {
+        const socket = new WebSocket(url);
+        socket.onopen = () => resolve("open");
+        socket.onerror = () => resolve("refused");
+    })"""
+    elsewhere = Starlette(routes=[Route("/", page)])
+    with serve_site() as (site, _, url), in_thread(elsewhere) as evil:
+        site.app.routes.append(Route("/", page))
+        tab = browser.new_page()
+        tab.goto(f"{url}/auth/sign-in?next=/")
+        tab.get_by_role("button", name="Approve").click()
+        tab.wait_for_url(f"{url}/")
+        address = url.replace("http", "ws") + "/chat"
+        assert tab.evaluate(dial_from_page, address) == "open"
+        tab.goto(evil)
+        assert tab.evaluate(dial_from_page, address) == "refused"
+        tab.close()
+    assert [event.kind for event in site.events] == ["signed_in", "wrong_origin"]
