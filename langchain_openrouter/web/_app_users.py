@@ -33,10 +33,15 @@ class AppUsers:
             KeyRevokedError: The user's key was revoked.
             OpenRouterError: None could be provisioned.
         """
+        user_id = await self.user_id(connection)
+        return None if user_id is None else await self.provisioned.aget(user_id)
+
+    async def user_id(self, connection: HTTPConnection) -> str | None:
+        """Return whom the app has signed in, None if nobody."""
         user_id = self.app_user(connection)
         if inspect.isawaitable(user_id):
             user_id = await user_id
-        return None if not user_id else await self.provisioned.aget(user_id)
+        return user_id or None
 
 
 def app_users(app_user: AppUser | None, provisioned: ProvisionedKeys | None) -> AppUsers | None:

@@ -87,14 +87,14 @@ class CallbackRoute:
                 await self._site.redemptions.failed(claim, may_repeat=_may_repeat(outcome))
             return await self._ended(request, outcome, pending)
 
-        session = None
+        session, owner = None, await self._site.owner(request)
         try:
-            session = await self._site.sessions.begin(outcome)
+            session = await self._site.sessions.begin(outcome, owner)
             await self._site.redemptions.signed_in(claim, session)
-            await self._site.sessions.end(self._site.cookies(request).session)
+            await self._site.sessions.end(self._site.cookies(request).session, owner)
         except Exception as error:  # noqa: BLE001 - whatever a store may raise
             with suppress(Exception):
-                await self._site.sessions.end(session)
+                await self._site.sessions.end(session, owner)
                 await self._site.redemptions.failed(claim, may_repeat=False)
             return await self._store_failed(outcome, error)
         with suppress(Warning):  # where warnings are errors, the visitor is signed in all the same
@@ -106,7 +106,7 @@ class CallbackRoute:
         """Respond as to the first click, without an exchange."""
         try:
             result = await self._site.redemptions.result(pending.sealed)
-            key = await self._site.sessions.key(result.session)
+            key = await self._site.sessions.key(result.session, await self._site.owner(request))
         except Exception as error:  # noqa: BLE001 - whatever a store may raise
             return await self._store_unavailable(error)
 

@@ -56,20 +56,27 @@ class Sessions:
         self._csrf_keys = derived_keys(secret, _CSRF_PURPOSE)
         self._age = age
 
-    async def begin(self, key: UserKey) -> str:
-        """Store a key under a new session id; return the id."""
+    async def begin(self, key: UserKey, owner: str | None = None) -> str:
+        """Store a key under a new session id; return the id.
+
+        Args:
+            key: The visitor's.
+            owner: Whom the app itself has signed in: the session is theirs alone. In a browser
+                that several people use, it is no session while the app has another one signed in,
+                or nobody.
+        """
         session = f"{secrets.token_urlsafe(32)}.{int(time.time() + self._age)}"
-        await self._keys.aset(session, key)
+        await self._keys.aset(_entry(session, owner), key)
         return session
 
-    async def key(self, session: str | None) -> UserKey | None:
-        """Return the key of a session, None if there is none or it has ended."""
+    async def key(self, session: str | None, owner: str | None = None) -> UserKey | None:
+        """Return the key of an owner's session, None if there is none or it has ended."""
         if not is_session_id(session):
             return None
         if _has_ended(session):
-            await self._keys.adelete(session)
+            await self._keys.adelete(_entry(session, owner))
             return None
-        return await self._keys.aget(session)
+        return await self._keys.aget(_entry(session, owner))
 
     def read_key(self, session: str | None) -> UserKey | None:
         """Return like `key`, without an event loop."""
@@ -80,10 +87,10 @@ class Sessions:
             return None
         return self._keys.get(session)
 
-    async def end(self, session: str | None) -> None:
-        """Delete a session and its key."""
+    async def end(self, session: str | None, owner: str | None = None) -> None:
+        """Delete an owner's session and its key."""
         if is_session_id(session):
-            await self._keys.adelete(session)
+            await self._keys.adelete(_entry(session, owner))
 
     def token(self, session: str) -> str:
         """Return the CSRF token of a session, which a form must send to end it."""
@@ -101,6 +108,13 @@ class Sessions:
 def is_session_id(text: str | None) -> TypeGuard[str]:
     """Tell whether a cookie's value has the form of a session's id."""
     return text is not None and _ID.fullmatch(text) is not None
+
+
+def _entry(session: str, owner: str | None) -> str:
+    """Return the name of a session's entry, which only its owner's session has."""
+    if owner is None:
+        return session
+    return f"{session}.{hashlib.sha256(owner.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _has_ended(session: str) -> bool:

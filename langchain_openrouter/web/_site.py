@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from langchain_openrouter._encryption import Secret
     from langchain_openrouter.oauth._user_key import UserKey
+    from langchain_openrouter.web._app_users import AppUsers
     from langchain_openrouter.web._hosts import Hosts
     from langchain_openrouter.web._redemptions import Redemptions
     from langchain_openrouter.web._sessions import Sessions
@@ -81,6 +82,11 @@ class Site:
     home: str
     session_age: float
     on_event: Callable[[Event], Any] | None
+    app_users: AppUsers | None = None
+
+    async def owner(self, connection: HTTPConnection) -> str | None:
+        """Return whom the app itself has signed in, to whom a session belongs."""
+        return None if self.app_users is None else await self.app_users.user_id(connection)
 
     def cookies(self, connection: HTTPConnection) -> Cookies:
         """Return the cookies of a request."""
@@ -106,12 +112,13 @@ class Site:
 
     async def key(self, connection: HTTPConnection) -> UserKey | None:
         """Return the key of the signed-in visitor, None if nobody is signed in."""
-        return await self.key_of_session(self.cookies(connection).session)
+        session, owner = self.cookies(connection).session, await self.owner(connection)
+        return await self.key_of_session(session, owner)
 
-    async def key_of_session(self, session: str | None) -> UserKey | None:
+    async def key_of_session(self, session: str | None, owner: str | None = None) -> UserKey | None:
         """Return the key of a session, None if there is none."""
         try:
-            return await self.sessions.key(session)
+            return await self.sessions.key(session, owner)
         except errors.KeyStoreError as error:
             await self.emit(Event("session_unreadable", None, error))
             return None

@@ -107,7 +107,8 @@ class SignIn:
         app_user: The way in for users of the app's own sign-in: a function of the `Request` or
             `WebSocket`, sync or async, that returns the app's id of the user whom the app has
             signed in, None if it has not. Such a user needs no account at OpenRouter: the key comes
-            from `provisioned`. Who has signed in with OpenRouter too uses the key of that sign-in.
+            from `provisioned`. Who has signed in with OpenRouter too uses the key of that sign-in,
+            while the app has the same user signed in.
         provisioned: Makes the keys of the app's own users: `accounts.ProvisionedKeys`.
         on_event: Called with each `Event`; sync or async.
         settings: Where the base URL of the API is read from; None reads the environment.
@@ -149,8 +150,9 @@ class SignIn:
             home=home,
             session_age=session_age,
             on_event=on_event,
+            app_users=app_users(app_user, provisioned),
         )
-        self._app_users = app_users(app_user, provisioned)
+        self._app_users = self._site.app_users
         self._callback = CallbackRoute(self._site)
         self._spending = SpendingCache()
         self._page: dict[str, Any] = {
@@ -352,7 +354,7 @@ class SignIn:
     async def _signed_out(self, request: Request, session: str | None) -> Response:
         key = await self._site.key(request)
         if session is not None:
-            await self._site.sessions.end(session)
+            await self._site.sessions.end(session, await self._site.owner(request))
             if key is not None:
                 self._spending.forget(key.fingerprint)
             await self._site.emit(Event("signed_out", key.user_id if key else None))

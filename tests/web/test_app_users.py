@@ -156,3 +156,28 @@ def test_both_or_neither(emulate):
     for options in ({"app_user": str}, {"provisioned": keys}):
         with pytest.raises(ValueError, match="go together"):
             SignIn(secret=SECRET, **options)
+
+
+def test_a_session_is_of_the_apps_user_who_began_it(site):
+    """Several people use one browser: nobody else is on that key, nor anybody when all are out."""
+    visit = Visit(site.url, **{"x-user": "ann"})
+    visit.sign_in("user_ann")
+    assert visit.get("/who").json() == {"user": "user_ann"}
+    anns = visit.me()
+
+    visit.client.headers["x-user"] = "bob"
+    assert visit.get("/who").json() == {"user": "bob"}
+    assert visit.get("/ask").status_code == 200
+    assert visit.me()["user_id"] == "bob"
+    assert anns["csrf_token"] not in str(visit.me())
+    del visit.client.headers["x-user"]
+    assert visit.get("/ask").status_code == 401
+    assert visit.me() == {"signed_in": False}
+
+    used = {site.emulator.accounts.keys[r.key].user_id for r in site.emulator.chat_requests}
+    assert "user_ann" not in used
+    visit.client.headers["x-user"] = "ann"
+    assert visit.get("/who").json() == {"user": "user_ann"}
+    visit.sign_out()
+    assert visit.get("/who").json() == {"user": "ann"}
+    visit.close()
