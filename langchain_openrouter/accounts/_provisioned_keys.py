@@ -221,6 +221,9 @@ class ProvisionedKeys:
     def revoke(self, user_id: str) -> None:
         """Disable the user's keys at once, and refuse new ones until `restore`.
 
+        A `forget` that has not ended is given up: the record stays, to refuse the user. The other
+        way round, a `forget` after it lets the user in again.
+
         Raises:
             OpenRouterError: The account was not reached: the store refuses the user all the same.
                 Revoke again, or sweep, to disable the keys.
@@ -247,8 +250,9 @@ class ProvisionedKeys:
     def forget(self, user_id: str) -> None:
         """Delete the user's keys in the account, and the record in the store.
 
-        The next use makes a new key: to keep the user out, `revoke`. The account still knows the
-        user's external id, as one that had keys.
+        The next use makes a new key, with the whole limit, also of a user who was revoked before:
+        to keep the user out, `revoke` and leave it so. The account still knows the user's external
+        id, as one that had keys.
 
         Raises:
             OpenRouterError: The account was not reached: the user is refused until another

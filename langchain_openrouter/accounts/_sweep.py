@@ -101,6 +101,9 @@ class Sweep:
             yield from self._do("forgotten", flow, record, record.hash)
             return
 
+        if record.revoked:
+            for old in record.old_keys:
+                yield from self._sweep_revoked(record, old.hash)
         for old in record.old_keys:
             if old.delete_at <= now:
                 yield from self._do("old_key", self._delete(record, old.hash), record, old.hash)
@@ -121,13 +124,22 @@ class Sweep:
         is_past = record.expires_at is not None and record.expires_at <= now
         if row is None:
             yield from self._do("missing", self._lifecycle.remove(user_id, hash_), record, hash_)
-        elif is_past and not record.revoked and not record.is_claimed(now):
-            yield from self._do("expired", self._delete(record, hash_), record, hash_)
-        elif record.revoked and not row.disabled:
-            flow = self._disable_revoked(user_id)
-            yield from self._do("revoked", flow, record, hash_)
-        elif row.disabled and not record.revoked:
+        elif record.revoked:
+            yield from self._sweep_revoked(record, hash_)
+        elif row.disabled:
             yield from self._do("disabled", self._revoke_disabled(user_id, hash_), record, hash_)
+        elif is_past and not record.is_claimed(now):
+            yield from self._do("expired", self._delete_expired(record, hash_), record, hash_)
+
+    def _sweep_revoked(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
+        """Disable a key of a revoked user, unless it is."""
+        try:
+            row = yield from self._row(hash_)
+        except OpenRouterError as error:
+            self._add(SweepAction("revoked", record.user_id, hash_, error=str(error)))
+            return
+        if row is not None and not row.disabled:
+            yield from self._do("revoked", self._disable_revoked(record, hash_), record, hash_)
 
     def _row(self, hash_: str) -> Flow[KeyRecord | None]:
         """Return what the account has of a key that may be newer than the listing."""
@@ -143,23 +155,34 @@ class Sweep:
         yield from self._maker.delete_key(hash_)
         yield from self._lifecycle.remove(record.user_id, hash_)
 
-    def _disable_revoked(self, user_id: str) -> Flow[None]:
-        """Disable the keys of a user who is still revoked.
+    def _delete_expired(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
+        """Delete an expired key, unless somebody has disabled it meanwhile."""
+        row: KeyRecord = yield _steps.call("keys", "get", hash_)
+        if row.disabled:
+            yield from self._revoke_disabled(record.user_id, hash_)
+        else:
+            yield from self._delete(record, hash_)
+
+    def _disable_revoked(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
+        """Disable a key of a user who is still revoked.
 
         The record is written first, as it is: a `restore` that has enabled the key notices.
         """
-        stored = yield from self._records.load(user_id)
+        stored = yield from self._records.load(record.user_id)
         if not stored.record.revoked:
             return
         if (yield from self._records.write(stored, stored.record)) is not None:
-            yield from self._lifecycle.disable(stored.record.hashes)
+            yield from self._lifecycle.disable([hash_])
 
     def _revoke_disabled(self, user_id: str, hash_: str) -> Flow[None]:
         """Revoke a user whose key is still the one that somebody has disabled in the account."""
         stored = yield from self._records.load(user_id)
         row: KeyRecord = yield _steps.call("keys", "get", hash_)
-        if row.disabled and stored.record.hash == hash_:
-            yield from self._records.write(stored, replace(stored.record, revoked=True))
+        if not row.disabled or stored.record.hash != hash_:
+            return
+        revoked = replace(stored.record, revoked=True)
+        if (yield from self._records.write(stored, revoked)) is not None:
+            yield from self._lifecycle.disable(old.hash for old in revoked.old_keys)
 
     def _fence(self, stored: Stored) -> Flow[None]:
         """Remove a claim that has expired: its claimant cannot store a key any more."""
