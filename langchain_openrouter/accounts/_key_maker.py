@@ -42,6 +42,7 @@ _RENEWAL_SHARE = 0.1  # of a key's life that is left when it is renewed
 _MAX_RENEWAL = 86_400.0
 _REQUEST_TIMEOUT = 408
 _SERVER_ERROR = 500
+_ROUNDING = 0.0051  # USD
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,19 +213,30 @@ class KeyMaker:
             expires_at = float(int(plan.clock() + plan.expires_after))
             fields["expires_at"] = datetime.fromtimestamp(expires_at, UTC)
 
-        created: CreatedKey = yield _steps.call(
-            "keys", "create", name.format(plan.name_prefix), **fields
-        )
+        text = name.format(plan.name_prefix)
+        created: CreatedKey = yield _steps.call("keys", "create", text, **fields)
         # Not the hash that was sent: it may be another key's.
         hash_ = created.key.fingerprint
         try:
-            _check_created(created, fields)
+            _check_created(created, text, fields)
             if plan.guardrail is not None:
                 yield _steps.call("guardrails", "assign_keys", plan.guardrail, [hash_])
         except _steps.INTERRUPTIONS:
-            yield from self.delete_key(hash_, is_quiet=True)
+            yield from self._delete_created(hash_, text)
             raise
         return created, expires_at
+
+    def _delete_created(self, hash_: str, name: str) -> Flow[None]:
+        """Delete a key that was just made, if it is the one of this name: no one else's.
+
+        What fails here is left: the next creation, or a sweep, finds the key by its name.
+        """
+        try:
+            row: KeyRecord = yield _steps.call("keys", "get", hash_)
+        except OpenRouterError:
+            return
+        if row.name == name:
+            yield from self.delete_key(hash_, is_quiet=True)
 
     def _adopt(
         self, claimed: Stored, created: CreatedKey, expires_at: float | None, grace: float
@@ -360,23 +372,36 @@ def _may_have_created(error: BaseException) -> bool:
     return not isinstance(error, ValueError)
 
 
-def _check_created(created: CreatedKey, fields: dict[str, Any]) -> None:
+def _check_created(created: CreatedKey, name: str, fields: dict[str, Any]) -> None:
     """Check that a new key is what was requested.
 
     Raises:
-        UpstreamError: It is another user's, disabled, without its limit, or its hash is not its.
+        UpstreamError: It is another user's, disabled, without its limit, or its name or hash is not
+            its.
     """
     row = created.record
     problem = None
-    if row.hash and row.hash != created.key.fingerprint:
+    if row.name != name:
+        problem = "it is named like another"
+    elif row.hash != created.key.fingerprint:
         problem = "its hash is another key's"
     elif row.external_user not in {None, fields["external_user"]}:
         problem = "it is another user's"
     elif row.disabled:
         problem = "it is disabled"
-    elif "limit" in row.data and row.limit != fields.get("limit"):
+    elif "limit" in row.data and not _is_same_limit(row.limit, fields.get("limit")):
         problem = "its limit is not as requested"
 
     if problem is not None:
-        msg = f"the service made a key, and {problem}: it is deleted again"
+        msg = (
+            f"the service made a key, and {problem}: it is not used, and if it is this user's it is "
+            "deleted again"
+        )
         raise UpstreamError(msg, is_retryable=False)
+
+
+def _is_same_limit(limit: float | None, requested: float | None) -> bool:
+    """Tell whether a limit is the one requested, or that rounded to a cent."""
+    if limit is None or requested is None:
+        return limit is requested
+    return abs(limit - requested) < _ROUNDING
