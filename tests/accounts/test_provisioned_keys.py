@@ -727,6 +727,40 @@ def test_no_frame_of_a_failure_holds_a_key(emulator):
     assert SECRET not in "".join(report.format())
 
 
+@BOTH
+def test_no_frame_holds_a_key_of_a_store_that_encrypts_by_itself(emulator, how):
+    """Its entries are plain text here: of a refusal, a rotation that fails, and a failing store."""
+
+    class Encrypting(InMemoryByteStore):
+        encrypts_at_rest = True
+        is_down = False
+
+        def mset(self, pairs):
+            if self.is_down:
+                msg = "down"
+                raise RuntimeError(msg)
+            super().mset(pairs)
+
+    store = Encrypting()
+    keys = provisioner(emulator, KeyStore(store))
+    key = do(how, keys, "get", "ann")
+    assert key.secret.get_secret_value() in str(store.store)
+
+    def check(kind, method):
+        with pytest.raises(kind) as caught:
+            do(how, keys, method, "ann")
+        report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        assert key.secret.get_secret_value() not in "".join(report.format())
+
+    store.is_down = True
+    check(RuntimeError, "revoke")
+    check(RuntimeError, "rotate")
+    store.is_down = False
+    account_keys(emulator)[key.fingerprint].disabled = True
+    check(errors.KeyRevokedError, "rotate")
+    check(errors.KeyRevokedError, "get")
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
