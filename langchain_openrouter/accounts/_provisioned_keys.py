@@ -90,7 +90,10 @@ class ProvisionedKeys:
         store: Shared by all processes. Where it loses entries, or two processes write to one that
             has no compare-and-set, keys are left that only a `sweep` finds.
         limit: What each user may spend, USD; None is no limit. A key has the limit that it was made
-            with: `accounts.keys.update` changes it, or `rotate`.
+            with: `accounts.keys.update` changes it, or `rotate`. A key that replaces another gets
+            what remains of this period's limit, and the whole limit at the first use of the next.
+            Two exceptions: while a replaced key's grace lasts, each of the two may spend what
+            remained; and after a `forget`, or a deletion in the dashboard, a user begins anew.
         limit_reset: When that starts anew: "daily", "weekly" or "monthly"; None is never.
         expires_after: How long a key lives: a `timedelta`, or seconds, 60 or more. It is replaced
             before it ends. None: for ever.

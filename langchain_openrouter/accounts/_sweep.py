@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_openrouter.accounts import _steps
 from langchain_openrouter.accounts._key_names import KeyName, user_tag
 from langchain_openrouter.accounts._rows import Rows
+from langchain_openrouter.accounts._spending import add_spending
 from langchain_openrouter.accounts._sweep_report import SweepAction, SweepKind, SweepReport
 from langchain_openrouter.errors import KeyStoreError, NotFoundError, OpenRouterError
 
@@ -160,8 +161,19 @@ class Sweep:
         row: KeyRecord = yield _steps.call("keys", "get", hash_)
         if row.disabled:
             yield from self._revoke_disabled(record.user_id, hash_)
-        else:
-            yield from self._delete(record, hash_)
+            return
+
+        yield from self._maker.delete_key(hash_)
+        plan = self._maker.plan
+        now, period = plan.clock(), plan.fields.get("limit_reset")
+
+        def remove(current: ProvisionRecord) -> ProvisionRecord:
+            if current.hash != hash_:
+                return current.without(hash_, now)
+            spending = add_spending(row, current.spending, period, now)
+            return replace(current.without(hash_, now), spending=spending)
+
+        yield from self._records.update(record.user_id, remove)
 
     def _disable_revoked(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
         """Disable a key of a user who is still revoked.
