@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.accounts._steps import Flow
     from langchain_openrouter.oauth._user_key import UserKey
 
-__all__ = ["KeyMaker", "KeyPlan"]
+__all__ = ["KeyMaker", "KeyPlan", "check_grace"]
 
 _CREATIONS = 2  # requests that may have created a key, of one call
 _RETRY_PAUSE = 0.5
@@ -63,6 +63,18 @@ class KeyPlan:
     grace: float
     """Seconds that a replaced key works on."""
     clock: Callable[[], float]
+
+
+def check_grace(grace: float) -> float:
+    """Return the seconds that a replaced key works on.
+
+    Raises:
+        ValueError: It is no number of seconds.
+    """
+    if not 0 <= grace < math.inf:
+        msg = "`grace` must be a number of seconds, 0 or more"
+        raise ValueError(msg)
+    return grace
 
 
 class _NewKey(NamedTuple):
@@ -96,7 +108,7 @@ class KeyMaker:
 
     def replace(self, user_id: str, grace: float | None = None) -> Flow[UserKey]:
         """Make a new key in place of the one there is; of several that do, one makes it."""
-        return self._obtain(user_id, self.plan.grace if grace is None else grace)
+        return self._obtain(user_id, self.plan.grace if grace is None else check_grace(grace))
 
     def usable(self, record: ProvisionRecord) -> UserKey | None:
         """Return the key of a record if it works for long enough to be returned without a claim."""
@@ -121,6 +133,7 @@ class KeyMaker:
                 yield from waiting.wait(record)
                 continue
             waiting.check(record)
+            self.plan.external_id(user_id)  # raises before the user gets a record
             creations += 1
             fallback = valid if grace is None else None
             is_last = creations == _CREATIONS

@@ -38,12 +38,12 @@ import asyncio
 import math
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from langchain_openrouter._http.api_key import KeySource
 from langchain_openrouter.accounts._calls import check_external_user
 from langchain_openrouter.accounts._key_lifecycle import KeyLifecycle
-from langchain_openrouter.accounts._key_maker import KeyMaker, KeyPlan
+from langchain_openrouter.accounts._key_maker import KeyMaker, KeyPlan, check_grace
 from langchain_openrouter.accounts._key_names import check_prefix
 from langchain_openrouter.accounts._provision_store import ProvisionStore
 from langchain_openrouter.accounts._steps import Resources, arun, run
@@ -144,7 +144,7 @@ class ProvisionedKeys:
                 external_id(user) if external_id else user
             ),
             lease=_check_positive(lease, "lease"),
-            grace=grace,
+            grace=check_grace(grace),
             clock=clock,
         )
 
@@ -152,6 +152,26 @@ class ProvisionedKeys:
         self._lifecycle = KeyLifecycle(self._maker)
         self._resources = Resources(accounts, store._store)  # noqa: SLF001 - of the same package
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __copy__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        msg = (
+            "ProvisionedKeys are not pickled, since they hold the management key: make them in "
+            "each process, on a store that all share"
+        )
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         """Show how the keys' names begin."""
@@ -201,6 +221,7 @@ class ProvisionedKeys:
         Raises:
             KeyRevokedError: The user's key was revoked, or disabled in the account.
             OpenRouterError: The account refused a new key, or was not reached; the old one is used.
+            ValueError: `grace` is no number of seconds.
         """
         return self._run(self._lifecycle.rotate(user_id, grace))
 
@@ -267,6 +288,15 @@ class ProvisionedKeys:
         """Delete like `forget`."""
         await self._shielded(self._lifecycle.forget(user_id))
 
+    def knows(self, user_id: str) -> bool:
+        """Tell whether the store has a record of the user, with a key or without."""
+        return self._run(self._maker.records.load(user_id)).value is not None
+
+    async def aknows(self, user_id: str) -> bool:
+        """Tell like `knows`."""
+        stored = await arun(self._maker.records.load(user_id), self._resources)
+        return stored.value is not None
+
     # --- all users ------------------------------------------------------------------------
 
     def usage(self, user_id: str | None = None) -> Rows[UserUsage]:
@@ -283,30 +313,40 @@ class ProvisionedKeys:
         """Return like `usage`."""
         return await arun(user_usage(self._maker, user_id), self._resources)
 
-    def sweep(self, *, dry_run: bool = False, other_stores: bool = False) -> SweepReport:
+    def sweep(
+        self, *, dry_run: bool = False, other_stores: bool = False, force: bool = False
+    ) -> SweepReport:
         """Compare the store and the account, and mend what differs; see `SweepReport`.
 
-        It may run at any time, in several processes: a key that is being made is left.
+        It may run at any time, in several processes: a key that is being made is left. Never sweep
+        a copy of a store with the same account: it has the original's id, and the keys that the
+        original got after it was copied are deleted as nobody's.
 
         Args:
             dry_run: Report only.
             other_stores: Delete keys of this prefix that were made for another store too: do so
                 after a store was lost, and only if no other app has this prefix.
+            force: Sweep even if the account has the key of none of several users.
 
         Raises:
-            KeyStoreError: The store cannot list its entries, as a keyring cannot.
+            KeyStoreError: The store cannot list its entries, as a keyring cannot; or the account
+                has the key of none of several users, as another account has.
             OpenRouterError: The account's keys could not be listed.
         """
-        return self._run(self._sweep(dry_run=dry_run, other_stores=other_stores))
+        return self._run(self._sweep(dry_run=dry_run, other_stores=other_stores, force=force))
 
-    async def asweep(self, *, dry_run: bool = False, other_stores: bool = False) -> SweepReport:
+    async def asweep(
+        self, *, dry_run: bool = False, other_stores: bool = False, force: bool = False
+    ) -> SweepReport:
         """Compare like `sweep`."""
-        flow = self._sweep(dry_run=dry_run, other_stores=other_stores)
+        flow = self._sweep(dry_run=dry_run, other_stores=other_stores, force=force)
         return await arun(flow, self._resources)
 
-    def _sweep(self, *, dry_run: bool, other_stores: bool) -> Flow[SweepReport]:
-        sweep = Sweep(self._maker, self._lifecycle, dry_run=dry_run, other_stores=other_stores)
-        return sweep.run()
+    def _sweep(
+        self, *, dry_run: bool, other_stores: bool, force: bool = False
+    ) -> Flow[SweepReport]:
+        options = {"dry_run": dry_run, "other_stores": other_stores, "force": force}
+        return Sweep(self._maker, self._lifecycle, **options).run()
 
     # --- flows ----------------------------------------------------------------------------
 

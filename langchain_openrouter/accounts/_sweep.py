@@ -8,6 +8,7 @@ that has expired is removed before the key that was made under it is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep"]
 
+_MAX_LOOKUPS = 10  # keys that are not listed, and may be newer
+
 
 class Sweep:
     """One sweep.
@@ -39,6 +42,7 @@ class Sweep:
         lifecycle: Disables them, and finishes what was begun.
         dry_run: Whether nothing is changed.
         other_stores: Whether keys of this prefix that were made for other stores are deleted.
+        force: Whether it is done even if the account has no user's key.
     """
 
     def __init__(
@@ -48,9 +52,12 @@ class Sweep:
         *,
         dry_run: bool,
         other_stores: bool,
+        force: bool = False,
     ) -> None:
         self._maker, self._lifecycle, self._records = maker, lifecycle, maker.records
         self._dry_run, self._other_stores = dry_run, other_stores
+        self._force = force
+
         self._actions: list[SweepAction] = []
         self._store_id = ""
         self._rows: dict[str, KeyRecord] = {}
@@ -61,13 +68,15 @@ class Sweep:
         """Sweep.
 
         Raises:
-            KeyStoreError: The store cannot list its entries.
+            KeyStoreError: The store cannot list its entries, or the account has no user's key.
             OpenRouterError: The account could not be listed.
         """
         self._store_id = yield from self._records.store_id()
         rows = yield from self._maker.list_keys()
         self._rows = {row.hash: row for row in rows}
         entries = yield _steps.entry_names(self._records.prefix)
+        if not (self._dry_run or self._force):
+            yield from self._check_account(entries)
 
         unreadable = set()
         for entry in entries:
@@ -91,6 +100,36 @@ class Sweep:
         prefix = self._maker.plan.name_prefix
         names = ((row, KeyName.parse(row.name, prefix)) for row in rows)
         return [(row, name) for row, name in names if name is not None]
+
+    def _check_account(self, entries: list[str]) -> Flow[None]:
+        """Check that the account is the one of the store: that it has a user's key.
+
+        A single user's key may well have been deleted there.
+
+        Raises:
+            KeyStoreError: It has none of several.
+        """
+        missing, now = 0, self._maker.plan.clock()
+
+        for entry in entries:
+            try:
+                stored = yield from self._records.load_entry(entry)
+            except KeyStoreError:
+                continue
+            hash_ = None if stored is None else stored.record.hash
+            if stored is None or hash_ is None or (stored.record.expires_at or math.inf) <= now:
+                continue
+            if hash_ in self._rows:
+                return
+            if missing < _MAX_LOOKUPS and (yield from self._row(hash_)) is not None:
+                return
+            missing += 1
+        if missing > 1:
+            msg = (
+                f"the account has the key of none of the store's {missing} users: the management "
+                "key or the workspace is another's; `force=True` sweeps all the same"
+            )
+            raise KeyStoreError(msg)
 
     # --- a user -----------------------------------------------------------------------------
 
