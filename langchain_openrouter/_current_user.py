@@ -100,6 +100,8 @@ class as_user:  # noqa: N801 - reads as a verb: `with as_user(key):`
 
     def __repr__(self) -> str:
         """Show the user's id; the key is hidden."""
+        if not hasattr(self, "_user"):  # the key was refused
+            return "as_user('**********')"
         more = "" if self.costs is None else f", max_cost={self.costs.max_cost!r}"
         return f"as_user('**********', user={self._user.user!r}, strict={self._user.strict}{more})"
 

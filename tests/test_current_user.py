@@ -461,3 +461,11 @@ def test_a_model_of_the_current_user_can_be_copied_and_pickled(model):
     for copy in (model.model_copy(), pickle.loads(pickle.dumps(model))):
         with as_user(BOB):
             assert copy.invoke("x").text == BOB
+
+
+def test_the_repr_of_a_refused_key_is_no_error():
+    """As a debugger shows it in the frame that refused it."""
+    half = as_user.__new__(as_user)
+    with pytest.raises(errors.AuthenticationError):
+        half.__init__("")
+    assert repr(half) == "as_user('**********')"

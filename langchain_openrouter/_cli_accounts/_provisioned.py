@@ -35,7 +35,13 @@ SECRET = "OPENROUTER_KEY_STORE_SECRET"  # noqa: S105 - the variable's name
 REDIS = "OPENROUTER_KEY_STORE_REDIS"
 _PREFIX = "langchain-openrouter"
 
-UserId = Annotated[str, typer.Argument(help="The app's own id of the user.")]
+UserId = Annotated[
+    str,
+    typer.Argument(
+        help="The user's id as the app passes it to `get`, not what `external_id` maps."
+    ),
+]
+Create = Annotated[bool, typer.Option("--create", help="Also of a user who is not known yet.")]
 Folder = Annotated[str | None, typer.Option(help="The folder of the app's FileStore.")]
 Redis = Annotated[str | None, typer.Option(envvar=REDIS, help="The URL of the app's Redis.")]
 Prefix = Annotated[str, typer.Option(help="The app's `name_prefix`.")]
@@ -57,11 +63,17 @@ def sweep(  # noqa: PLR0913 - which store, and what is done
     other_stores: Annotated[
         bool, typer.Option("--other-stores", help="Delete keys made for other stores too.")
     ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if the account has no user's key.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the store and the account: lost keys, old ones, those of revoked users."""
+    """Compare the store and the account: lost keys, old ones, those of revoked users.
+
+    Never --apply it on a copy of a store: it deletes keys that the original got since.
+    """
     provisioned = _open(folder, redis, prefix, workspace)
-    report = provisioned.sweep(dry_run=not apply, other_stores=other_stores)
+    report = provisioned.sweep(dry_run=not apply, other_stores=other_stores, force=force)
 
     if as_json:
         print(json.dumps(report.data))  # noqa: T201 - for a script
@@ -82,6 +94,7 @@ def rotate(  # noqa: PLR0913 - which store, and what the new key has
     expires_after: Annotated[float | None, typer.Option(help="Seconds.")] = None,
     guardrail: Annotated[str | None, typer.Option(help="The guardrail's id.")] = None,
     grace: Annotated[float, typer.Option(help="Seconds that the old key works on.")] = 3600.0,
+    create: Create = False,
     folder: Folder = None,
     redis: Redis = None,
     prefix: Prefix = _PREFIX,
@@ -103,6 +116,8 @@ def rotate(  # noqa: PLR0913 - which store, and what the new key has
         guardrail=guardrail,
     )
 
+    if not create:
+        _check_known(provisioned, user, " Pass --create to make a key.")
     key = provisioned.rotate(user, grace=grace)
     _show("rotated", user, as_json=as_json, hash=key.fingerprint)
 
@@ -114,10 +129,15 @@ def revoke(  # noqa: PLR0913 - which store
     prefix: Prefix = _PREFIX,
     workspace: Workspace = None,
     *,
+    create: Create = False,
     as_json: Json = False,
 ) -> None:
     """Disable a user's keys at once, and refuse new ones."""
-    _open(folder, redis, prefix, workspace).revoke(user)
+    provisioned = _open(folder, redis, prefix, workspace)
+    if not create:
+        _check_known(provisioned, user, " Pass --create to refuse a user who has not come yet.")
+
+    provisioned.revoke(user)
     _show("revoked", user, as_json=as_json)
 
 
@@ -131,7 +151,9 @@ def restore(  # noqa: PLR0913 - which store
     as_json: Json = False,
 ) -> None:
     """Enable a revoked user's key again."""
-    _open(folder, redis, prefix, workspace).restore(user)
+    provisioned = _open(folder, redis, prefix, workspace)
+    _check_known(provisioned, user)
+    provisioned.restore(user)
     _show("restored", user, as_json=as_json)
 
 
@@ -144,8 +166,13 @@ def forget(  # noqa: PLR0913 - which store
     *,
     as_json: Json = False,
 ) -> None:
-    """Delete a user's keys, in the account and the store. The next use makes a new one."""
-    _open(folder, redis, prefix, workspace).forget(user)
+    """Delete a user's keys, in the account and the store. The next use makes a new one.
+
+    It lets a revoked user in again.
+    """
+    provisioned = _open(folder, redis, prefix, workspace)
+    _check_known(provisioned, user)
+    provisioned.forget(user)
     _show("forgotten", user, as_json=as_json)
 
 
@@ -160,6 +187,17 @@ def usage(  # noqa: PLR0913 - which store
 ) -> None:
     """Show what users used on the last 30 complete UTC days, and today."""
     show_rows(_open(folder, redis, prefix, workspace).usage(user), as_json=as_json)
+
+
+def _check_known(provisioned: ProvisionedKeys, user: str, advice: str = "") -> None:
+    """Check that the app's store has the user.
+
+    Raises:
+        typer.BadParameter: It has not.
+    """
+    if not provisioned.knows(user):
+        msg = f"the store has no user {printable(user)}: look at the id, and --prefix.{advice}"
+        raise typer.BadParameter(msg)
 
 
 def _open(

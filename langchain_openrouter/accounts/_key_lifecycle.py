@@ -120,7 +120,7 @@ class KeyLifecycle:
                 return
 
             current = yield from self._records.load_entry(stored.name)
-            if current is None or not current.record.forgotten:
+            if current is None or not current.record.forgotten:  # a revocation stays
                 return
             stored = current
 
@@ -164,7 +164,8 @@ class KeyLifecycle:
 
 
 def _revoked(record: ProvisionRecord) -> ProvisionRecord:
-    return replace(record, revoked=True)
+    """Return a record that stays: who was being forgotten would be let in again."""
+    return replace(record, revoked=True, forgotten=False)
 
 
 def _forgotten(record: ProvisionRecord) -> ProvisionRecord:

@@ -6,14 +6,16 @@ The design is in `_provisioned_keys`.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_openrouter.accounts import _steps
 from langchain_openrouter.accounts._key_names import KeyName, new_nonce, user_tag
 from langchain_openrouter.accounts._provision_record import Claim, Failure, ProvisionRecord
 from langchain_openrouter.accounts._sender import created_nothing
+from langchain_openrouter.accounts._spending import Spending, add_spending, is_same_limit
 from langchain_openrouter.accounts._waiting import Waiting
 from langchain_openrouter.errors import (
     AuthenticationError,
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.accounts._steps import Flow
     from langchain_openrouter.oauth._user_key import UserKey
 
-__all__ = ["KeyMaker", "KeyPlan"]
+__all__ = ["KeyMaker", "KeyPlan", "check_grace"]
 
 _CREATIONS = 2  # requests that may have created a key, of one call
 _RETRY_PAUSE = 0.5
@@ -63,6 +65,26 @@ class KeyPlan:
     clock: Callable[[], float]
 
 
+def check_grace(grace: float) -> float:
+    """Return the seconds that a replaced key works on.
+
+    Raises:
+        ValueError: It is no number of seconds.
+    """
+    if not 0 <= grace < math.inf:
+        msg = "`grace` must be a number of seconds, 0 or more"
+        raise ValueError(msg)
+    return grace
+
+
+class _NewKey(NamedTuple):
+    """A key that was just made, not stored yet."""
+
+    key: UserKey
+    expires_at: float | None
+    spending: Spending | None
+
+
 class KeyMaker:
     """Flows that end in a user's key.
 
@@ -86,13 +108,13 @@ class KeyMaker:
 
     def replace(self, user_id: str, grace: float | None = None) -> Flow[UserKey]:
         """Make a new key in place of the one there is; of several that do, one makes it."""
-        return self._obtain(user_id, self.plan.grace if grace is None else grace)
+        return self._obtain(user_id, self.plan.grace if grace is None else check_grace(grace))
 
     def usable(self, record: ProvisionRecord) -> UserKey | None:
         """Return the key of a record if it works for long enough to be returned without a claim."""
         if record.revoked or record.key is None or self._is_due(record):
             return None
-        return record.key
+        return None if self._is_limit_due(record) else record.key
 
     def _obtain(self, user_id: str, grace: float | None) -> Flow[UserKey]:
         waiting, creations, first = Waiting(self.plan.lease), 0, ""
@@ -104,12 +126,14 @@ class KeyMaker:
             valid = None if self._is_expired(record) else record.key
             first = first or record.hash or "none"
             if valid is not None and self._is_enough(record, first, is_rotation=grace is not None):
+                yield from self._raise_limit(stored)
                 return valid
 
             if record.is_claimed(now):
                 yield from waiting.wait(record)
                 continue
             waiting.check(record)
+            self.plan.external_id(user_id)  # raises before the user gets a record
             creations += 1
             fallback = valid if grace is None else None
             is_last = creations == _CREATIONS
@@ -147,6 +171,38 @@ class KeyMaker:
         margin = max(_CLOSE_TO_EXPIRY, min(life * _RENEWAL_SHARE, _MAX_RENEWAL))
         return record.expires_at - self.plan.clock() < margin
 
+    # --- the limit ------------------------------------------------------------------------
+
+    def _is_limit_due(self, record: ProvisionRecord) -> bool:
+        """Tell whether the period has ended for which the key's limit was lowered."""
+        spending = record.spending
+        return (
+            spending is not None
+            and spending.limit is not None
+            and spending.is_over(self.plan.clock())
+        )
+
+    def _raise_limit(self, stored: Stored) -> Flow[None]:
+        """Give a key its whole limit, unless somebody else has changed it.
+
+        One of several processes does. Where it fails, the key is used as it is: later uses try.
+        """
+        record = stored.record
+        spending, hash_ = record.spending, record.hash
+        if not self._is_limit_due(record) or spending is None or hash_ is None:
+            return
+        later = spending._replace(until=self.plan.clock() + self.plan.lease)
+        if (yield from self.records.write(stored, replace(record, spending=later))) is None:
+            return
+
+        with suppress(OpenRouterError):
+            row: KeyRecord = yield _steps.call("keys", "get", hash_)
+            if is_same_limit(row.limit, spending.lowered):
+                yield _steps.call("keys", "update", hash_, limit=spending.limit)
+            yield from self.records.update(
+                record.user_id, lambda r: replace(r, spending=None) if r.spending == later else r
+            )
+
     # --- one key --------------------------------------------------------------------------
 
     def _make(
@@ -161,11 +217,10 @@ class KeyMaker:
 
         name = KeyName(store_id, user_tag(store_id, stored.name), nonce)
         try:
-            if claimed.record.key is not None:
-                yield from self._check_replaceable(claimed)
+            spending = yield from self._check_replaceable(claimed)
             if claimed.record.has_orphans:
                 yield from self.delete_orphans(claimed.record, name)
-            created, expires_at = yield from self._create(claimed.record.user_id, name)
+            created = yield from self._create(claimed.record.user_id, name, spending)
         except _steps.INTERRUPTIONS as error:
             # A renewal that failed leaves its claim: nobody tries again before it ends.
             keeps_claim = fallback is not None and not isinstance(error, KeyRevokedError)
@@ -174,7 +229,7 @@ class KeyMaker:
             raise
 
         grace = self.plan.grace if grace is None else grace
-        return (yield from self._adopt(claimed, created, expires_at, grace))
+        return (yield from self._adopt(claimed, created, grace))
 
     def _claim(self, stored: Stored, nonce: str) -> Flow[Stored | None]:
         record = stored.record
@@ -188,47 +243,65 @@ class KeyMaker:
         current = yield from self.records.load(record.user_id)
         return current if _holds(current.record, nonce) else None  # the answer was lost
 
-    def _check_replaceable(self, claimed: Stored) -> Flow[None]:
-        """Check that nobody has disabled the key that is to be replaced.
+    def _check_replaceable(self, claimed: Stored) -> Flow[Spending | None]:
+        """Check that nobody has disabled the key that is to be replaced; return what was spent.
 
         Raises:
             KeyRevokedError: Somebody has; the user is revoked in the store too now.
         """
+        before, now = claimed.record.spending, self.plan.clock()
+        before = None if before is None or before.is_over(now) else before
+        if claimed.record.hash is None:
+            return before
         try:
             row: KeyRecord = yield _steps.call("keys", "get", claimed.record.hash)
         except NotFoundError:
-            return
+            return before
 
         if row.disabled:
             user_id = claimed.record.user_id
             yield from self.records.update(user_id, lambda r: replace(r, revoked=True, claim=None))
             raise KeyRevokedError(_DISABLED)
+        return add_spending(row, before, self.plan.fields.get("limit_reset"), now)
 
-    def _create(self, user_id: str, name: KeyName) -> Flow[tuple[CreatedKey, float | None]]:
+    def _create(self, user_id: str, name: KeyName, spending: Spending | None) -> Flow[_NewKey]:
         plan, fields = self.plan, dict(self.plan.fields)
+        if spending is not None:
+            spending = spending._replace(limit=fields.get("limit"))
+        if spending is not None and spending.lowered is not None:
+            fields["limit"] = spending.lowered
         fields["external_user"] = plan.external_id(user_id)
         expires_at = None
         if plan.expires_after is not None:
             expires_at = float(int(plan.clock() + plan.expires_after))
             fields["expires_at"] = datetime.fromtimestamp(expires_at, UTC)
 
-        created: CreatedKey = yield _steps.call(
-            "keys", "create", name.format(plan.name_prefix), **fields
-        )
+        text = name.format(plan.name_prefix)
+        created: CreatedKey = yield _steps.call("keys", "create", text, **fields)
         # Not the hash that was sent: it may be another key's.
         hash_ = created.key.fingerprint
         try:
-            _check_created(created, fields)
+            _check_created(created, text, fields)
             if plan.guardrail is not None:
                 yield _steps.call("guardrails", "assign_keys", plan.guardrail, [hash_])
         except _steps.INTERRUPTIONS:
-            yield from self.delete_key(hash_, is_quiet=True)
+            yield from self._delete_created(hash_, text)
             raise
-        return created, expires_at
+        return _NewKey(created.key, expires_at, spending)
 
-    def _adopt(
-        self, claimed: Stored, created: CreatedKey, expires_at: float | None, grace: float
-    ) -> Flow[UserKey | None]:
+    def _delete_created(self, hash_: str, name: str) -> Flow[None]:
+        """Delete a key that was just made, if it is the one of this name: no one else's.
+
+        What fails here is left: the next creation, or a sweep, finds the key by its name.
+        """
+        try:
+            row: KeyRecord = yield _steps.call("keys", "get", hash_)
+        except OpenRouterError:
+            return
+        if row.name == name:
+            yield from self.delete_key(hash_, is_quiet=True)
+
+    def _adopt(self, claimed: Stored, created: _NewKey, grace: float) -> Flow[UserKey | None]:
         """Store a key that was created, unless its claim does not hold any more.
 
         If the store fails, the key stays where it is: whether it was stored is not known. The claim
@@ -239,7 +312,9 @@ class KeyMaker:
 
         while _holds(current.record, nonce) and not current.record.revoked:
             now = self.plan.clock()
-            record = current.record.with_key(created.key, expires_at, now=now, grace=grace)
+            record = current.record.with_key(
+                created.key, created.expires_at, now=now, grace=grace, spending=created.spending
+            )
             if (yield from self.records.write(current, record)) is not None:
                 return created.key
             current = yield from self.records.load(claimed.record.user_id)
@@ -360,23 +435,29 @@ def _may_have_created(error: BaseException) -> bool:
     return not isinstance(error, ValueError)
 
 
-def _check_created(created: CreatedKey, fields: dict[str, Any]) -> None:
+def _check_created(created: CreatedKey, name: str, fields: dict[str, Any]) -> None:
     """Check that a new key is what was requested.
 
     Raises:
-        UpstreamError: It is another user's, disabled, without its limit, or its hash is not its.
+        UpstreamError: It is another user's, disabled, without its limit, or its name or hash is not
+            its.
     """
     row = created.record
     problem = None
-    if row.hash and row.hash != created.key.fingerprint:
+    if row.name != name:
+        problem = "it is named like another"
+    elif row.hash != created.key.fingerprint:
         problem = "its hash is another key's"
     elif row.external_user not in {None, fields["external_user"]}:
         problem = "it is another user's"
     elif row.disabled:
         problem = "it is disabled"
-    elif "limit" in row.data and row.limit != fields.get("limit"):
+    elif "limit" in row.data and not is_same_limit(row.limit, fields.get("limit")):
         problem = "its limit is not as requested"
 
     if problem is not None:
-        msg = f"the service made a key, and {problem}: it is deleted again"
+        msg = (
+            f"the service made a key, and {problem}: it is not used, and if it is this user's, it "
+            "is deleted again"
+        )
         raise UpstreamError(msg, is_retryable=False)

@@ -109,13 +109,14 @@ class Keys:
 
         Raises:
             NotFoundError: The account has no such key.
+            UpstreamError: The service sent another key.
             ValueError: It is no hash.
         """
-        return self._sender.send(Call("get", _path(key), _parse_record))
+        return self._sender.send(_get(key))
 
     async def aget(self, key: KeyReference) -> KeyRecord:
         """Return like `get`."""
-        return await self._sender.asend(Call("get", _path(key), _parse_record))
+        return await self._sender.asend(_get(key))
 
     def update(self, key: KeyReference, **fields: Unpack[KeyChanges]) -> KeyRecord:
         """Change a key.
@@ -233,6 +234,20 @@ def _pages(
         "workspace_id": workspace_id,
     }
     return Pages("/keys", KeyRecord.from_api, query, offset)
+
+
+def _get(key: KeyReference) -> Call[KeyRecord]:
+    """Return the request for a key, which checks that it is the one that comes."""
+    hash_ = key_hash_of(key)
+
+    def parse(response: dict[str, Any]) -> KeyRecord:
+        record = _parse_record(response)
+        if record.hash != hash_:
+            msg = "the service sent another key than the one requested"
+            raise UpstreamError(msg, is_retryable=False)
+        return record
+
+    return Call("get", _path(key), parse)
 
 
 def _update(key: KeyReference, fields: Mapping[str, Any]) -> Call[KeyRecord]:

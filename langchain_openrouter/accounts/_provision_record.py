@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from langchain_openrouter._json import get_dict, get_dicts, get_number, get_str
 from langchain_openrouter._key_object import KeyObject
+from langchain_openrouter.accounts._spending import Spending
 from langchain_openrouter.oauth._user_key import UserKey
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class ProvisionRecord(KeyObject):
     old_keys: tuple[OldKey, ...] = ()
     history: tuple[OldKey, ...] = ()
     """Keys that were deleted, for `usage`; `delete_at` is when."""
+    spending: Spending | None = None
+    """Of the user's keys before the current, where that lowers its limit."""
     revision: int = 0
     """Counts writes, so that two writers of the same state are not confused."""
 
@@ -84,7 +87,15 @@ class ProvisionRecord(KeyObject):
         """Tell whether a claim holds."""
         return self.claim is not None and self.claim.until > now
 
-    def with_key(self, key: UserKey, expires_at: float | None, *, now: float, grace: float) -> Self:
+    def with_key(
+        self,
+        key: UserKey,
+        expires_at: float | None,
+        *,
+        now: float,
+        grace: float,
+        spending: Spending | None = None,
+    ) -> Self:
         """Return the record with a new key in place of the current, which is deleted later.
 
         Args:
@@ -92,6 +103,7 @@ class ProvisionRecord(KeyObject):
             expires_at: When it expires.
             now: Unix time in seconds.
             grace: Seconds that the current key works on.
+            spending: What the new key's limit was lowered by.
         """
         retired = () if self.hash is None else (OldKey(self.hash, now + grace),)
 
@@ -103,6 +115,7 @@ class ProvisionRecord(KeyObject):
             claim=None,
             failure=None,
             has_orphans=False,
+            spending=spending,
             old_keys=(*self.old_keys, *retired),
         )
 
@@ -135,6 +148,7 @@ class ProvisionRecord(KeyObject):
             "has_orphans": self.has_orphans,
             "old_keys": [old._asdict() for old in self.old_keys],
             "history": [old._asdict() for old in self.history],
+            "spending": None if self.spending is None else self.spending._asdict(),
             "revision": self.revision,
         }
 
@@ -157,6 +171,7 @@ class ProvisionRecord(KeyObject):
             has_orphans=values.get("has_orphans") is True,
             old_keys=_to_old_keys(values, "old_keys"),
             history=_to_old_keys(values, "history"),
+            spending=Spending.from_json(get_dict(values, "spending")),
             revision=int(get_number(values, "revision") or 0),
         )
 

@@ -12,6 +12,8 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydantic import SecretBytes
+
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._json import get_str
 from langchain_openrouter.accounts import _steps
@@ -39,8 +41,8 @@ class Stored(NamedTuple):
     """A record as it was read or written."""
 
     name: str
-    value: bytes | None
-    """What the store has; None: nothing."""
+    value: SecretBytes | None
+    """What the store has, in plain text where it is one that encrypts by itself; None: nothing."""
     record: ProvisionRecord
 
 
@@ -145,11 +147,11 @@ class ProvisionStore:
 
     # --- encryption -----------------------------------------------------------------------
 
-    def _encode(self, record: ProvisionRecord) -> bytes:
+    def _encode(self, record: ProvisionRecord) -> SecretBytes:
         with StrippedTracebacks():
             return self._seal(record.to_json())
 
-    def _decode(self, name: str, value: bytes | None) -> ProvisionRecord | None:
+    def _decode(self, name: str, value: SecretBytes | None) -> ProvisionRecord | None:
         if value is None:
             return None
         with StrippedTracebacks():
@@ -158,13 +160,13 @@ class ProvisionStore:
                 raise KeyStoreError(_UNREADABLE)
             return record
 
-    def _seal(self, values: dict[str, object]) -> bytes:
+    def _seal(self, values: dict[str, object]) -> SecretBytes:
         cipher = self._key_store._cipher  # noqa: SLF001 - of the same package: one secret for both
         plain = json.dumps(values).encode()
-        return plain if cipher is None else cipher.encrypt(plain)
+        return SecretBytes(plain if cipher is None else cipher.encrypt(plain))
 
-    def _open(self, value: bytes) -> object:
-        plain = self._key_store._decrypt(value)  # noqa: SLF001 - as in `_seal`
+    def _open(self, value: SecretBytes) -> object:
+        plain = self._key_store._decrypt(value.get_secret_value())  # noqa: SLF001 - as in `_seal`
         try:
             values: object = json.loads(plain)
         except (ValueError, RecursionError):

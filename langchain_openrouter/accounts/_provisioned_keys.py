@@ -38,12 +38,12 @@ import asyncio
 import math
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from langchain_openrouter._http.api_key import KeySource
 from langchain_openrouter.accounts._calls import check_external_user
 from langchain_openrouter.accounts._key_lifecycle import KeyLifecycle
-from langchain_openrouter.accounts._key_maker import KeyMaker, KeyPlan
+from langchain_openrouter.accounts._key_maker import KeyMaker, KeyPlan, check_grace
 from langchain_openrouter.accounts._key_names import check_prefix
 from langchain_openrouter.accounts._provision_store import ProvisionStore
 from langchain_openrouter.accounts._steps import Resources, arun, run
@@ -90,7 +90,10 @@ class ProvisionedKeys:
         store: Shared by all processes. Where it loses entries, or two processes write to one that
             has no compare-and-set, keys are left that only a `sweep` finds.
         limit: What each user may spend, USD; None is no limit. A key has the limit that it was made
-            with: `accounts.keys.update` changes it, or `rotate`.
+            with: `accounts.keys.update` changes it, or `rotate`. A key that replaces another gets
+            what remains of this period's limit, and the whole limit at the first use of the next.
+            Two exceptions: while a replaced key's grace lasts, each of the two may spend what
+            remained; and after a `forget`, or a deletion in the dashboard, a user begins anew.
         limit_reset: When that starts anew: "daily", "weekly" or "monthly"; None is never.
         expires_after: How long a key lives: a `timedelta`, or seconds, 60 or more. It is replaced
             before it ends. None: for ever.
@@ -141,7 +144,7 @@ class ProvisionedKeys:
                 external_id(user) if external_id else user
             ),
             lease=_check_positive(lease, "lease"),
-            grace=grace,
+            grace=check_grace(grace),
             clock=clock,
         )
 
@@ -149,6 +152,26 @@ class ProvisionedKeys:
         self._lifecycle = KeyLifecycle(self._maker)
         self._resources = Resources(accounts, store._store)  # noqa: SLF001 - of the same package
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __copy__(self) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        """Return the object itself."""
+        return self
+
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled.
+
+        Raises:
+            TypeError: Always.
+        """
+        msg = (
+            "ProvisionedKeys are not pickled, since they hold the management key: make them in "
+            "each process, on a store that all share"
+        )
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         """Show how the keys' names begin."""
@@ -198,6 +221,7 @@ class ProvisionedKeys:
         Raises:
             KeyRevokedError: The user's key was revoked, or disabled in the account.
             OpenRouterError: The account refused a new key, or was not reached; the old one is used.
+            ValueError: `grace` is no number of seconds.
         """
         return self._run(self._lifecycle.rotate(user_id, grace))
 
@@ -220,6 +244,9 @@ class ProvisionedKeys:
 
     def revoke(self, user_id: str) -> None:
         """Disable the user's keys at once, and refuse new ones until `restore`.
+
+        A `forget` that has not ended is given up: the record stays, to refuse the user. The other
+        way round, a `forget` after it lets the user in again.
 
         Raises:
             OpenRouterError: The account was not reached: the store refuses the user all the same.
@@ -247,8 +274,9 @@ class ProvisionedKeys:
     def forget(self, user_id: str) -> None:
         """Delete the user's keys in the account, and the record in the store.
 
-        The next use makes a new key: to keep the user out, `revoke`. The account still knows the
-        user's external id, as one that had keys.
+        The next use makes a new key, with the whole limit, also of a user who was revoked before:
+        to keep the user out, `revoke` and leave it so. The account still knows the user's external
+        id, as one that had keys.
 
         Raises:
             OpenRouterError: The account was not reached: the user is refused until another
@@ -259,6 +287,15 @@ class ProvisionedKeys:
     async def aforget(self, user_id: str) -> None:
         """Delete like `forget`."""
         await self._shielded(self._lifecycle.forget(user_id))
+
+    def knows(self, user_id: str) -> bool:
+        """Tell whether the store has a record of the user, with a key or without."""
+        return self._run(self._maker.records.load(user_id)).value is not None
+
+    async def aknows(self, user_id: str) -> bool:
+        """Tell like `knows`."""
+        stored = await arun(self._maker.records.load(user_id), self._resources)
+        return stored.value is not None
 
     # --- all users ------------------------------------------------------------------------
 
@@ -276,30 +313,40 @@ class ProvisionedKeys:
         """Return like `usage`."""
         return await arun(user_usage(self._maker, user_id), self._resources)
 
-    def sweep(self, *, dry_run: bool = False, other_stores: bool = False) -> SweepReport:
+    def sweep(
+        self, *, dry_run: bool = False, other_stores: bool = False, force: bool = False
+    ) -> SweepReport:
         """Compare the store and the account, and mend what differs; see `SweepReport`.
 
-        It may run at any time, in several processes: a key that is being made is left.
+        It may run at any time, in several processes: a key that is being made is left. Never sweep
+        a copy of a store with the same account: it has the original's id, and the keys that the
+        original got after it was copied are deleted as nobody's.
 
         Args:
             dry_run: Report only.
             other_stores: Delete keys of this prefix that were made for another store too: do so
                 after a store was lost, and only if no other app has this prefix.
+            force: Sweep even if the account has the key of none of several users.
 
         Raises:
-            KeyStoreError: The store cannot list its entries, as a keyring cannot.
+            KeyStoreError: The store cannot list its entries, as a keyring cannot; or the account
+                has the key of none of several users, as another account has.
             OpenRouterError: The account's keys could not be listed.
         """
-        return self._run(self._sweep(dry_run=dry_run, other_stores=other_stores))
+        return self._run(self._sweep(dry_run=dry_run, other_stores=other_stores, force=force))
 
-    async def asweep(self, *, dry_run: bool = False, other_stores: bool = False) -> SweepReport:
+    async def asweep(
+        self, *, dry_run: bool = False, other_stores: bool = False, force: bool = False
+    ) -> SweepReport:
         """Compare like `sweep`."""
-        flow = self._sweep(dry_run=dry_run, other_stores=other_stores)
+        flow = self._sweep(dry_run=dry_run, other_stores=other_stores, force=force)
         return await arun(flow, self._resources)
 
-    def _sweep(self, *, dry_run: bool, other_stores: bool) -> Flow[SweepReport]:
-        sweep = Sweep(self._maker, self._lifecycle, dry_run=dry_run, other_stores=other_stores)
-        return sweep.run()
+    def _sweep(
+        self, *, dry_run: bool, other_stores: bool, force: bool = False
+    ) -> Flow[SweepReport]:
+        options = {"dry_run": dry_run, "other_stores": other_stores, "force": force}
+        return Sweep(self._maker, self._lifecycle, **options).run()
 
     # --- flows ----------------------------------------------------------------------------
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from langchain_core.stores import InMemoryBaseStore
+from pydantic import SecretBytes
 
+from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter.key_store._compare_and_set import (
     acompare_and_set,
     compare_and_set,
@@ -104,20 +106,43 @@ async def arun(flow: Flow[T], resources: Resources) -> T:
 
 
 def read(name: str) -> Step:
-    """Read an entry of the store: bytes, or None."""
+    """Read an entry of the store: a secret, since not every store's entries are encrypted."""
 
-    async def ado(resources: Resources) -> bytes | None:
-        return (await resources.store.amget([name]))[0]
+    def do(resources: Resources) -> SecretBytes | None:
+        with StrippedTracebacks():
+            return _to_secret(resources.store.mget([name])[0])
 
-    return Step(lambda resources: resources.store.mget([name])[0], ado)
+    async def ado(resources: Resources) -> SecretBytes | None:
+        with StrippedTracebacks():
+            return _to_secret((await resources.store.amget([name]))[0])
+
+    return Step(do, ado)
 
 
-def swap(name: str, expected: bytes | None, value: bytes | None) -> Step:
+def swap(name: str, expected: SecretBytes | None, value: SecretBytes | None) -> Step:
     """Write an entry if it is as expected: whether it was."""
-    return Step(
-        lambda resources: compare_and_set(resources.store, name, expected, value, ttl=_LIFETIME),
-        lambda resources: acompare_and_set(resources.store, name, expected, value, ttl=_LIFETIME),
-    )
+
+    def do(resources: Resources) -> bool:
+        with StrippedTracebacks():
+            return compare_and_set(
+                resources.store, name, _to_bytes(expected), _to_bytes(value), ttl=_LIFETIME
+            )
+
+    async def ado(resources: Resources) -> bool:
+        with StrippedTracebacks():
+            return await acompare_and_set(
+                resources.store, name, _to_bytes(expected), _to_bytes(value), ttl=_LIFETIME
+            )
+
+    return Step(do, ado)
+
+
+def _to_secret(value: bytes | None) -> SecretBytes | None:
+    return None if value is None else SecretBytes(value)
+
+
+def _to_bytes(value: SecretBytes | None) -> bytes | None:
+    return None if value is None else value.get_secret_value()
 
 
 def entry_names(prefix: str) -> Step:

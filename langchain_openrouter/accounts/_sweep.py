@@ -8,12 +8,14 @@ that has expired is removed before the key that was made under it is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter.accounts import _steps
 from langchain_openrouter.accounts._key_names import KeyName, user_tag
 from langchain_openrouter.accounts._rows import Rows
+from langchain_openrouter.accounts._spending import add_spending
 from langchain_openrouter.accounts._sweep_report import SweepAction, SweepKind, SweepReport
 from langchain_openrouter.errors import KeyStoreError, NotFoundError, OpenRouterError
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Sweep"]
 
+_MAX_LOOKUPS = 10  # keys that are not listed, and may be newer
+
 
 class Sweep:
     """One sweep.
@@ -38,6 +42,7 @@ class Sweep:
         lifecycle: Disables them, and finishes what was begun.
         dry_run: Whether nothing is changed.
         other_stores: Whether keys of this prefix that were made for other stores are deleted.
+        force: Whether it is done even if the account has no user's key.
     """
 
     def __init__(
@@ -47,9 +52,12 @@ class Sweep:
         *,
         dry_run: bool,
         other_stores: bool,
+        force: bool = False,
     ) -> None:
         self._maker, self._lifecycle, self._records = maker, lifecycle, maker.records
         self._dry_run, self._other_stores = dry_run, other_stores
+        self._force = force
+
         self._actions: list[SweepAction] = []
         self._store_id = ""
         self._rows: dict[str, KeyRecord] = {}
@@ -60,13 +68,15 @@ class Sweep:
         """Sweep.
 
         Raises:
-            KeyStoreError: The store cannot list its entries.
+            KeyStoreError: The store cannot list its entries, or the account has no user's key.
             OpenRouterError: The account could not be listed.
         """
         self._store_id = yield from self._records.store_id()
         rows = yield from self._maker.list_keys()
         self._rows = {row.hash: row for row in rows}
         entries = yield _steps.entry_names(self._records.prefix)
+        if not (self._dry_run or self._force):
+            yield from self._check_account(entries)
 
         unreadable = set()
         for entry in entries:
@@ -91,6 +101,36 @@ class Sweep:
         names = ((row, KeyName.parse(row.name, prefix)) for row in rows)
         return [(row, name) for row, name in names if name is not None]
 
+    def _check_account(self, entries: list[str]) -> Flow[None]:
+        """Check that the account is the one of the store: that it has a user's key.
+
+        A single user's key may well have been deleted there.
+
+        Raises:
+            KeyStoreError: It has none of several.
+        """
+        missing, now = 0, self._maker.plan.clock()
+
+        for entry in entries:
+            try:
+                stored = yield from self._records.load_entry(entry)
+            except KeyStoreError:
+                continue
+            hash_ = None if stored is None else stored.record.hash
+            if stored is None or hash_ is None or (stored.record.expires_at or math.inf) <= now:
+                continue
+            if hash_ in self._rows:
+                return
+            if missing < _MAX_LOOKUPS and (yield from self._row(hash_)) is not None:
+                return
+            missing += 1
+        if missing > 1:
+            msg = (
+                f"the account has the key of none of the store's {missing} users: the management "
+                "key or the workspace is another's; `force=True` sweeps all the same"
+            )
+            raise KeyStoreError(msg)
+
     # --- a user -----------------------------------------------------------------------------
 
     def _sweep_user(self, stored: Stored) -> Flow[None]:
@@ -101,6 +141,9 @@ class Sweep:
             yield from self._do("forgotten", flow, record, record.hash)
             return
 
+        if record.revoked:
+            for old in record.old_keys:
+                yield from self._sweep_revoked(record, old.hash)
         for old in record.old_keys:
             if old.delete_at <= now:
                 yield from self._do("old_key", self._delete(record, old.hash), record, old.hash)
@@ -121,13 +164,22 @@ class Sweep:
         is_past = record.expires_at is not None and record.expires_at <= now
         if row is None:
             yield from self._do("missing", self._lifecycle.remove(user_id, hash_), record, hash_)
-        elif is_past and not record.revoked and not record.is_claimed(now):
-            yield from self._do("expired", self._delete(record, hash_), record, hash_)
-        elif record.revoked and not row.disabled:
-            flow = self._disable_revoked(user_id)
-            yield from self._do("revoked", flow, record, hash_)
-        elif row.disabled and not record.revoked:
+        elif record.revoked:
+            yield from self._sweep_revoked(record, hash_)
+        elif row.disabled:
             yield from self._do("disabled", self._revoke_disabled(user_id, hash_), record, hash_)
+        elif is_past and not record.is_claimed(now):
+            yield from self._do("expired", self._delete_expired(record, hash_), record, hash_)
+
+    def _sweep_revoked(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
+        """Disable a key of a revoked user, unless it is."""
+        try:
+            row = yield from self._row(hash_)
+        except OpenRouterError as error:
+            self._add(SweepAction("revoked", record.user_id, hash_, error=str(error)))
+            return
+        if row is not None and not row.disabled:
+            yield from self._do("revoked", self._disable_revoked(record, hash_), record, hash_)
 
     def _row(self, hash_: str) -> Flow[KeyRecord | None]:
         """Return what the account has of a key that may be newer than the listing."""
@@ -143,23 +195,45 @@ class Sweep:
         yield from self._maker.delete_key(hash_)
         yield from self._lifecycle.remove(record.user_id, hash_)
 
-    def _disable_revoked(self, user_id: str) -> Flow[None]:
-        """Disable the keys of a user who is still revoked.
+    def _delete_expired(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
+        """Delete an expired key, unless somebody has disabled it meanwhile."""
+        row: KeyRecord = yield _steps.call("keys", "get", hash_)
+        if row.disabled:
+            yield from self._revoke_disabled(record.user_id, hash_)
+            return
+
+        yield from self._maker.delete_key(hash_)
+        plan = self._maker.plan
+        now, period = plan.clock(), plan.fields.get("limit_reset")
+
+        def remove(current: ProvisionRecord) -> ProvisionRecord:
+            if current.hash != hash_:
+                return current.without(hash_, now)
+            spending = add_spending(row, current.spending, period, now)
+            return replace(current.without(hash_, now), spending=spending)
+
+        yield from self._records.update(record.user_id, remove)
+
+    def _disable_revoked(self, record: ProvisionRecord, hash_: str) -> Flow[None]:
+        """Disable a key of a user who is still revoked.
 
         The record is written first, as it is: a `restore` that has enabled the key notices.
         """
-        stored = yield from self._records.load(user_id)
+        stored = yield from self._records.load(record.user_id)
         if not stored.record.revoked:
             return
         if (yield from self._records.write(stored, stored.record)) is not None:
-            yield from self._lifecycle.disable(stored.record.hashes)
+            yield from self._lifecycle.disable([hash_])
 
     def _revoke_disabled(self, user_id: str, hash_: str) -> Flow[None]:
         """Revoke a user whose key is still the one that somebody has disabled in the account."""
         stored = yield from self._records.load(user_id)
         row: KeyRecord = yield _steps.call("keys", "get", hash_)
-        if row.disabled and stored.record.hash == hash_:
-            yield from self._records.write(stored, replace(stored.record, revoked=True))
+        if not row.disabled or stored.record.hash != hash_:
+            return
+        revoked = replace(stored.record, revoked=True)
+        if (yield from self._records.write(stored, revoked)) is not None:
+            yield from self._lifecycle.disable(old.hash for old in revoked.old_keys)
 
     def _fence(self, stored: Stored) -> Flow[None]:
         """Remove a claim that has expired: its claimant cannot store a key any more."""

@@ -21,13 +21,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from pydantic import SecretStr
 
 from langchain_openrouter._http import oneshot
-from langchain_openrouter._http.api_key import KeySource, to_secret
+from langchain_openrouter._http.api_key import (
+    InferenceSecret,
+    KeySource,
+    ManagementKey,
+    to_secret,
+)
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.retry_after import retry_limits
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter.accounts._access_token import AccessToken, Moment, parse_token
 from langchain_openrouter.accounts._token_exchange import build_request
 from langchain_openrouter.errors import AuthenticationError, OpenRouterError
+from langchain_openrouter.oauth._user_key import UserKey
 from langchain_openrouter.settings import environment_base_url
 
 if TYPE_CHECKING:
@@ -42,7 +48,9 @@ __all__ = ["WorkloadIdentity"]
 _TIMEOUT = 30.0  # seconds without a byte
 _RETRY_RENEWAL = 5.0  # seconds after a renewal that failed, while the old token works
 _MAX_PAUSE = 8.0
+_KEY_PREFIX = "sk-or-"
 _EXTRA_WAIT = 10.0
+_LOOK_EVERY = 0.5  # seconds between two looks at an exchange of another
 _DOTS = 2
 
 
@@ -54,11 +62,15 @@ class _Exchange:
     result: Future[AccessToken] = field(default_factory=Future, repr=False)
     thread: int = field(default_factory=threading.get_ident)
     process: int = field(default_factory=os.getpid)
+    loop: asyncio.AbstractEventLoop | None = None
+    """That of an async exchange."""
 
     @property
     def is_running(self) -> bool:
-        """Whether its result is to come, in this process."""
-        return not self.result.done() and self.process == os.getpid()
+        """Whether its result is to come: not of a loop that has stopped, nor another process's."""
+        if self.result.done() or self.process != os.getpid():
+            return False
+        return self.loop is None or self.loop.is_running()
 
 
 class _Turn(NamedTuple):
@@ -145,7 +157,7 @@ class WorkloadIdentity(KeySource):
                 return self._request().secret  # that exchange goes on after this call at best
 
             try:
-                return turn.exchange.result.result(self._longest_wait).secret
+                return self._wait(turn.exchange).secret
             except (_AbandonedError, FutureTimeoutError):
                 self._drop(turn.exchange)
             except OpenRouterError as error:
@@ -164,10 +176,8 @@ class WorkloadIdentity(KeySource):
                 task.add_done_callback(self._forget_task)
                 return (await asyncio.shield(task)).secret
 
-            waiting = asyncio.wrap_future(turn.exchange.result)
-            waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
             try:
-                return (await asyncio.wait_for(asyncio.shield(waiting), self._longest_wait)).secret
+                return (await self._await(turn.exchange)).secret
             except (_AbandonedError, TimeoutError):
                 self._drop(turn.exchange)
             except OpenRouterError as error:
@@ -186,8 +196,40 @@ class WorkloadIdentity(KeySource):
             if running is not None and running.is_running:
                 return _Turn(token, running)  # the token, if it works while it is renewed
 
-            self._exchange = _Exchange(is_async)
+            loop = asyncio.get_running_loop() if is_async else None
+            self._exchange = _Exchange(is_async, loop=loop)
             return _Turn(None, self._exchange, is_leader=True)
+
+    def _wait(self, exchange: _Exchange) -> AccessToken:
+        """Wait for the exchange of another.
+
+        Raises:
+            FutureTimeoutError: It takes too long, or its event loop has stopped.
+        """
+        end = time.monotonic() + self._longest_wait
+        while True:
+            try:
+                return exchange.result.result(_LOOK_EVERY)
+            except FutureTimeoutError:
+                if time.monotonic() > end or not exchange.is_running:
+                    raise
+
+    async def _await(self, exchange: _Exchange) -> AccessToken:
+        """Wait like `_wait`.
+
+        Raises:
+            TimeoutError: It takes too long, or its event loop has stopped.
+        """
+        end = time.monotonic() + self._longest_wait
+        waiting = asyncio.wrap_future(exchange.result)
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        while True:
+            try:
+                return await asyncio.wait_for(asyncio.shield(waiting), _LOOK_EVERY)
+            except TimeoutError:
+                if time.monotonic() > end or not exchange.is_running:
+                    raise
 
     def _drop(self, exchange: _Exchange) -> None:
         """Give an exchange up that does not end."""
@@ -312,6 +354,9 @@ class WorkloadIdentity(KeySource):
             raise AuthenticationError(msg)
 
         jwt = to_secret(value)
+        if isinstance(value, ManagementKey | InferenceSecret | UserKey) or _is_key(jwt):
+            msg = "`token` returned an API key, not the workload's JWT: it is sent nowhere"
+            raise AuthenticationError(msg)
         if not isinstance(jwt, SecretStr) or not jwt.get_secret_value().strip():
             msg = "the workload has no JWT: `token` returned none, or its file is empty"
             raise AuthenticationError(msg)
@@ -352,13 +397,27 @@ def _check_path(path: str | os.PathLike[str]) -> str:
     """Return the path of a file.
 
     Raises:
-        ValueError: It is a JWT. The text is not in the message.
+        ValueError: It is a JWT, or a key. The text is not in the message.
     """
     text = os.fspath(path)
-    if text.startswith("eyJ") and text.count(".") == _DOTS:
-        msg = "`token` is the path of a file, or a callable: a JWT that is passed is never renewed"
+    word = text.strip().removeprefix("Bearer").removeprefix("bearer").strip()
+    if (word.startswith("eyJ") and word.count(".") >= _DOTS) or word.startswith(_KEY_PREFIX):
+        msg = (
+            "`token` is the path of a file, or a callable, and no secret: a JWT that is passed is "
+            "never renewed"
+        )
+        raise ValueError(msg)
+
+    if not text.isprintable() or "://" in text:
+        msg = "`token` must be the path of a file, or a callable that returns the JWT"
         raise ValueError(msg)
     return text
+
+
+def _is_key(secret: Any) -> bool:
+    return isinstance(secret, SecretStr) and (
+        secret.get_secret_value().strip().startswith(_KEY_PREFIX)
+    )
 
 
 def _may_repeat(error: OpenRouterError) -> bool:

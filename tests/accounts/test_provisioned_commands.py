@@ -111,6 +111,33 @@ def test_on_a_redis(shell, tmp_path):
     assert not account_keys(shell.emulator)
 
 
+def test_a_user_who_is_not_known_is_no_user(shell):
+    """A typo makes no key, and says so."""
+    provisioner(shell.emulator, KeyStore.file(shell.folder)).get("ann")
+    for words in (("rotate", "anne", "--limit", "7"), ("revoke", "anne"), ("restore", "anne")):
+        assert "no user anne" in shell(*words, code=2)
+    assert "no user anne" in shell("forget", "anne", code=2)
+    assert len(account_keys(shell.emulator)) == 1
+
+    assert "Rotated bob" in shell("rotate", "bob", "--limit", "7", "--create")
+    assert "Revoked cat" in shell("revoke", "cat", "--create")
+    assert len(account_keys(shell.emulator)) == 2
+
+
+def test_a_sweep_with_another_accounts_key_needs_force(shell):
+    """Of several users, none has a key there."""
+    keys = provisioner(shell.emulator, KeyStore.file(shell.folder))
+    keys.get("ann")
+    keys.get("bob")
+    for key in list(account_keys(shell.emulator).values()):
+        del shell.emulator.accounts.keys[key.secret]
+
+    assert "missing" in shell("sweep")
+    assert "another's" in shell("sweep", "--apply", code=1)
+    assert keys.knows("ann")
+    assert "missing" in shell("sweep", "--apply", "--force")
+
+
 def test_another_prefix_is_another_app(shell):
     """Its users are not touched."""
     keys = provisioner(shell.emulator, KeyStore.file(shell.folder), name_prefix="shop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import pickle
 import threading
@@ -727,6 +728,40 @@ def test_no_frame_of_a_failure_holds_a_key(emulator):
     assert SECRET not in "".join(report.format())
 
 
+@BOTH
+def test_no_frame_holds_a_key_of_a_store_that_encrypts_by_itself(emulator, how):
+    """Its entries are plain text here: of a refusal, a rotation that fails, and a failing store."""
+
+    class Encrypting(InMemoryByteStore):
+        encrypts_at_rest = True
+        is_down = False
+
+        def mset(self, pairs):
+            if self.is_down:
+                msg = "down"
+                raise RuntimeError(msg)
+            super().mset(pairs)
+
+    store = Encrypting()
+    keys = provisioner(emulator, KeyStore(store))
+    key = do(how, keys, "get", "ann")
+    assert key.secret.get_secret_value() in str(store.store)
+
+    def check(kind, method):
+        with pytest.raises(kind) as caught:
+            do(how, keys, method, "ann")
+        report = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        assert key.secret.get_secret_value() not in "".join(report.format())
+
+    store.is_down = True
+    check(RuntimeError, "revoke")
+    check(RuntimeError, "rotate")
+    store.is_down = False
+    account_keys(emulator)[key.fingerprint].disabled = True
+    check(errors.KeyRevokedError, "rotate")
+    check(errors.KeyRevokedError, "get")
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
@@ -736,6 +771,8 @@ def test_no_frame_of_a_failure_holds_a_key(emulator):
         ({"name_prefix": ""}, "name_prefix"),
         ({"name_prefix": "a/b"}, "name_prefix"),
         ({"lease": 0}, "lease"),
+        ({"grace": float("nan")}, "grace"),
+        ({"grace": -1}, "grace"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(emulator, options, why):
@@ -746,10 +783,54 @@ def test_wrong_arguments_are_refused_at_once(emulator, options, why):
 
 @pytest.mark.parametrize("user", ["", None, 5, "x" * 513, " ann"])
 def test_an_id_that_is_none_is_refused(emulator, user):
-    """Before anything is sent; a long one can be mapped."""
+    """Before anything is sent or stored; a long one can be mapped."""
+    store = InMemoryByteStore()
     with pytest.raises(ValueError, match=r"user"):
-        provisioner(emulator).get(user)
+        provisioner(emulator, store).get(user)
     assert not creations(emulator)
+    assert not list(store.yield_keys(prefix="openrouter-key-provisioned-"))
+
+
+@BOTH
+def test_a_grace_that_is_none_is_refused(emulator, how):
+    """And the key stays."""
+    keys = provisioner(emulator)
+    key = do(how, keys, "get", "ann")
+    with pytest.raises(ValueError, match="grace"):
+        do(how, keys, "rotate", "ann", grace=float("nan"))
+    assert do(how, keys, "get", "ann") == key
+
+
+@BOTH
+def test_another_accounts_management_key_sweeps_nothing(emulator, emulate, how):
+    """Unless it is forced; the users keep their keys."""
+    store = InMemoryByteStore()
+    keys = provisioner(emulator, store)
+    made = [do(how, keys, "get", user) for user in ("ann", "bob")]
+    other = provisioner(emulate(any_key=False), store)
+
+    with pytest.raises(errors.KeyStoreError, match="none of the store's 2 users"):
+        do(how, other, "sweep")
+    assert other.sweep(dry_run=True).count("missing") == 2
+    assert [do(how, keys, "get", user) for user in ("ann", "bob")] == made
+    assert do(how, other, "sweep", force=True).count("missing") == 2
+    assert not do(how, keys, "knows", "cat")
+    assert do(how, keys, "knows", "ann")
+
+
+@BOTH
+def test_the_row_of_another_key_is_refused(emulator, gate, how):
+    """What is said of a key is said of that key."""
+    keys = client(gate).keys
+    first, second = keys.create("one"), keys.create("two")
+    gate.once(
+        json.dumps({"data": {"hash": second.hash, "name": "two"}}).encode(),
+        method="GET",
+        path=f"/api/v1/keys/{first.hash}",
+    )
+    with pytest.raises(errors.UpstreamError, match="another key"):
+        do(how, keys, "get", first)
+    assert do(how, keys, "get", first).name == "one"
 
 
 def test_a_management_key_stays_in_the_account(emulator, monkeypatch):
@@ -764,8 +845,9 @@ def test_a_management_key_stays_in_the_account(emulator, monkeypatch):
     for request in emulator.requests:
         is_management = request.key == emulator.management_key
         assert is_management is (request.path != "/chat/completions")
-    with pytest.raises((TypeError, AttributeError)):
+    with pytest.raises(TypeError, match="in each process"):
         pickle.dumps(keys)
+    assert copy.deepcopy(keys) is keys
 
 
 def test_a_stream_is_cut_by_no_revocation_of_another(emulate):

@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from langchain_openrouter import ChatOpenRouter, OpenRouterEmbeddings, as_user, current_user, errors
-from langchain_openrouter.accounts import Accounts, WorkloadIdentity
+from langchain_openrouter.accounts import Accounts, ManagementKey, WorkloadIdentity
+from langchain_openrouter.oauth import UserKey
 from langchain_openrouter.testing.emulator._federation import OAuthRefusal
 from tests.support.accounts import BOTH
 from tests.support.loopback import CUT, Reply
@@ -433,6 +434,92 @@ def test_a_loop_that_ends_amid_an_exchange_does_not_block_others(emulator):
         ended.result(10)
         release.set()
         assert waiting.result(10).get_secret_value()
+
+
+@BOTH
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_loop_that_stopped_amid_an_exchange_and_stays_open_is_not_waited_for(
+    emulator, how, elsewhere
+):
+    """In its thread, and in another; it ends when the loop goes on."""
+    resumed = threading.Event()
+    entered = threading.Event()
+
+    async def read():
+        entered.set()
+        while not resumed.is_set():  # noqa: ASYNC110 - it is set by another thread
+            await asyncio.sleep(0.01)
+        return emulator.federation.make_jwt(sub="svc")
+
+    def read_both():
+        first = not entered.is_set()
+        return read() if first else emulator.federation.make_jwt(sub="svc")
+
+    source = identity(emulator, read_both)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(source.aget())
+    loop.run_until_complete(asyncio.sleep(0.05))
+    assert entered.is_set()
+
+    if elsewhere:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(token, how, source).result(10)
+    else:
+        assert token(how, source)
+    resumed.set()
+    assert loop.run_until_complete(task).get_secret_value()
+    loop.close()
+
+
+def test_who_waits_already_notices_that_the_loop_stops(emulator):
+    """Within a second, not two minutes."""
+    entered = threading.Event()
+
+    async def read():
+        entered.set()
+        await asyncio.sleep(60)
+
+    def read_both():
+        first = not entered.is_set()
+        return read() if first else emulator.federation.make_jwt(sub="svc")
+
+    source = identity(emulator, read_both)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(source.aget())
+    with ThreadPoolExecutor(1) as pool:
+        stopped = pool.submit(loop.run_until_complete, asyncio.sleep(0.3))
+        assert entered.wait(5)
+        assert token("sync", source)
+        stopped.result(10)
+    task.cancel()
+    for inner in asyncio.all_tasks(loop):
+        inner.cancel()
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+
+
+@pytest.mark.parametrize(
+    "secret", ["sk-or-v1-secret", "\neyJsecret.b.c", "Bearer eyJsecret.b.c", " sk-or-v1-secret\n"]
+)
+def test_a_secret_is_no_path(emulator, secret):
+    """It is in no message, and nothing is made that could be pickled."""
+    with pytest.raises(ValueError, match="no secret") as caught:
+        identity(emulator, secret)
+    assert "secret.b" not in str(caught.value)
+    assert "v1-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [ManagementKey("mgmt-1"), UserKey("user-1"), UserKey("user-1").secret, "sk-or-v1-user"],
+    ids=["management key", "user key", "user secret", "text"],
+)
+@BOTH
+def test_an_api_key_is_not_exchanged(emulator, how, key):
+    """Nothing is sent."""
+    with pytest.raises(errors.AuthenticationError, match="API key"):
+        token(how, identity(emulator, lambda: key))
+    assert not exchanges(emulator)
 
 
 def test_a_sync_call_inside_the_loop_of_an_exchange_does_not_deadlock(emulator):
