@@ -77,7 +77,7 @@ class Draft:
         """
         try:
             request = self.builder.build(row.input)
-            self.spool.add(row.index, build_custom_id(self.run, row), request.body)
+            self.spool.add(row.index, row.key, build_custom_id(self.run, row), request.body)
             self._compare(request)
         except ValueError as error:
             msg = f"row {row.key!r}: {error}"
@@ -239,7 +239,7 @@ def validate_earlier(
     names = [f"`{n}`" for n in fingerprint if earlier.fingerprint.get(n) != fingerprint[n]]
     if earlier.base_url != base_url:
         names.append("`base_url`")
-    plain = [replace(shard, sent_at=None, ids=()) for shard in earlier.shards]
+    plain = [replace(shard, sent_at=None, ids=(), candidates=()) for shard in earlier.shards]
     if not names and plain != list(draft.spool.shards):
         names = ["what the rows say, or their order,"]
 

@@ -142,7 +142,7 @@ def collect(
     reader = _Reader(to_handle(handle), model, schema, include_raw=include_raw)
     for shard in reader.handle.shards:
         answers = take_steps(collecting(reader.handle, shard), reader.resource)
-        rows = expected_rows(shard, answers)
+        rows = expected_rows(shard)
         yield from run_in_thread(to_results(rows, answers, reader.plan, is_checked=False))
 
 
@@ -153,7 +153,7 @@ async def acollect(
     reader = _Reader(to_handle(handle), model, schema, include_raw=include_raw)
     for shard in reader.handle.shards:
         answers = await atake_steps(collecting(reader.handle, shard), reader.resource)
-        rows = expected_rows(shard, answers)
+        rows = expected_rows(shard)
         for result in await to_results(rows, answers, reader.plan, is_checked=False):
             yield result
 
@@ -271,7 +271,7 @@ def _deleting(handle: BatchHandle) -> Steps[None]:
         msg = f"a batch that has not ended cannot be deleted: {current}"
         raise errors.BatchError(msg)
     for batch in current.batches:
-        if batch.status != DELETED:
+        if batch.status != DELETED and batch.id in handle.ids:  # a candidate may be another user's
             yield Call("delete", (batch.id,))
 
 

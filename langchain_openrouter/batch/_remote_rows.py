@@ -22,7 +22,7 @@ from langchain_openrouter.batch._row_result import RowResult
 from langchain_openrouter.batch._waiting import DELETED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_openrouter._http.transport import Request
     from langchain_openrouter.batch._batch_values import RemoteBatch
@@ -132,21 +132,13 @@ def _weight(usage: Mapping[str, Any], handle: BatchHandle) -> float:
 # --- rows -------------------------------------------------------------------------------------
 
 
-def expected_rows(shard: Shard, answers: Answers) -> list[PendingRow]:
-    """Return the rows of a shard as far as its results tell, without their inputs."""
-    rows = []
-    is_gapless = shard.last - shard.first + 1 == shard.count
-    indices: Iterable[int] = (
-        range(shard.first, shard.last + 1) if is_gapless else sorted(answers.by_index)
-    )
+def expected_rows(shard: Shard) -> list[PendingRow]:
+    """Return the rows of a shard, without their inputs.
 
-    for index in indices:
-        match answers.by_index.get(index):
-            case (CustomId(key=key), _) if key is not None:
-                rows.append(PendingRow(key, index, "", ""))
-            case _:
-                rows.append(PendingRow(index, index, "", ""))
-    return rows
+    Raises:
+        BatchError: The handle's keys are damaged.
+    """
+    return [PendingRow(key, index, "", "") for index, key in shard.row_keys()]
 
 
 async def to_results(
