@@ -86,13 +86,17 @@ class OpenRouterEngine:
             await _read_rows(feed, rows)
             while rows.count and not feed.is_ended_early:
                 left = None if budget is None else budget - (feed.spent - spent)
-                handle = earlier
-                if handle is None or not handle.is_submitted:
-                    handle = await self._submit(feed, rows, builder, earlier, left)
                 resource = builder.resource(OpenRouterBatches)
-                if not handle.is_submitted or not await self._wait(feed, handle, resource):
-                    self._leave(feed, handle)
-                    return
+                handle, has_ended = earlier, False
+                while handle is None or not (handle.is_submitted and has_ended):
+                    if handle is None or not handle.is_submitted:
+                        handle = await self._submit(feed, rows, builder, handle, left)
+                    # Once the candidates of a shard have ended, another look says which it is.
+                    is_sent = handle.is_submitted or bool(handle.candidates)
+                    has_ended = is_sent and await self._wait(feed, handle, resource)
+                    if not has_ended:
+                        self._leave(feed, handle)
+                        return
 
                 answers = collect_rows(handle, rows, builder.answer_plan(plan), resource)
                 async with contextlib.aclosing(answers) as results:
