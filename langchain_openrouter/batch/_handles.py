@@ -213,6 +213,9 @@ class BatchHandle:
             value = json.loads(target.read_bytes())
         except ValueError:
             value = None
+        if value is None:
+            msg = f"{target} is no handle of a batch, or is damaged"
+            raise BatchError(msg)
         name = get_str(value, _ROWS_FILE)
         if name is not None:
             value = {**value, "shards": _with_rows(value, target.with_name(Path(name).name))}

@@ -25,6 +25,7 @@ from langchain_openrouter.batch._draft import (
     validate_cost,
     validate_earlier,
 )
+from langchain_openrouter.batch._engines import batch_file
 from langchain_openrouter.batch._handles import BatchHandle
 from langchain_openrouter.batch._row_file import RowFile, collect_rows
 from langchain_openrouter.batch._spool import Spool
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 _ROWS_PER_TURN = 100  # read, built and checked before other tasks of the loop have their turn
 _POLL_SECONDS = 0.2  # between looks at whether Ctrl-C was pressed
-_SUFFIX = ".batch.json"
 
 
 class OpenRouterEngine:
@@ -64,7 +64,7 @@ class OpenRouterEngine:
 
     def attach(self, output: Path | None, description: Mapping[str, Any], *, resume: bool) -> None:
         """Note which batch it is; see `RemoteEngine`."""
-        self._path = None if output is None else output.with_name(f"{output.name}{_SUFFIX}")
+        self._path = None if output is None else batch_file(output)
         self._fingerprint = hash_description(description)
         self._resume = resume
 
