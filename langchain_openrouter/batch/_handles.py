@@ -213,6 +213,7 @@ class BatchHandle:
             value = json.loads(target.read_bytes())
         except ValueError:
             value = None
+
         if value is None:
             msg = f"{target} is no handle of a batch, or is damaged"
             raise BatchError(msg)
@@ -258,6 +259,7 @@ def _to_shard(row: Mapping[str, Any]) -> Shard | None:
     if None in numbers or digest is None:
         return None
     first, last, count = (number or 0 for number in numbers)
+
     ids, candidates = (
         tuple(item for item in get_list(row, name) or () if isinstance(item, str))
         for name in ("ids", "candidates")

@@ -68,6 +68,14 @@ class OpenRouterEngine:
         self._fingerprint = hash_description(description)
         self._resume = resume
 
+    @property
+    def handle(self) -> BatchHandle | None:
+        """The handle of batches whose results were not all read; None where there are none."""
+        known = self._memory
+        if known is None or known.is_collected:
+            return None
+        return known if known.ids or known.candidates else None
+
     async def run(self, feed: RowFeed, plan: RowPlan) -> AsyncGenerator[RowResult]:
         """Yield a result for each row, once the batches have ended; see `Engine`.
 
@@ -130,6 +138,7 @@ class OpenRouterEngine:
         if changed:
             msg = f"{self._path.name} is of another batch: {', '.join(changed)} changed"
             raise errors.BatchChangedError(msg)
+        self._memory = earlier
         return earlier
 
     def _save(self, handle: BatchHandle) -> None:
@@ -202,16 +211,27 @@ class OpenRouterEngine:
     def _leave(self, feed: RowFeed, handle: BatchHandle) -> None:
         """Leave the batches running, and say how their results are had."""
         feed.leave()
-        if not handle.ids:
+        count = len(handle.ids) + len(handle.candidates)
+        if not count:
             return
 
-        where = "BatchHandle.from_json(...)" if self._path is None else repr(str(self._path))
-        warnings.warn(
-            f"{len(handle.ids)} batches at OpenRouter run on, and are billed; they cannot be "
-            f"canceled. The same call waits for them and writes their results; collect({where}) "
-            f"reads them too, and `langchain-openrouter batches show` says how far they are",
-            stacklevel=2,
+        if self._path is None:
+            how = (
+                "The `handle` of the result finds them, and so does that of this warning: keep its "
+                "to_json(); `wait` and `collect` read the results, and the same call would submit "
+                "the rows again"
+            )
+        else:
+            how = (
+                "The same call waits for them and writes their results; "
+                f"collect({str(self._path)!r}) reads them too, and `langchain-openrouter batches "
+                "show` says how far they are"
+            )
+        warning = UserWarning(
+            f"{count} batches at OpenRouter run on, and are billed; they cannot be canceled. {how}"
         )
+        warning.handle = handle  # type: ignore[attr-defined]
+        warnings.warn(warning, stacklevel=2)
 
 
 async def _read_rows(feed: RowFeed, rows: RowFile) -> None:

@@ -47,9 +47,9 @@ def find_orphan(handle: BatchHandle, shard: Shard) -> Steps[Shard]:
     others: set[str] = set()
 
     while True:
-        found, running = yield from _look(handle, shard, sent_at, others)
-        if found is not None:
-            return replace(shard, ids=(found,), candidates=())
+        batch_id, running = yield from _look(handle, shard, sent_at, others)
+        if batch_id is not None:
+            return replace(shard, ids=(batch_id,), candidates=())
         left = sent_at + VISIBLE_AFTER - time.time()
         if left <= 0:
             return replace(shard, candidates=running, sent_at=sent_at if running else None)

@@ -272,6 +272,7 @@ def _deleting(handle: BatchHandle) -> Steps[None]:
     if not current.has_ended:
         msg = f"a batch that has not ended cannot be deleted: {current}"
         raise errors.BatchError(msg)
+
     gone = {batch.id for batch in current.batches if batch.status == DELETED}
     for shard in handle.shards:
         own = list(shard.ids)

@@ -243,6 +243,11 @@ class Batch:
             feed.fail(errors.BatchError(msg))
 
     def _add_note(self, error: Exception, part: Part | MemoryPart) -> None:
+        handle = getattr(self._engine, "handle", None)
+        if handle is not None and not hasattr(error, "handle"):
+            error.handle = handle  # type: ignore[attr-defined]
+            error.add_note("Batches at OpenRouter run on: `error.handle` is for wait and collect.")
+
         if part.path is not None:
             error.add_note(
                 f"What is done is in {part.path.name}: the same call goes on from there."
@@ -261,6 +266,7 @@ class Batch:
             cost=float(to_decimal(feed.spent) - self._earlier_cost),
             done=counts.get(State.DONE, 0),
             failed=counts.get(State.FAILED, 0) + counts.get(State.REFUSED, 0),
+            handle=getattr(self._engine, "handle", None),
             _part=part,
             _schema=self._schema,
         )

@@ -19,11 +19,11 @@ def split_cost(total: float, weights: Sequence[float]) -> list[float]:
         total: USD, not negative.
         weights: One for each share, not negative; equal shares where all are zero.
     """
-    whole = to_decimal(total)
-    if not whole.is_finite() or not whole:
+    bill = to_decimal(total)
+    if not bill.is_finite() or not bill:
         return [total for _ in weights]
-    unit = Decimal(1).scaleb(whole.adjusted() - _DIGITS + 1)
-    units = int((whole / unit).to_integral_value(ROUND_HALF_EVEN))
+    unit = Decimal(1).scaleb(bill.adjusted() - _DIGITS + 1)
+    units = int((bill / unit).to_integral_value(ROUND_HALF_EVEN))
     return [float(share * unit) for share in split_count(units, weights)]
 
 
@@ -32,9 +32,9 @@ def split_count(total: int, weights: Sequence[float]) -> list[int]:
     exact = [Fraction(weight) for weight in weights]
     if not sum(exact):
         exact = [Fraction(1) for _ in weights]
-    whole = sum(exact)
+    weight_sum = sum(exact)
 
-    parts = [divmod(total * weight, whole) for weight in exact]
+    parts = [divmod(total * weight, weight_sum) for weight in exact]
     shares = [int(share) for share, _ in parts]
     largest = sorted(range(len(parts)), key=lambda i: parts[i][1], reverse=True)
     for position in largest[: total - sum(shares)]:

@@ -159,8 +159,8 @@ def _look_for(
     recovered = handle
     with suppress(errors.OpenRouterError):
         recovered = yield from _recover(handle, position)
-    found = recovered.shards[position]
-    if not (found.is_submitted or found.candidates):
+    shard = recovered.shards[position]
+    if not (shard.is_submitted or shard.candidates):
         raise error
     return recovered
 

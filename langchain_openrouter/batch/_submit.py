@@ -202,7 +202,11 @@ class _Job:
 
         for at, row in enumerate(open_rows(self._rows).rows):
             key = row_key(row, at, self._key)
-            value = self._plan.prompt.build(row)
+            try:
+                value = self._plan.prompt.build(row)
+            except ValueError as error:
+                msg = f"row {at}: {error}"
+                raise ValueError(msg) from error
             request_hash = hash_request(value)
             index.visit(key, at, request_hash)
             yield PendingRow(key, at, value, request_hash)

@@ -417,3 +417,48 @@ def test_the_estimate_counts_each_answer(emulator):
     """`n=3` may cost three times the answers."""
     one, three = (submit(model_on(emulator, max_tokens=1_000, n=n), ["a"]).estimate for n in (1, 3))
     assert three == pytest.approx(3 * one, rel=0.05)
+
+
+def test_batches_that_run_on_are_found_without_an_output(emulator):
+    """After Ctrl-C the result and the warning have the handle; an error has it too."""
+    from langchain_openrouter.batch._runner import Batch
+
+    emulator.batches.times.running = 3600
+    model = model_on(emulator)
+
+    def interrupt(progress):
+        if "in_progress" in (progress.remote or ""):
+            batch.interrupt()
+
+    batch = Batch(
+        model, make_rows(2), prompt="{text}", schema=None, output=None, key="id", max_cost=None,
+        max_concurrency=None, engine="openrouter", resume=True, retry_failed=True,
+        include_raw=False, progress=interrupt,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="`handle` of the result") as caught:
+        result = asyncio.run(batch.run())
+    enough = iter([RuntimeError("enough")])
+
+    def break_off(progress):
+        if "in_progress" in (progress.remote or "") and (error := next(enough, None)):
+            raise error
+
+    with pytest.raises(RuntimeError, match="enough") as raised:
+        away(model, make_rows(2), progress=break_off)
+    emulator.clock.advance(3601)
+
+    handle = BatchHandle.from_json(result.handle.to_json())
+    assert caught[0].message.handle == result.handle
+    for known in (handle, raised.value.handle):
+        wait(known, model)
+        assert [(r.key, r.output) for r in collect(known, model)] == [("row 0", "text-0"), ("row 1", "text-1")]  # fmt: skip
+    run_at_once(emulator)
+    assert away(model, make_rows(2)).handle is None
+    assert len(posts(emulator)) == 3
+
+
+def test_a_column_that_a_row_lacks_is_said_with_the_row(emulator):
+    """By `submit` as by `run`."""
+    with pytest.raises(ValueError, match="row 1: "):
+        submit(model_on(emulator), [{"text": "a"}, {"x": "b"}], prompt="{text}")
+    assert posts(emulator) == []
