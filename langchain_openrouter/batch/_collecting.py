@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from langchain_openrouter import errors
 from langchain_openrouter.batch._batch_values import RemoteBatch
-from langchain_openrouter.batch._orphans import belongs_to
+from langchain_openrouter.batch._orphans import holds_shard
 from langchain_openrouter.batch._remote_rows import read_answers
 from langchain_openrouter.batch._steps import Call
 from langchain_openrouter.batch._waiting import DELETED
@@ -16,37 +16,39 @@ if TYPE_CHECKING:
     from langchain_openrouter.batch._remote_rows import Answers
     from langchain_openrouter.batch._steps import Steps
 
+_MAX_NAMES = 3  # batches that an error names
+
 
 def collecting(handle: BatchHandle, shard: Shard) -> Steps[Answers]:
     """Return the results of a shard.
 
     Raises:
-        BatchError: It was not submitted, or has not ended.
+        BatchError: It was not submitted, or has not ended; or it is none of the batches that ran
+            when its creation was not answered.
     """
-    if not shard.is_submitted:
-        msg = (
-            f"rows {shard.first} to {shard.last} were not submitted: call `submit` again with the "
-            "handle"
-        )
-        raise errors.BatchError(msg)
+    running: RemoteBatch | None = None
+    for batch_id in (*shard.ids, *shard.candidates):
+        batch = yield from _read(batch_id)
+        if not (batch.has_ended or batch.status == DELETED):
+            running = batch
+        elif batch_id in shard.ids or holds_shard(batch, handle, shard):
+            return read_answers(batch, handle, shard)
 
-    batch = yield from _read(handle, shard)
-    if not (batch.has_ended or batch.status == DELETED):
-        msg = f"batch {batch.id!r} is {batch.status or 'not done'}: `wait` for it first"
+    if running is not None:
+        msg = f"batch {running.id!r} is {running.status or 'not done'}: `wait` for it first"
         raise errors.BatchError(msg, is_retryable=True)
-    return read_answers(batch, handle, shard)
+    others = ", ".join(shard.candidates[:_MAX_NAMES])
+    why = f", and are not those of {others}" if others else ""
+    msg = (
+        f"rows {shard.first} to {shard.last} were not submitted{why}: call `submit` again with the "
+        "same `handle_path`, or with `resume=` this handle, which sends them"
+    )
+    raise errors.BatchError(msg)
 
 
-def _read(handle: BatchHandle, shard: Shard) -> Steps[RemoteBatch]:
-    """Return the batch of a shard; where several may be it, the one with its results."""
-    last: RemoteBatch | None = None
-
-    for batch_id in shard.ids:
-        try:
-            last = yield Call("get", (batch_id,))
-        except errors.ModelUnavailableError:
-            last = RemoteBatch(batch_id, DELETED)
-        if last is not None and belongs_to(last, handle.run):
-            return last
-    assert last is not None  # noqa: S101 - a submitted shard has an id
-    return last
+def _read(batch_id: str) -> Steps[RemoteBatch]:
+    try:
+        batch: RemoteBatch = yield Call("get", (batch_id,))
+    except errors.ModelUnavailableError:
+        batch = RemoteBatch(batch_id, DELETED)
+    return batch

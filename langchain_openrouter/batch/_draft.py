@@ -12,6 +12,7 @@ from langchain_openrouter import errors
 from langchain_openrouter._json import get_dict, get_str
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.batch._batch_requests import BATCH_VARIANT
+from langchain_openrouter.batch._ceiling import validate_max_cost
 from langchain_openrouter.batch._custom_ids import build_custom_id, make_run
 from langchain_openrouter.batch._handles import BatchHandle
 
@@ -50,7 +51,8 @@ class SubmitOptions:
         if self.callback_url is not None and not self.callback_url.startswith("https://"):
             msg = "callback_url must be an https URL"
             raise ValueError(msg)
-        if self.max_cost is not None and not self.max_cost > 0:
+        max_cost = validate_max_cost(self.max_cost)
+        if max_cost is not None and not max_cost > 0:
             msg = "max_cost must be above zero"
             raise ValueError(msg)
 
@@ -77,7 +79,7 @@ class Draft:
         """
         try:
             request = self.builder.build(row.input)
-            self.spool.add(row.index, build_custom_id(self.run, row), request.body)
+            self.spool.add(row.index, row.key, build_custom_id(self.run, row), request.body)
             self._compare(request)
         except ValueError as error:
             msg = f"row {row.key!r}: {error}"
@@ -92,7 +94,7 @@ class Draft:
             ValueError: It is not.
         """
         if self._first is None:
-            self._first = request._replace(body={k: request.body.get(k) for k in _LIMITS})
+            self._first = request._replace(body={k: request.body.get(k) for k in (*_LIMITS, "n")})
         elif (request.model, request.provider) != (self._first.model, self._first.provider):
             msg = "it is for another model, or other providers, than the rows before"
             raise ValueError(msg)
@@ -114,6 +116,12 @@ class Draft:
         """How many tokens an answer has at most, reasoning included; None without a limit."""
         return _max_tokens(self.builder.endpoint, self.first.body)
 
+    @property
+    def _answers(self) -> int:
+        """How many answers a request asks for."""
+        count = self.first.body.get("n")
+        return count if isinstance(count, int) and count > 1 else 1
+
     def estimate(self, row: Model) -> float | None:
         """Return what the requests may cost at most, USD; None where answers have no limit.
 
@@ -123,7 +131,8 @@ class Draft:
         prices = row.prompt_price, row.completion_price
         if self.max_tokens is None or prices[0] is None or prices[1] is None:
             return None
-        answers = self.count * (self.max_tokens * prices[1] + (row.request_price or 0.0))
+        per_answer = self._answers * self.max_tokens * prices[1]
+        answers = self.count * (per_answer + (row.request_price or 0.0))
         return self.spool.prompt_tokens * prices[0] + answers
 
 
@@ -239,7 +248,7 @@ def validate_earlier(
     names = [f"`{n}`" for n in fingerprint if earlier.fingerprint.get(n) != fingerprint[n]]
     if earlier.base_url != base_url:
         names.append("`base_url`")
-    plain = [replace(shard, sent_at=None, ids=()) for shard in earlier.shards]
+    plain = [replace(shard, sent_at=None, ids=(), candidates=()) for shard in earlier.shards]
     if not names and plain != list(draft.spool.shards):
         names = ["what the rows say, or their order,"]
 

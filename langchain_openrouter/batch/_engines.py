@@ -10,6 +10,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from langchain_openrouter.batch._handles import BatchHandle
+from langchain_openrouter.errors import BatchError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from langchain_openrouter.batch._plan import RowPlan
     from langchain_openrouter.batch._row_result import RowResult
 
+_SUFFIX = ".batch.json"
+_MAX_NAMES = 3  # batches that an error names
 _ENGINES = {
     "local": ("langchain_openrouter.batch._local_engine", "LocalEngine"),
     "ray": ("langchain_openrouter.batch._ray_engine", "RayEngine"),
@@ -57,6 +62,33 @@ class RemoteEngine(Protocol):
             resume: Whether to go on with what runs elsewhere.
         """
         ...
+
+
+def refuse_running(output: Path | None) -> None:
+    """Check that no batches at OpenRouter hold rows of an output, which would be paid for twice.
+
+    Raises:
+        BatchError: There are some whose results were not collected.
+    """
+    path = None if output is None else batch_file(output)
+    if path is None or not path.exists():
+        return
+
+    handle = BatchHandle.load(path)
+    is_sent = any(shard.sent_at is not None for shard in handle.shards)
+    if is_sent and not handle.is_collected:
+        ids = ", ".join([*handle.ids, *handle.candidates][:_MAX_NAMES]) or "not answered yet"
+        msg = (
+            f"rows of {path.name.removesuffix(_SUFFIX)} are in batches at OpenRouter ({ids}): the "
+            'same call with engine="openrouter" waits for them and writes their results; or delete '
+            f"{path}, and pay for those rows twice"
+        )
+        raise BatchError(msg)
+
+
+def batch_file(output: Path) -> Path:
+    """Return where the handle of an output's batches at OpenRouter is."""
+    return output.with_name(f"{output.name}{_SUFFIX}")
 
 
 @runtime_checkable

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from langchain_openrouter.batch._shares import to_decimal
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -41,12 +43,17 @@ class RowFeed:
         self._settled = settled
 
         self._stopped: Stopped | None = None
-        self.spent = spent
+        self._spent = to_decimal(spent)
         self.in_flight = 0
         self.is_exhausted = False
         self.error: Exception | None = None
         self.on_remote: Callable[[str], None] = lambda _: None
         """Called by an engine whose rows run elsewhere, with how far they are."""
+
+    @property
+    def spent(self) -> float:
+        """What the batch cost so far, USD: the exact sum of its rows."""
+        return float(self._spent)
 
     @property
     def is_interrupted(self) -> bool:
@@ -131,7 +138,11 @@ class RowFeed:
         """Count what a row cost; the runner calls this for each result."""
         self.in_flight -= 1
         self._settled += 1
-        self.spent += result.cost or 0.0
+        self._spent += to_decimal(result.cost or 0.0)
+
+    def pass_over(self) -> None:
+        """Note that a row was not run: what came of it was counted by an earlier run."""
+        self.in_flight -= 1
 
     def fail(self, error: Exception) -> None:
         """End the feed with an error, which the runner raises when the rows in flight are done."""

@@ -25,6 +25,7 @@ from langchain_openrouter.batch._draft import (
     validate_cost,
     validate_earlier,
 )
+from langchain_openrouter.batch._engines import batch_file
 from langchain_openrouter.batch._handles import BatchHandle
 from langchain_openrouter.batch._row_file import RowFile, collect_rows
 from langchain_openrouter.batch._spool import Spool
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 _ROWS_PER_TURN = 100  # read, built and checked before other tasks of the loop have their turn
 _POLL_SECONDS = 0.2  # between looks at whether Ctrl-C was pressed
-_SUFFIX = ".batch.json"
 
 
 class OpenRouterEngine:
@@ -64,9 +64,17 @@ class OpenRouterEngine:
 
     def attach(self, output: Path | None, description: Mapping[str, Any], *, resume: bool) -> None:
         """Note which batch it is; see `RemoteEngine`."""
-        self._path = None if output is None else output.with_name(f"{output.name}{_SUFFIX}")
+        self._path = None if output is None else batch_file(output)
         self._fingerprint = hash_description(description)
         self._resume = resume
+
+    @property
+    def handle(self) -> BatchHandle | None:
+        """The handle of batches whose results were not all read; None where there are none."""
+        known = self._memory
+        if known is None or known.is_collected:
+            return None
+        return known if known.ids or known.candidates else None
 
     async def run(self, feed: RowFeed, plan: RowPlan) -> AsyncGenerator[RowResult]:
         """Yield a result for each row, once the batches have ended; see `Engine`.
@@ -86,13 +94,17 @@ class OpenRouterEngine:
             await _read_rows(feed, rows)
             while rows.count and not feed.is_ended_early:
                 left = None if budget is None else budget - (feed.spent - spent)
-                handle = earlier
-                if handle is None or not handle.is_submitted:
-                    handle = await self._submit(feed, rows, builder, earlier, left)
                 resource = builder.resource(OpenRouterBatches)
-                if not handle.is_submitted or not await self._wait(feed, handle, resource):
-                    self._leave(feed, handle)
-                    return
+                handle, has_ended = earlier, False
+                while handle is None or not (handle.is_submitted and has_ended):
+                    if handle is None or not handle.is_submitted:
+                        handle = await self._submit(feed, rows, builder, handle, left)
+                    # Once the candidates of a shard have ended, another look says which it is.
+                    is_sent = handle.is_submitted or bool(handle.candidates)
+                    has_ended = is_sent and await self._wait(feed, handle, resource)
+                    if not has_ended:
+                        self._leave(feed, handle)
+                        return
 
                 answers = collect_rows(handle, rows, builder.answer_plan(plan), resource)
                 async with contextlib.aclosing(answers) as results:
@@ -126,6 +138,7 @@ class OpenRouterEngine:
         if changed:
             msg = f"{self._path.name} is of another batch: {', '.join(changed)} changed"
             raise errors.BatchChangedError(msg)
+        self._memory = earlier
         return earlier
 
     def _save(self, handle: BatchHandle) -> None:
@@ -198,16 +211,27 @@ class OpenRouterEngine:
     def _leave(self, feed: RowFeed, handle: BatchHandle) -> None:
         """Leave the batches running, and say how their results are had."""
         feed.leave()
-        if not handle.ids:
+        count = len(handle.ids) + len(handle.candidates)
+        if not count:
             return
 
-        where = "BatchHandle.from_json(...)" if self._path is None else repr(str(self._path))
-        warnings.warn(
-            f"{len(handle.ids)} batches at OpenRouter run on, and are billed; they cannot be "
-            f"canceled. The same call waits for them and writes their results; collect({where}) "
-            f"reads them too, and `langchain-openrouter batches show` says how far they are",
-            stacklevel=2,
+        if self._path is None:
+            how = (
+                "The `handle` of the result finds them, and so does that of this warning: keep its "
+                "to_json(); `wait` and `collect` read the results, and the same call would submit "
+                "the rows again"
+            )
+        else:
+            how = (
+                "The same call waits for them and writes their results; "
+                f"collect({str(self._path)!r}) reads them too, and `langchain-openrouter batches "
+                "show` says how far they are"
+            )
+        warning = UserWarning(
+            f"{count} batches at OpenRouter run on, and are billed; they cannot be canceled. {how}"
         )
+        warning.handle = handle  # type: ignore[attr-defined]
+        warnings.warn(warning, stacklevel=2)
 
 
 async def _read_rows(feed: RowFeed, rows: RowFile) -> None:

@@ -28,6 +28,16 @@ if TYPE_CHECKING:
     from langchain_openrouter.batch._requests import Key
 
 _FORMAT = 1
+_ANSWER = (
+    "request_hash",
+    "generation_id",
+    "error_type",
+    "finish_reason",
+    "cost",
+    "input_tokens",
+    "output_tokens",
+    "latency",
+)
 _FLUSH_SECONDS = 1.0
 _BLOCK = 1 << 20
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
@@ -145,6 +155,17 @@ class Part:
             self._flushed = now
             self.flush()
 
+    def holds(self, result: RowResult) -> bool:
+        """Tell whether an earlier run has written this answer to a row already."""
+        start = self.index.find_start(result.key)
+        if start is None:
+            return False
+
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            file.seek(start)
+            earlier = _parse_line(file.readline())
+        return earlier is not None and _answer_of(earlier) == _answer_of(result)
+
     def _write(self, line: bytes) -> None:
         """Write a line, or none of it."""
         written = 0
@@ -173,6 +194,11 @@ class Part:
         os.fsync(self._file)
 
 
+def _answer_of(result: RowResult) -> list[Any]:
+    """Return what tells one answer to a row from another."""
+    return [getattr(result, name) for name in _ANSWER]
+
+
 def _parse_line(line: bytes) -> RowResult | None:
     """Return the result of a line; None for one that a power cut has damaged."""
     try:
@@ -197,6 +223,11 @@ class MemoryPart:
             BatchError: The input has two rows with this key.
         """
         return self.index.visit(key, index, request_hash)
+
+    def holds(self, result: RowResult) -> bool:
+        """Return False: there is no earlier run."""
+        del result
+        return False
 
     def append(self, result: RowResult) -> None:
         """Keep a result."""

@@ -241,8 +241,8 @@ async def _embed(model: OpenRouterEmbeddings, rows: Sequence[PendingRow]) -> lis
             for result, vector in zip(results, answer.vectors, strict=True):
                 result.output = vector
 
+    meter.fill(*results)
     for result in results:
-        meter.fill(result, 1 / len(rows))
         result.latency = round(time.perf_counter() - start, 4)
     return results
 

@@ -16,6 +16,7 @@ from langchain_openrouter.batch._batch_requests import EMBEDDINGS, build_request
 from langchain_openrouter.batch._collecting import collecting
 from langchain_openrouter.batch._draft import hash_description
 from langchain_openrouter.batch._handles import BatchHandle
+from langchain_openrouter.batch._orphans import holds_shard
 from langchain_openrouter.batch._plan import build_plan
 from langchain_openrouter.batch._remote_rows import expected_rows, to_results
 from langchain_openrouter.batch._requests import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from os import PathLike
 
+    from langchain_openrouter.batch._handles import Shard
     from langchain_openrouter.batch._plan import RowPlan
     from langchain_openrouter.batch._row_result import RowResult
     from langchain_openrouter.batch._steps import Steps
@@ -142,7 +144,7 @@ def collect(
     reader = _Reader(to_handle(handle), model, schema, include_raw=include_raw)
     for shard in reader.handle.shards:
         answers = take_steps(collecting(reader.handle, shard), reader.resource)
-        rows = expected_rows(shard, answers)
+        rows = expected_rows(shard)
         yield from run_in_thread(to_results(rows, answers, reader.plan, is_checked=False))
 
 
@@ -153,7 +155,7 @@ async def acollect(
     reader = _Reader(to_handle(handle), model, schema, include_raw=include_raw)
     for shard in reader.handle.shards:
         answers = await atake_steps(collecting(reader.handle, shard), reader.resource)
-        rows = expected_rows(shard, answers)
+        rows = expected_rows(shard)
         for result in await to_results(rows, answers, reader.plan, is_checked=False):
             yield result
 
@@ -270,9 +272,21 @@ def _deleting(handle: BatchHandle) -> Steps[None]:
     if not current.has_ended:
         msg = f"a batch that has not ended cannot be deleted: {current}"
         raise errors.BatchError(msg)
-    for batch in current.batches:
-        if batch.status != DELETED:
-            yield Call("delete", (batch.id,))
+
+    gone = {batch.id for batch in current.batches if batch.status == DELETED}
+    for shard in handle.shards:
+        own = list(shard.ids)
+        for batch_id in shard.candidates:  # which may be another user's
+            is_own = batch_id not in gone and (yield from _is_own(batch_id, handle, shard))
+            own += [batch_id] if is_own else []
+        for batch_id in own:
+            if batch_id not in gone:
+                yield Call("delete", (batch_id,))
+
+
+def _is_own(batch_id: str, handle: BatchHandle, shard: Shard) -> Steps[bool]:
+    batch = yield Call("get", (batch_id,))
+    return holds_shard(batch, handle, shard)
 
 
 # --- handles ----------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import errors
@@ -19,17 +20,18 @@ from langchain_openrouter.batch._custom_ids import CustomId, parse_custom_id, ro
 from langchain_openrouter.batch._plan import set_error
 from langchain_openrouter.batch._requests import PendingRow
 from langchain_openrouter.batch._row_result import RowResult
+from langchain_openrouter.batch._shares import split_cost, to_decimal
 from langchain_openrouter.batch._waiting import DELETED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_openrouter._http.transport import Request
     from langchain_openrouter.batch._batch_values import RemoteBatch
     from langchain_openrouter.batch._handles import BatchHandle, Shard
     from langchain_openrouter.batch._plan import RowPlan
 
-_BAD_GATEWAY = 502
+_OK, _BAD_GATEWAY = 200, 502
 _LOWEST_STATUS, _HIGHEST_STATUS = 100, 599
 _MAX_ERROR = 300  # characters of what the service says of a batch that failed
 # The types of a row's `error`, where it has no `error_type` of OpenRouter's.
@@ -86,18 +88,20 @@ def read_answers(batch: RemoteBatch, handle: BatchHandle, shard: Shard) -> Answe
             "duplicates, which are ignored",
             stacklevel=2,
         )
-    return Answers(batch, by_index, _costs(batch, by_index, handle), unknown)
+    return Answers(batch, by_index, _costs(batch, by_index, handle, shard), unknown)
 
 
 def _costs(
     batch: RemoteBatch,
     by_index: Mapping[int, tuple[CustomId, Mapping[str, Any]]],
     handle: BatchHandle,
+    shard: Shard,
 ) -> dict[int, float]:
     """Return what each row cost, USD: as sent; else its share of the batch's cost.
 
     The service sends the cost of the batch, and the tokens of each row: the shares are those of
-    the tokens at the listed prices, so that the rows add up to the bill.
+    the tokens at the listed prices, so that the rows add up to the bill. Without tokens the rows
+    with an answer share it equally; without answers, all do.
     """
     usages = {i: _usage_of(result) for i, (_, result) in by_index.items()}
     costs: dict[int, float] = {}
@@ -109,11 +113,19 @@ def _costs(
         elif usage is not None:
             weights[index] = _weight(usage, handle)
 
-    left = max(0.0, (batch.cost or 0.0) - sum(costs.values()))
-    total = sum(weights.values())
-    if batch.cost is None or not total:
+    if batch.cost is None:
         return costs
-    return costs | {index: left * weight / total for index, weight in weights.items()}
+    sent = sum((to_decimal(cost) for cost in costs.values()), Decimal(0))
+    left = max(0.0, float(to_decimal(batch.cost) - sent))
+    if left and not any(weights.values()):
+        indices = weights or [i for i, (_, r) in by_index.items() if _is_answered(r)] or by_index
+        rows = indices or [index for index, _ in shard.row_keys()]
+        weights = {index: 1.0 for index in rows if index not in costs}
+    return costs | dict(zip(weights, split_cost(left, list(weights.values())), strict=True))
+
+
+def _is_answered(result: Mapping[str, Any]) -> bool:
+    return get_int(get_dict(dict(result), "response"), "status_code") == _OK
 
 
 def _usage_of(result: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -126,27 +138,20 @@ def _weight(usage: Mapping[str, Any], handle: BatchHandle) -> float:
     completion = max(0, get_int(usage, "completion_tokens") or 0)
     if not handle.prompt_price and not handle.completion_price:
         return float(prompt + completion)
-    return prompt * (handle.prompt_price or 0.0) + completion * (handle.completion_price or 0.0)
+    prices = handle.prompt_price or 0.0, handle.completion_price or 0.0
+    return max(0.0, prompt * prices[0] + completion * prices[1])
 
 
 # --- rows -------------------------------------------------------------------------------------
 
 
-def expected_rows(shard: Shard, answers: Answers) -> list[PendingRow]:
-    """Return the rows of a shard as far as its results tell, without their inputs."""
-    rows = []
-    is_gapless = shard.last - shard.first + 1 == shard.count
-    indices: Iterable[int] = (
-        range(shard.first, shard.last + 1) if is_gapless else sorted(answers.by_index)
-    )
+def expected_rows(shard: Shard) -> list[PendingRow]:
+    """Return the rows of a shard, without their inputs.
 
-    for index in indices:
-        match answers.by_index.get(index):
-            case (CustomId(key=key), _) if key is not None:
-                rows.append(PendingRow(key, index, "", ""))
-            case _:
-                rows.append(PendingRow(index, index, "", ""))
-    return rows
+    Raises:
+        BatchError: The handle's keys are damaged.
+    """
+    return [PendingRow(key, index, "", "") for index, key in shard.row_keys()]
 
 
 async def to_results(
@@ -172,6 +177,8 @@ async def to_results(
 
     for result in results:
         result.latency = _duration(answers.batch)
+        if result.cost is None:
+            result.cost = answers.costs.get(result.index)
     return results
 
 
@@ -212,8 +219,8 @@ def to_response(result: Mapping[str, Any], batch: RemoteBatch, cost: float | Non
     body: Any = response.get("body")
     if isinstance(body, dict):
         usage = get_dict(body, "usage")
-        if usage is not None and cost is not None:
-            body = {**body, "usage": {**usage, "cost": cost}}
+        if cost is not None and (usage is not None or _is_answered(result)):
+            body = {**body, "usage": {**(usage or {}), "cost": cost}}
         if batch.provider and not get_str(body, "provider"):
             body = {**body, "provider": batch.provider}
     status = get_int(response, "status_code") or 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_openrouter.batch._feed import Stopped
+    from langchain_openrouter.batch._handles import BatchHandle
     from langchain_openrouter.batch._stats import BatchStats
 
 
@@ -42,6 +43,8 @@ class BatchResult:
     """Rows with an output, those of earlier runs included."""
     failed: int = 0
     """Rows with an error."""
+    handle: BatchHandle | None = field(default=None, repr=False)
+    """Of batches at OpenRouter that run on after Ctrl-C, for `wait` and `collect`; else None."""
     _part: Any = field(default=None, repr=False)
     _schema: Any = field(default=None, repr=False)
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from langchain_openrouter._http.metering import Call, Meter
 from langchain_openrouter._json import get_dict, get_int
+from langchain_openrouter.batch._shares import split_cost, split_count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from langchain_openrouter.batch._row_result import RowResult
 
 
@@ -24,29 +27,32 @@ class RowMeter(Meter):
         if call.cost is not None:
             self.cost = (self.cost or 0.0) + call.cost
 
-    def fill(self, result: RowResult, share: float = 1.0) -> None:
-        """Write what was counted into the result of a row.
+    def fill(self, *results: RowResult) -> None:
+        """Write what was counted into the result of a row, or its shares into several."""
+        if self.cost is not None:
+            costs = [self.cost] if len(results) == 1 else split_cost(self.cost, [1] * len(results))
+            for result, cost in zip(results, costs, strict=True):
+                result.cost = cost
 
-        Args:
-            result: The result.
-            share: The row's part of it, where rows share a request.
-        """
-        result.cost = None if self.cost is None else self.cost * share
         for call in self.calls:
             facts = call.facts()
             usage = facts.usage
             inputs = get_dict(usage, "prompt_tokens_details")
             outputs = get_dict(usage, "completion_tokens_details")
 
-            _add(result, "input_tokens", get_int(usage, "prompt_tokens"), share)
-            _add(result, "output_tokens", get_int(usage, "completion_tokens"), share)
-            _add(result, "cached_tokens", get_int(inputs, "cached_tokens"), share)
-            _add(result, "reasoning_tokens", get_int(outputs, "reasoning_tokens"), share)
-            result.provider = facts.provider or result.provider
-            result.model = facts.model or result.model
-            result.generation_id = call.generation_id or result.generation_id
+            _add(results, "input_tokens", get_int(usage, "prompt_tokens"))
+            _add(results, "output_tokens", get_int(usage, "completion_tokens"))
+            _add(results, "cached_tokens", get_int(inputs, "cached_tokens"))
+            _add(results, "reasoning_tokens", get_int(outputs, "reasoning_tokens"))
+            for result in results:
+                result.provider = facts.provider or result.provider
+                result.model = facts.model or result.model
+                result.generation_id = call.generation_id or result.generation_id
 
 
-def _add(result: RowResult, name: str, count: int | None, share: float) -> None:
-    if count is not None:
-        setattr(result, name, (getattr(result, name) or 0) + round(count * share))
+def _add(results: Sequence[RowResult], name: str, count: int | None) -> None:
+    if count is None:
+        return
+    counts = [count] if len(results) == 1 else split_count(count, [1] * len(results))
+    for result, share in zip(results, counts, strict=True):
+        setattr(result, name, (getattr(result, name) or 0) + share)

@@ -103,6 +103,12 @@ class RowIndex:
         if len(self._unwritten) >= _ROWS_PER_WRITE:
             self._write()
 
+    def find_start(self, key: Key) -> int | None:
+        """Return where the result of a row is that an earlier run has left; None without one."""
+        query = "SELECT start FROM rows WHERE key = ?"
+        row = self._db.execute(query, (json.dumps(key),)).fetchone()
+        return None if row is None else row[0]
+
     def _write(self) -> None:
         self._db.executemany(
             "INSERT INTO rows VALUES (?, ?, ?, ?, ?, 0) ON CONFLICT (key) DO UPDATE"

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_openrouter import errors
-from langchain_openrouter.batch._engines import PreparedEngine, RemoteEngine, find_engine
+from langchain_openrouter.batch._ceiling import validate_max_cost
+from langchain_openrouter.batch._engines import (
+    PreparedEngine,
+    RemoteEngine,
+    find_engine,
+    refuse_running,
+)
 from langchain_openrouter.batch._feed import RowFeed
 from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._output import validate_output, write_output
@@ -25,6 +32,7 @@ from langchain_openrouter.batch._requests import (
 from langchain_openrouter.batch._results import BatchResult
 from langchain_openrouter.batch._row_index import State
 from langchain_openrouter.batch._rows import Source, open_rows
+from langchain_openrouter.batch._shares import to_decimal
 from langchain_openrouter.batch._stats import BatchStats
 
 if TYPE_CHECKING:
@@ -98,8 +106,8 @@ class Batch:
         self._path = None if output is None else Path(output)
         if self._path is not None:
             validate_output(self._path)
-        self._stats, self._spent_before = BatchStats(), 0.0
-        self._max_cost = max_cost
+        self._stats, self._earlier_cost = BatchStats(), Decimal(0)
+        self._max_cost = validate_max_cost(max_cost)
         self._in_a_row: tuple[str, int] = ("", 0)
         self._feed: RowFeed | None = None
         self._has_been_interrupted = False
@@ -119,6 +127,8 @@ class Batch:
         lock = OutputLock(self._path.with_name(f"{self._path.name}.lock"))
         lock.acquire()
         try:
+            if not isinstance(self._engine, RemoteEngine):
+                refuse_running(self._path)
             return await self._run(self._open_part(self._path))
         finally:
             lock.release()
@@ -138,13 +148,13 @@ class Batch:
 
     def _count_earlier(self, result: RowResult) -> None:
         self._stats.add(result)
-        self._spent_before += result.cost or 0.0
+        self._earlier_cost += to_decimal(result.cost or 0.0)
 
     async def _run(self, part: Part | MemoryPart) -> BatchResult:
         start = time.monotonic()
         self._feed = feed = RowFeed(
             self._pending(part),
-            spent=self._spent_before,
+            spent=float(self._earlier_cost),
             settled=self._stats.all.rows,
             max_cost=self._max_cost,
         )
@@ -175,8 +185,14 @@ class Batch:
         Raises:
             Exception: What the feed or the engine ended with, after the rows in flight.
         """
+        is_remote = isinstance(self._engine, RemoteEngine)
         async with contextlib.aclosing(self._engine.run(feed, self._plan)) as results:
             async for result in results:
+                # Of a batch that was collected before, by a process that ended before it said so.
+                if is_remote and part.holds(result):
+                    feed.pass_over()
+                    progress.on_result(result)
+                    continue
                 part.append(result)
                 feed.settle(result)
                 self._stats.add(result)
@@ -227,6 +243,11 @@ class Batch:
             feed.fail(errors.BatchError(msg))
 
     def _add_note(self, error: Exception, part: Part | MemoryPart) -> None:
+        handle = getattr(self._engine, "handle", None)
+        if handle is not None and not hasattr(error, "handle"):
+            error.handle = handle  # type: ignore[attr-defined]
+            error.add_note("Batches at OpenRouter run on: `error.handle` is for wait and collect.")
+
         if part.path is not None:
             error.add_note(
                 f"What is done is in {part.path.name}: the same call goes on from there."
@@ -242,9 +263,10 @@ class Batch:
             total=self._read if feed.is_exhausted else self._source.total,
             seconds=seconds,
             spent=feed.spent,
-            cost=feed.spent - self._spent_before,
+            cost=float(to_decimal(feed.spent) - self._earlier_cost),
             done=counts.get(State.DONE, 0),
             failed=counts.get(State.FAILED, 0) + counts.get(State.REFUSED, 0),
+            handle=getattr(self._engine, "handle", None),
             _part=part,
             _schema=self._schema,
         )

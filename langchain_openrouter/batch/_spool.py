@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from langchain_openrouter._http.transport import encode_json
 from langchain_openrouter.batch._handles import Shard
+from langchain_openrouter.batch._row_keys import pack_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from langchain_openrouter.batch._requests import Key
+    from langchain_openrouter.batch._row_keys import Row
 
 MAX_REQUESTS = 5_000
 MAX_BYTES = 200_000_000
@@ -35,6 +39,13 @@ class _Section:
     digest: Any
     count: int = 0
     size: int = 0
+    rows: list[Row] = field(default_factory=list)
+    packed: str = ""
+    """The rows, where all are there."""
+
+    def pack(self) -> None:
+        """Compress the keys of the rows."""
+        self.packed, self.rows = pack_rows(self.rows), []
 
 
 class Spool:
@@ -52,7 +63,7 @@ class Spool:
         self.prompt_tokens = 0
         """Approximately: a token for every four bytes, of schemas and tools too."""
 
-    def add(self, index: int, custom_id: str, body: Mapping[str, Any]) -> None:
+    def add(self, index: int, key: Key, custom_id: str, body: Mapping[str, Any]) -> None:
         """Add the request of a row.
 
         Raises:
@@ -66,6 +77,7 @@ class Spool:
         section = self._section_for(index, len(line))
         section.count += 1
         section.last = index
+        section.rows.append((index, key))
         section.size += len(line)
         section.digest.update(line)
         self.prompt_tokens += len(line) // 4
@@ -80,6 +92,8 @@ class Spool:
 
         if is_full:
             start = sections[-1].start + sections[-1].size if sections else 0
+            if sections:
+                sections[-1].pack()
             sections.append(_Section(start, index, index, hashlib.sha256()))
         return sections[-1]
 
@@ -87,8 +101,14 @@ class Spool:
     def shards(self) -> tuple[Shard, ...]:
         """The shards, none of them sent."""
         return tuple(
-            Shard(s.first, s.last, s.count, s.digest.hexdigest()[:_DIGEST_DIGITS])
-            for s in self._sections
+            Shard(
+                first=section.first,
+                last=section.last,
+                count=section.count,
+                digest=section.digest.hexdigest()[:_DIGEST_DIGITS],
+                rows=pack_rows(section.rows) if section.rows else section.packed,
+            )
+            for section in self._sections
         )
 
     def body(self, position: int, fields: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ import httpx2
 
 from langchain_openrouter import errors
 from langchain_openrouter._http.retry_after import retry_limits
-from langchain_openrouter.batch._orphans import find_orphans, list_since
+from langchain_openrouter.batch._orphans import find_orphan, list_since
 from langchain_openrouter.batch._steps import Call, Pause
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def submission(  # noqa: PLR0913 - of one submission
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Steps[BatchHandle]:
     """Send the shards that were not sent; return the handle with the ids of all.
+
+    A shard whose creation was not answered, and that may be among batches that run, is not sent
+    again: it has `candidates` then, and the next call looks at them again.
 
     Args:
         draft: The requests.
@@ -69,7 +72,7 @@ def submission(  # noqa: PLR0913 - of one submission
             break
         try:
             handle = yield from _recover(handle, position)
-            if not handle.shards[position].is_submitted:
+            if handle.shards[position].sent_at is None:
                 shard = replace(handle.shards[position], sent_at=time.time())
                 handle = handle.with_shard(position, shard)
                 save(handle)
@@ -97,20 +100,21 @@ def _with_key(handle: BatchHandle) -> Steps[BatchHandle]:
         return replace(handle, key_fingerprint=fingerprint)
 
     listed = yield from list_since(handle.created_at)
-    if not {batch.id for batch in listed} & set(handle.ids):
+    if not {batch.id for batch in listed} & {*handle.ids, *handle.candidates}:
         msg = "this submission was begun with another key, of another workspace: go on with that"
         raise errors.BatchChangedError(msg)
     return replace(handle, key_fingerprint=fingerprint)
 
 
 def _recover(handle: BatchHandle, position: int) -> Steps[BatchHandle]:
-    """Return the handle with the batch of a shard whose creation was not answered, if there is."""
+    """Return the handle with the batch of a shard whose creation was not answered, if there is.
+
+    Or with the running ones that may be it.
+    """
     shard = handle.shards[position]
     if shard.sent_at is None or shard.is_submitted:
         return handle
-    ids = yield from find_orphans(handle, shard)
-    sent_at = shard.sent_at if ids else None
-    return handle.with_shard(position, replace(shard, ids=ids, sent_at=sent_at))
+    return handle.with_shard(position, (yield from find_orphan(handle, shard)))
 
 
 def _create(
@@ -119,7 +123,8 @@ def _create(
     """Create the batch of a shard; where the answer does not come, look for it.
 
     Returns:
-        The handle with the id; or without, and why it was refused.
+        The handle with the id, or with those of batches that may be it; or without, and why it was
+        refused.
 
     Raises:
         OpenRouterError: It is not known whether there is a batch.
@@ -154,7 +159,8 @@ def _look_for(
     recovered = handle
     with suppress(errors.OpenRouterError):
         recovered = yield from _recover(handle, position)
-    if not recovered.shards[position].is_submitted:
+    shard = recovered.shards[position]
+    if not (shard.is_submitted or shard.candidates):
         raise error
     return recovered
 

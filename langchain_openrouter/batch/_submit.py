@@ -6,6 +6,7 @@ See https://openrouter.ai/docs/guides/features/batch-api.
 from __future__ import annotations
 
 import asyncio
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = ["asubmit", "submit"]
 
+_MAX_NAMES = 3  # batches that a warning names
+
 
 def submit(  # noqa: PLR0913 - the arguments of a batch
     model: Any,
@@ -71,7 +74,9 @@ def submit(  # noqa: PLR0913 - the arguments of a batch
     requests. A submission that was cut off, by whatever, goes on with the same call: with a
     `handle_path`, where each batch is written down before and after it is sent; or with `resume`. A
     batch whose creation was not answered is looked for first, so that nothing is paid for twice;
-    that can take two minutes. A call whose batches are all there sends nothing.
+    that can take two minutes. Where batches run that may be it, or another user's, a warning names
+    them: `wait` waits for them, their results tell `collect`, and where it was none of them, the
+    same call sends the rows. A call whose batches are all there sends nothing.
 
     Args:
         model: A `ChatOpenRouter`, also bound, or a chain of a prompt, one and a parser; or
@@ -197,7 +202,11 @@ class _Job:
 
         for at, row in enumerate(open_rows(self._rows).rows):
             key = row_key(row, at, self._key)
-            value = self._plan.prompt.build(row)
+            try:
+                value = self._plan.prompt.build(row)
+            except ValueError as error:
+                msg = f"row {at}: {error}"
+                raise ValueError(msg) from error
             request_hash = hash_request(value)
             index.visit(key, at, request_hash)
             yield PendingRow(key, at, value, request_hash)
@@ -225,11 +234,26 @@ class _Job:
                 base_url=base_url,
             )
         retries = self.resource.max_retries
-        return submission(draft, handle, options, max_retries=retries, save=self._save)
+        return _warned(submission(draft, handle, options, max_retries=retries, save=self._save))
 
     def _save(self, handle: BatchHandle) -> None:
         if self._path is not None:
             handle.save(self._path)
+
+
+def _warned(steps: Steps[BatchHandle]) -> Steps[BatchHandle]:
+    """Submit, and warn of what may be another user's."""
+    handle = yield from steps
+    if handle.candidates:
+        ids = ", ".join(handle.candidates[:_MAX_NAMES])
+        warnings.warn(
+            "the creation of a batch was not answered, and whether it is among those that run will "
+            f"show when they have ended ({ids}): `wait` for them and `collect`; if it is not, the "
+            "same call of `submit` sends its rows",
+            stacklevel=2,
+        )
+
+    return handle
 
 
 def refuse_ceilings() -> None:

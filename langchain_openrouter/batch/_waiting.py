@@ -29,7 +29,7 @@ class BatchStatus:
     """How far the batches of a submission are."""
 
     statuses: Mapping[str, str]
-    """By the id of the batch."""
+    """By the id of the batch; with those of the handle's candidates."""
     counts: RequestCounts
     """Of the batches that were submitted."""
     total: int
@@ -60,7 +60,7 @@ def read_status(handle: BatchHandle) -> Steps[BatchStatus]:
 
     batches = []
     for shard in handle.shards:
-        for batch_id in shard.ids:
+        for batch_id in (*shard.ids, *shard.candidates):
             if batch_id in known:
                 batches.append(known[batch_id])
             else:
@@ -80,9 +80,10 @@ def _read_one(batch_id: str, sent_at: float) -> Steps[RemoteBatch]:
 
 def _summarize(handle: BatchHandle, batches: list[RemoteBatch]) -> BatchStatus:
     counts = RequestCounts()
-    for batch in batches:
+    own = [batch for batch in batches if batch.id in handle.ids]
+    for batch in own:
         counts += batch.counts
-    costs = [batch.cost for batch in batches if batch.cost is not None]
+    costs = [batch.cost for batch in own if batch.cost is not None]
 
     return BatchStatus(
         statuses={batch.id: batch.status for batch in batches},

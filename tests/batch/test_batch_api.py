@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import pickle
 import time
+import uuid
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
@@ -29,6 +31,7 @@ from langchain_openrouter.batch import (
     submit,
     wait,
 )
+from langchain_openrouter.batch._row_keys import pack_rows
 from langchain_openrouter.callbacks import CostLimit
 from langchain_openrouter.testing import Call, Reply, error
 from tests.support.batches import DAY, KEY, hurry, make_rows, model_on, posts, run_at_once, text_of
@@ -286,14 +289,25 @@ def test_a_handle_does_not_take_a_key_elsewhere(emulator, emulate):
 
 
 def test_keys_of_any_kind_come_back(emulator):
-    """Numbers, spaces, unicode; one that is too long stands for its index."""
-    keys = ["a", "b c/..", "ключ", 12, "k" * 40, "-_-", ""]
+    """Numbers, spaces, unicode, UUIDs and what is longer than an id may be: exactly."""
+    keys = [
+        "a",
+        "b c/..",
+        "ключ",
+        12,
+        "k" * 400,
+        "-_-",
+        "",
+        10**40 - 1,
+        str(uuid.uuid4()),
+        "\ud800",
+    ]
     model = model_on(emulator)
     rows = [{"k": key, "text": "x"} for key in keys]
     results = fetched(submit(model, rows, prompt="{text}", key="k"), model)
     ids = [row["custom_id"] for row in posts(emulator)[0].body["requests"]]
 
-    assert [r.key for r in results] == [*keys[:4], 4, *keys[5:]]
+    assert [r.key for r in results] == keys
     assert all(len(i) <= 64 and i.replace("-", "").replace("_", "").isalnum() and i.isascii() for i in ids)  # fmt: skip
     assert len(set(ids)) == len(ids)
 
@@ -498,3 +512,40 @@ def test_money_and_keys(emulator):
     assert not caught.value.handle.ids
     assert caught.value.handle.shards[0].sent_at is None
     assert "0 of 1 batches" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("inline", [100_000, 0])
+def test_a_row_without_an_answer_has_its_own_key(emulator, monkeypatch, tmp_path, inline):
+    """Whether the keys are in the handle's file or beside it; also where the file is renamed."""
+    from langchain_openrouter.batch import _handles
+    from langchain_openrouter.batch._batch_values import RemoteBatch
+
+    monkeypatch.setattr(_handles, "_MAX_INLINE", inline)
+    model, path = model_on(emulator), tmp_path / "job.json"
+    submit(model, [{"id": n, "t": "x"} for n in (1, 2, 3)], prompt="{t}", key="id", handle_path=path)  # fmt: skip
+    wait(path, model)
+    read = RemoteBatch.results.fget
+    monkeypatch.setattr(RemoteBatch, "results", property(lambda b: [r for r in read(b) if "-1-" not in r["custom_id"]]))  # fmt: skip
+    results = list(collect(path.rename(tmp_path / "moved.json"), model))
+
+    assert [(r.key, r.error_type) for r in results] == [(1, None), (2, "BatchRowError"), (3, None)]
+    beside = list(tmp_path.glob("*.rows"))
+    assert len(beside) == (not inline)
+    for file in beside:
+        with pytest.raises(errors.BatchError, match="beside it"):
+            BatchHandle.from_json((tmp_path / "moved.json").read_bytes())
+        file.unlink()
+        with pytest.raises(errors.BatchError, match=r"job\.json\..*\.rows"):
+            BatchHandle.load(tmp_path / "moved.json")
+
+
+@pytest.mark.parametrize(
+    "rows", ["?", "AAAA", pack_rows([(0, "a")]), pack_rows([(0, 5), (2, True)])]
+)
+def test_damaged_keys_of_a_handle(emulator, rows):
+    """An error, not other keys."""
+    model = model_on(emulator)
+    handle = submit(model, ["one", "two"])
+    damaged = handle.with_shard(0, dataclasses.replace(handle.shards[0], rows=rows))
+    with pytest.raises(errors.BatchError, match="damaged"):
+        list(collect(damaged, model))

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from langchain_openrouter import errors
-from langchain_openrouter.batch import collect, submit, wait
+from langchain_openrouter.batch import collect, delete, run, submit, wait
 from langchain_openrouter.batch._handles import BatchHandle
 from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._spool import Spool
@@ -144,28 +144,87 @@ def test_an_answer_that_does_not_come_is_looked_for(emulator, invisible, tmp_pat
     assert [r.output for r in collect(handle, model)] == ["text-0", "text-1", "text-2"]
 
 
-def test_among_batches_that_look_alike_the_results_tell(emulator, tmp_path):
-    """Others of the same size and model run at the time: the right one is collected."""
-    emulator.batches.times.running = 3600
-    model, path = model_on(emulator), tmp_path / "job.json"
-    create = emulator.batches.create
+def _broken(create, *, is_made):
+    """Return a creation that is not answered."""
 
     def broken(key, body, size):
-        create(key, body, size)
+        if is_made:
+            create(key, body, size)
         message = "broken pipe"
         raise RuntimeError(message)
 
+    return broken
+
+
+def _submit_unanswered(emulator, model, path, *, is_made):
+    """Submit two rows without an answer, while others of the same size run."""
+    emulator.batches.times.running = 3600
+    create = emulator.batches.create
     submit(model, ["other-1", "other-2"])
-    emulator.batches.create = broken
-    handle = submit(model, ["mine-1", "mine-2"], handle_path=path)
+
+    emulator.batches.create = _broken(create, is_made=is_made)
+    with pytest.warns(UserWarning, match="was not answered"):
+        handle = submit(model, ["mine-1", "mine-2"], handle_path=path)
     emulator.batches.create = create
     submit(model, ["other-3", "other-4"])
+    return handle
+
+
+def test_among_batches_that_look_alike_the_results_tell(emulator, tmp_path):
+    """Others of the same size and model run at the time: the right one is collected."""
+    model, path = model_on(emulator), tmp_path / "job.json"
+    handle = _submit_unanswered(emulator, model, path, is_made=True)
+    with pytest.warns(UserWarning, match="was not answered"):
+        submit(model, ["mine-1", "mine-2"], handle_path=path)
     emulator.clock.advance(3601)
     wait(handle, model)
 
-    assert len(handle.ids) == 2
+    assert (handle.ids, len(handle.candidates)) == ([], 2)
     assert [r.output for r in collect(handle, model)] == ["mine-1", "mine-2"]
+    again = submit(model, ["mine-1", "mine-2"], handle_path=path)
+    assert again.ids == emulator.batches.ids[1:2]
     assert len(posts(emulator)) == 3
+    delete(handle, model)
+    assert len(emulator.batches.ids) == 2
+
+
+def test_somebody_elses_batch_is_not_taken_for_ours(emulator, tmp_path):
+    """Nothing was made: the error says so, and the same call sends the rows."""
+    model, path = model_on(emulator), tmp_path / "job.json"
+    handle = _submit_unanswered(emulator, model, path, is_made=False)
+    emulator.clock.advance(3601)
+    wait(handle, model)
+    with pytest.raises(
+        errors.BatchError, match=f"not those of {emulator.batches.ids[0]}.*`submit`"
+    ):
+        list(collect(handle, model))
+    delete(handle, model)
+    assert len(emulator.batches.ids) == 2
+
+    run_at_once(emulator)
+    again = submit(model, ["mine-1", "mine-2"], handle_path=path)
+    wait(again, model)
+    assert [r.output for r in collect(again, model)] == ["mine-1", "mine-2"]
+    assert again.ids == emulator.batches.ids[2:]
+
+
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_run_waits_for_the_proof(emulator, is_made):
+    """`run` looks again when the batches that look alike have ended, and sends what is missing."""
+    model, create = model_on(emulator), emulator.batches.create
+    emulator.batches.times.running = 3600
+    submit(model, ["other-1", "other-2"])
+    emulator.batches.create = _broken(create, is_made=is_made)
+
+    def go_on(progress):
+        if "in_progress" in (progress.remote or ""):
+            emulator.batches.create = create
+            run_at_once(emulator)
+            emulator.clock.advance(3601)
+
+    result = run(model, ["mine-1", "mine-2"], engine="openrouter", progress=go_on)
+    assert [r.output for r in result] == ["mine-1", "mine-2"]
+    assert len(emulator.batches.ids) == 2
 
 
 def test_what_was_never_sent_is_sent_again(emulator, tmp_path):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from decimal import Decimal
 
 import pytest
 from langchain_core.prompts import ChatPromptTemplate
 
 from langchain_openrouter import as_user, errors
-from langchain_openrouter.batch import BatchHandle, arun, collect, run, wait
+from langchain_openrouter.batch import BatchHandle, arun, collect, run, submit, wait
 from langchain_openrouter.callbacks import CostLimit
 from langchain_openrouter.testing import Reply, error
 from tests.batch.conftest import ROOT, lines_of
@@ -325,3 +327,138 @@ def test_ctrl_c_leaves_the_batch_and_says_how_to_go_on(emulator, process, tmp_pa
     result, _ = finish(process())
     assert (result["done"], result["stopped"]) == (6, None)
     assert len(posts(emulator)) == 1
+
+
+# --- what is not paid for twice ---------------------------------------------------------------
+
+
+def test_another_engine_does_not_pay_for_rows_that_run_here(emulator, tmp_path):
+    """The local engine refuses them by the ids of the batches, until they are collected."""
+    emulator.batches.times.running = 3600
+    output, model = tmp_path / "out.jsonl", model_on(emulator)
+    with pytest.raises(RuntimeError, match="enough"):
+        away(model, make_rows(2), output=output, progress=_enough)
+    options = {"prompt": "{text}", "key": "id", "output": output, "progress": False}
+    for resume in (True, False):
+        with pytest.raises(errors.BatchError, match=emulator.batches.ids[0]):
+            run(model, make_rows(2), resume=resume, **options)
+    assert not emulator.chat_requests
+
+    emulator.clock.advance(3601)
+    assert away(model, make_rows(2), output=output).done == 2
+    assert run(model, make_rows(3), **options).done == 3
+    assert len(emulator.chat_requests) == 1
+    (tmp_path / "out.jsonl.batch.json").write_text("{")
+    with pytest.raises(errors.BatchError, match=r"out\.jsonl\.batch\.json is no handle"):
+        run(model, make_rows(3), **options)
+
+
+def test_results_that_were_read_before_are_counted_once(emulator, tmp_path):
+    """The process ended after the last row, and before it noted that all were collected."""
+    output, model = tmp_path / "out.jsonl", model_on(emulator)
+    options = {"output": output, "schema": LABEL, "retry_failed": "all"}
+    first = away(model, make_rows(3), **options)
+    path = tmp_path / "out.jsonl.batch.json"
+    dataclasses.replace(BatchHandle.load(path), is_collected=False).save(path)
+    again = away(model, make_rows(3), **options)
+
+    assert (first.failed, again.failed, len(posts(emulator))) == (3, 3, 1)
+    assert first.spent == again.spent > 0
+    assert (again.cost, again.stats.all.rows) == (0, 3)
+    sent_again = away(model, make_rows(3), **options)
+    assert (len(posts(emulator)), sent_again.cost) == (2, pytest.approx(first.cost))
+
+
+@pytest.mark.parametrize("kept", [2, 0])
+def test_the_cost_of_a_batch_without_that_of_its_rows(emulator, monkeypatch, kept):
+    """It is shared equally: by the rows with an answer, or by all of them."""
+    from langchain_openrouter.batch._batch_values import RemoteBatch
+
+    read = RemoteBatch.results.fget
+
+    def without_usage(batch):
+        results = read(batch)[:kept]
+        for result in results:
+            result["response"]["body"].pop("usage", None)
+        return results
+
+    monkeypatch.setattr(RemoteBatch, "results", property(without_usage))
+    result = away(model_on(emulator), make_rows(2))
+    bill = emulator.accounts.keys[KEY].usage
+
+    assert result.spent == bill > 0
+    assert [row.cost for row in result] == [pytest.approx(bill / 2)] * 2
+    assert result.done == kept
+
+
+def test_costs_add_up_to_the_last_digit(emulator):
+    """Of 101 rows of different length: as decimals, and as `spent`."""
+    rows = [{"id": n, "text": "w " * (n * 7 % 13 + 1)} for n in range(101)]
+    result = away(model_on(emulator), rows)
+    bill = emulator.accounts.keys[KEY].usage
+
+    assert sum(Decimal(repr(row.cost)) for row in result) == Decimal(repr(result.spent))
+    assert result.spent == bill
+    assert len({row.cost for row in result}) > 5
+
+
+@pytest.mark.parametrize("max_cost", [float("nan"), "5", True, [1]])
+@pytest.mark.parametrize("engine", ["openrouter", "local"])
+def test_a_ceiling_that_is_no_number(emulator, max_cost, engine):
+    """Refused before anything is sent."""
+    with pytest.raises(ValueError, match="max_cost must be a number"):
+        run(model_on(emulator, max_tokens=5), ["one"], max_cost=max_cost, engine=engine)
+    with pytest.raises(ValueError, match="max_cost must be a number"):
+        submit(model_on(emulator, max_tokens=5), ["one"], max_cost=max_cost)
+    assert posts(emulator) == emulator.chat_requests == []
+
+
+def test_the_estimate_counts_each_answer(emulator):
+    """`n=3` may cost three times the answers."""
+    one, three = (submit(model_on(emulator, max_tokens=1_000, n=n), ["a"]).estimate for n in (1, 3))
+    assert three == pytest.approx(3 * one, rel=0.05)
+
+
+def test_batches_that_run_on_are_found_without_an_output(emulator):
+    """After Ctrl-C the result and the warning have the handle; an error has it too."""
+    from langchain_openrouter.batch._runner import Batch
+
+    emulator.batches.times.running = 3600
+    model = model_on(emulator)
+
+    def interrupt(progress):
+        if "in_progress" in (progress.remote or ""):
+            batch.interrupt()
+
+    batch = Batch(
+        model, make_rows(2), prompt="{text}", schema=None, output=None, key="id", max_cost=None,
+        max_concurrency=None, engine="openrouter", resume=True, retry_failed=True,
+        include_raw=False, progress=interrupt,
+    )  # fmt: skip
+    with pytest.warns(UserWarning, match="`handle` of the result") as caught:
+        result = asyncio.run(batch.run())
+    enough = iter([RuntimeError("enough")])
+
+    def break_off(progress):
+        if "in_progress" in (progress.remote or "") and (error := next(enough, None)):
+            raise error
+
+    with pytest.raises(RuntimeError, match="enough") as raised:
+        away(model, make_rows(2), progress=break_off)
+    emulator.clock.advance(3601)
+
+    handle = BatchHandle.from_json(result.handle.to_json())
+    assert caught[0].message.handle == result.handle
+    for known in (handle, raised.value.handle):
+        wait(known, model)
+        assert [(r.key, r.output) for r in collect(known, model)] == [("row 0", "text-0"), ("row 1", "text-1")]  # fmt: skip
+    run_at_once(emulator)
+    assert away(model, make_rows(2)).handle is None
+    assert len(posts(emulator)) == 3
+
+
+def test_a_column_that_a_row_lacks_is_said_with_the_row(emulator):
+    """By `submit` as by `run`."""
+    with pytest.raises(ValueError, match="row 1: "):
+        submit(model_on(emulator), [{"text": "a"}, {"x": "b"}], prompt="{text}")
+    assert posts(emulator) == []
