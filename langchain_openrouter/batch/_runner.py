@@ -184,6 +184,9 @@ class Batch:
                 self._check_failures(result, feed)
 
         feed.raise_error()
+        if not feed.is_ended:
+            msg = f"the engine {type(self._engine).__name__} ended before the last row"
+            raise errors.BatchError(msg)
 
     def _write_output(self, part: Part | MemoryPart) -> None:
         if self._path is not None:
