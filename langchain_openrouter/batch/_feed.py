@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -12,6 +14,21 @@ if TYPE_CHECKING:
 
 Stopped: TypeAlias = Literal["max_cost", "interrupted"]
 """Why a batch ended before its last row."""
+
+
+def validate_max_cost(max_cost: Any) -> float | None:
+    """Return a ceiling in USD.
+
+    Raises:
+        ValueError: It is no finite number, or below 0.
+    """
+    if max_cost is None:
+        return None
+    is_number = isinstance(max_cost, int | float | Decimal) and not isinstance(max_cost, bool)
+    if not is_number or not math.isfinite(max_cost) or max_cost < 0:
+        msg = f"max_cost must be a number of USD, at least 0, not {max_cost!r}"
+        raise ValueError(msg)
+    return float(max_cost)
 
 
 class RowFeed:

@@ -43,6 +43,20 @@ def validate_output(path: Path) -> None:
         raise FileNotFoundError(msg)
 
 
+def refuse_input_as_output(rows: Any, path: Path) -> None:
+    """Check that an output does not replace the file of the rows.
+
+    Raises:
+        ValueError: It would.
+    """
+    if not isinstance(rows, str | os.PathLike):
+        return
+    names = (path, path.with_name(f"{path.name}.part"))
+    if any(name.exists() and os.path.exists(rows) and name.samefile(rows) for name in names):  # noqa: PTH110 - a text too
+        msg = f"output {path.name!r} is the file of the rows: choose another one"
+        raise ValueError(msg)
+
+
 def write_output(path: Path, results: Iterator[RowResult], schema: Any) -> None:
     """Write results to a file, which appears, or is replaced, when it is complete.
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_openrouter import errors
 from langchain_openrouter.batch._engines import PreparedEngine, RemoteEngine, find_engine
-from langchain_openrouter.batch._feed import RowFeed
+from langchain_openrouter.batch._feed import RowFeed, validate_max_cost
 from langchain_openrouter.batch._lock import OutputLock
-from langchain_openrouter.batch._output import validate_output, write_output
+from langchain_openrouter.batch._output import refuse_input_as_output, validate_output, write_output
 from langchain_openrouter.batch._parts import MemoryPart, Part
 from langchain_openrouter.batch._plan import RowPlan, build_plan
 from langchain_openrouter.batch._progress import ProgressReporter, open_progress
@@ -98,11 +99,12 @@ class Batch:
         self._path = None if output is None else Path(output)
         if self._path is not None:
             validate_output(self._path)
+            refuse_input_as_output(rows, self._path)
         self._stats, self._spent_before = BatchStats(), 0.0
-        self._max_cost = max_cost
+        self._max_cost = validate_max_cost(max_cost)
         self._in_a_row: tuple[str, int] = ("", 0)
         self._feed: RowFeed | None = None
-        self._has_been_interrupted = False
+        self._has_been_interrupted = self._has_warned = False
         self._read = 0
 
     def interrupt(self) -> None:
@@ -160,10 +162,13 @@ class Batch:
                 await self._take_results(part, feed, progress)
             except Exception as error:
                 self._add_note(error, part)
-                self._write_output(part)
+                if part.has_begun:
+                    self._write_output(part)
                 raise
             finally:
                 part.flush()
+        part.begin()
+        self._warn_of_missing(part, feed)
         self._write_output(part)
         return self._to_result(part, feed, time.monotonic() - start)
 
@@ -180,6 +185,7 @@ class Batch:
                 part.append(result)
                 feed.settle(result)
                 self._stats.add(result)
+                self._warn_without_cost(result)
                 progress.on_result(result)
                 self._check_failures(result, feed)
 
@@ -188,10 +194,36 @@ class Batch:
             msg = f"the engine {type(self._engine).__name__} ended before the last row"
             raise errors.BatchError(msg)
 
+    def _warn_without_cost(self, result: RowResult) -> None:
+        """Say once that a ceiling cannot be kept, where an answer does not say what it cost."""
+        if self._max_cost is None or result.is_error or result.cost is not None:
+            return
+
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"row {result.key!r} came without its cost: max_cost counts the others alone, and "
+                "cannot be kept",
+                stacklevel=2,
+            )
+
     def _write_output(self, part: Part | MemoryPart) -> None:
         if self._path is not None:
             schema = None if self._schema is None else describe_schema(self._schema)
             write_output(self._path, part.results(), schema)
+
+    def _warn_of_missing(self, part: Part | MemoryPart, feed: RowFeed) -> None:
+        """Leave rows out of the result that the input no longer has, and say so."""
+        if not feed.is_exhausted:
+            return
+
+        count = part.index.leave_out_unvisited()
+        if count:
+            warnings.warn(
+                f"{count:,} rows of earlier runs are not in the input any more: they are left out "
+                f"of the output, and stay in {getattr(part.path, 'name', 'the part')}",
+                stacklevel=2,
+            )
 
     def _pending(self, part: Part | MemoryPart) -> Iterator[PendingRow]:
         """Yield the rows that are to be run, read from the input one by one."""
@@ -230,7 +262,7 @@ class Batch:
             feed.fail(errors.BatchError(msg))
 
     def _add_note(self, error: Exception, part: Part | MemoryPart) -> None:
-        if part.path is not None:
+        if part.path is not None and part.has_begun:
             error.add_note(
                 f"What is done is in {part.path.name}: the same call goes on from there."
             )
