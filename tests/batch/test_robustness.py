@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
 import uuid
+import warnings
 from decimal import Decimal
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
+from pyarrow import parquet
 
 from langchain_openrouter import errors
 from langchain_openrouter.batch import run
+from langchain_openrouter.batch._output import write_output
 from langchain_openrouter.batch._requests import describe_model
+from langchain_openrouter.batch._row_result import RowResult
 from tests.batch.conftest import ROOT, echo, lines_of, text_of
 from tests.support.loopback import Reply, whole
 
@@ -284,3 +289,58 @@ def test_a_ceiling_without_costs_is_told(model_on, serve):
     with pytest.warns(UserWarning, match="without its cost") as told:
         result = run(model_on(serve(reply)), ["a", "b", "c"], max_cost=0.1, **quiet)
     assert (result.done, len(told)) == (3, 1)
+
+
+# --- answers ----------------------------------------------------------------------------------
+
+NUMBER = {
+    "title": "Answer", "description": "A number.", "type": "object",
+    "properties": {"n": {"type": "integer"}}, "required": ["n"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["100000000000000000000000", "1e999", "NaN"])
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "csv"])
+def test_one_odd_number_spoils_no_output(serve, model_on, tmp_path, number, suffix):
+    """The column is one of JSON texts, with one warning; JSONL is JSON."""
+
+    def reply(seen):
+        return Reply(whole(f'{{"n": {number if text_of(seen) == "odd" else 1}}}'))
+
+    path = tmp_path / f"o.{suffix}"
+    watch = pytest.warns(UserWarning, match="`output` is written as texts")
+    with watch if suffix == "parquet" else contextlib.nullcontext():
+        run(model_on(serve(reply)), ["a", "odd"], schema=NUMBER, output=path, **quiet)
+
+    if suffix == "parquet":
+        outputs = [row["output"] for row in parquet.read_table(path).to_pylist()]
+        assert json.loads(outputs[0]) == {"n": 1}
+    else:
+        json_lines = path.read_text() if suffix == "jsonl" else ""
+        for line in json_lines.splitlines():
+            json.loads(line, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("keys", [(1, "x"), (1, 2**63), ("x", 1)])
+def test_keys_of_several_kinds_are_texts(server, model_on, tmp_path, keys):
+    """Of a Parquet column; a warning says so, where the first one was a number."""
+    rows, path = [{"id": key, "text": "a"} for key in keys], tmp_path / "o.parquet"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run(model_on(server), rows, prompt="{text}", key="id", output=path, **quiet)
+
+    assert parquet.read_table(path)["key"].to_pylist() == [str(key) for key in keys]
+
+
+def test_vectors_are_vectors_where_the_first_row_failed(tmp_path):
+    """And texts beside a list are written as texts."""
+    failed = RowResult("a", 0, error_type="UpstreamError", error="no")
+    vector, text = RowResult("b", 1, output=[0.5, 1.0]), RowResult("c", 2, output="text \ud800")
+    path = tmp_path / "o.parquet"
+
+    write_output(path, lambda: iter([failed, vector]), None)
+    assert parquet.read_table(path)["output"].to_pylist() == [None, [0.5, 1.0]]
+    with pytest.warns(UserWarning, match="cannot hold the value of row 'c'"):
+        write_output(path, lambda: iter([vector, text]), None)
+    assert parquet.read_table(path)["output"].to_pylist() == ["[0.5, 1.0]", "text ?"]
