@@ -344,3 +344,39 @@ def test_vectors_are_vectors_where_the_first_row_failed(tmp_path):
     with pytest.warns(UserWarning, match="cannot hold the value of row 'c'"):
         write_output(path, lambda: iter([vector, text]), None)
     assert parquet.read_table(path)["output"].to_pylist() == ["[0.5, 1.0]", "text ?"]
+
+
+# --- rows that cannot be sent -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", ["{text}", "{text:>3}", [("user", "{text}")]])
+@pytest.mark.parametrize("value", [None, float("nan")])
+def test_an_empty_cell_is_not_sent(server, model_on, prompt, value):
+    """The row and the column are named."""
+    with pytest.raises(ValueError, match="row 1: `text` is empty"):
+        run(model_on(server), [{"text": "a"}, {"text": value}], prompt=prompt, **quiet)
+    assert "None" not in {text_of(seen) for seen in server.seen}
+
+
+def test_a_value_that_has_no_such_format_is_named(server, model_on):
+    """As a list with a width."""
+    with pytest.raises(ValueError, match="row 0: a value does not fit its format"):
+        run(model_on(server), [{"text": [1]}], prompt="{text:>3}", **quiet)
+
+
+def test_a_long_field_of_csv_is_read(server, model_on, tmp_path):
+    """Of more characters than Python's csv takes unasked."""
+    path = tmp_path / "rows.csv"
+    path.write_text("text\n" + "x" * 200_000 + "\n")
+
+    assert run(model_on(server), path, prompt="{text}", **quiet).done == 1
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_file_that_is_not_utf8_is_named(server, model_on, tmp_path, name):
+    """With the line."""
+    path = tmp_path / name
+    path.write_bytes("text\né\n".encode("latin-1") if name.endswith("csv") else '"é"\n'.encode("latin-1"))  # fmt: skip
+
+    with pytest.raises(ValueError, match=rf"{name}, after line \d, is not UTF-8"):
+        run(model_on(server), path, prompt=None if name.endswith("l") else "{text}", **quiet)
