@@ -55,7 +55,7 @@ def main() -> None:
         _end(error, FAILED)
     except errors.AuthenticationError as error:
         _end(error, NO_KEY if error.code is None else FAILED)
-    except (errors.OpenRouterError, ValueError) as error:
+    except (errors.OpenRouterError, ValueError, OSError, ImportError) as error:
         _end(error, FAILED)
     except Exception as error:
         show: Any = getattr(error, "show", None)  # a usage error of click

@@ -148,12 +148,29 @@ def _summary(result: BatchResult) -> dict[str, Any]:
 def _how_to_go_on(result: BatchResult) -> str:
     """Return the command that runs the rest; nothing where there is no rest."""
     arguments = [word for word in sys.argv[1:] if word != "--no-resume"]
-    command = shlex.join(["langchain-openrouter", *arguments])
     if result.stopped == "max_cost":
+        arguments = _without_option(arguments, "--max-cost")
+    command = shlex.join(["langchain-openrouter", *arguments])
+
+    if result.stopped == "max_cost":
+        command += " --max-cost ..."
         return f"The ceiling is reached. For the rest, with a higher --max-cost: {command}"
     if result.stopped:
         return f"Stopped; what is done is kept. To go on: {command}"
     return f"To send failed rows again: {command}" if result.failed else ""
+
+
+def _without_option(arguments: list[str], name: str) -> list[str]:
+    """Return arguments without an option and its value."""
+    options = iter(arguments)
+    remaining = []
+
+    for word in options:
+        if word == name:
+            next(options, None)
+        elif not word.startswith(f"{name}="):
+            remaining.append(word)
+    return remaining
 
 
 def _exit_code(result: BatchResult) -> int:

@@ -10,7 +10,7 @@ def validate_max_cost(value: Any) -> float | None:
     """Return a ceiling as a number, USD; None where there is none.
 
     Raises:
-        ValueError: It is no number.
+        ValueError: It is no finite number, or below 0.
     """
     if value is None:
         return None
@@ -20,7 +20,7 @@ def validate_max_cost(value: Any) -> float | None:
         number = math.nan if is_text else float(value)  # a Decimal, a number of numpy
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if math.isnan(number):
-        msg = f"max_cost must be a number of US dollars, not {value!r}"[:200]
+    if not math.isfinite(number) or number < 0:
+        msg = f"max_cost must be a number of USD, at least 0, not {value!r}"[:200]
         raise ValueError(msg)
     return number

@@ -23,6 +23,7 @@ CONGESTION = {RateLimitError.__name__, InFlightBudgetError.__name__}
 """Errors that say "not now": their rows are sent again, beyond the model's own retries."""
 _ATTEMPTS = 8  # of a row that meets congestion
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0  # seconds, where the service does not say how long
+_POLL_SECONDS = 0.5  # in which a pause notices Ctrl-C
 
 
 class LocalEngine:
@@ -44,7 +45,7 @@ class LocalEngine:
         try:
             while True:
                 is_ended = failure is not None or requests.start_from(feed)
-                if not requests.in_flight and (is_ended or not requests.has_waiting):
+                if is_ended and not requests.in_flight:
                     break
                 await requests.wait()
                 for outcome in requests.take_finished():
@@ -56,6 +57,8 @@ class LocalEngine:
             await requests.cancel()
         if failure is not None:
             raise failure
+        if requests.has_waiting:
+            feed.leave()
 
 
 class _Group:
@@ -89,22 +92,20 @@ class _Requests:
         return bool(self._again)
 
     def start_from(self, feed: RowFeed) -> bool:
-        """Start as many requests as there is room for; tell whether there are no further rows."""
+        """Start as many requests as there is room for; tell whether no further one will start."""
         now = self._loop.time()
-        is_stopped = feed.is_ended and not feed.is_exhausted
 
         for _ in range(self._limit.room(self.in_flight, now)):
-            if self._again and not is_stopped:
+            if self._again and not feed.is_ended_early:
                 group = self._again.popleft()
                 self._start(_Group(group.rows, now, group.attempt))
                 continue
             rows = feed.take(self._plan.group_size)
-            if rows is None:
-                return False
             if not rows:
-                return is_stopped or not self._again
+                break
             self._start(_Group(rows, now))
-        return is_stopped
+
+        return feed.is_ended_early or (feed.is_ended and not self._again)
 
     def _start(self, group: _Group) -> None:
         task = self._loop.create_task(self._answer(group))
@@ -127,7 +128,7 @@ class _Requests:
     async def wait(self) -> None:
         """Wait until a request has ended, or the service's pause is over."""
         pause = self._limit.paused_until - self._loop.time()
-        timeout = pause if pause > 0 and self._again else None
+        timeout = min(pause, _POLL_SECONDS) if pause > 0 else None
         if not self._tasks and timeout is None:
             return
         try:

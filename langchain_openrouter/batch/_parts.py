@@ -40,6 +40,7 @@ _ANSWER = (
 )
 _FLUSH_SECONDS = 1.0
 _BLOCK = 1 << 20
+_LARGEST_INDEX = 1 << 62  # SQLite's integers have 64 bits
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 
 
@@ -56,7 +57,7 @@ class Part:
     Args:
         path: The part.
         description: What the batch is, see `describe_batch`.
-        resume: Go on with the part that is there; else begin anew.
+        resume: Go on with the part that is there; else begin anew: the first result replaces it.
         on_earlier: Called with each result that earlier runs left, superseded ones too.
 
     Raises:
@@ -69,23 +70,38 @@ class Part:
     ) -> None:
         self.path = path
         self.index = RowIndex(has_unique_keys=description["key"] is None)
-        if not resume:
-            path.unlink(missing_ok=True)
+        self._description = description
 
-        is_new = not path.exists() or path.stat().st_size == 0
+        self._file = self._end = -1
+        if resume:
+            self._open(on_earlier)
+        self.index.end_of_earlier()
+        self._flushed = time.monotonic()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the file is this batch's: anew, it replaces an earlier one with its first row."""
+        return self._file >= 0
+
+    def begin(self) -> None:
+        """Replace the part of an earlier batch, if it was not done."""
+        if not self.has_begun:
+            self.path.unlink(missing_ok=True)
+            self._open(None)
+
+    def _open(self, on_earlier: Any) -> None:
+        is_new = not self.path.exists() or self.path.stat().st_size == 0
         # Open as long as somebody reads the results, and never an unclosed file.
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o644)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o644)
         weakref.finalize(self, os.close, self._file)
 
         if not is_new:
-            is_new = not self._load(description, on_earlier)
-        self.index.end_of_earlier()
+            is_new = not self._load(self._description, on_earlier)
         self._end = os.fstat(self._file).st_size
         if is_new:
-            header = {"langchain_openrouter_batch": _FORMAT, **description}
+            header = {"langchain_openrouter_batch": _FORMAT, **self._description}
             self._write(json.dumps(header).encode() + b"\n")
             self.flush()
-        self._flushed = time.monotonic()
 
     def _load(self, description: Mapping[str, Any], on_earlier: Any) -> bool:
         """Read what is there, and cut a torn last line off; tell whether there is a header."""
@@ -146,6 +162,7 @@ class Part:
 
     def append(self, result: RowResult) -> None:
         """Write a result."""
+        self.begin()
         start = self._end
         self._write(result.to_json())
         self.index.put(result.key, result.index, result.request_hash, to_state(result), start)
@@ -181,6 +198,9 @@ class Part:
 
     def results(self) -> Iterator[RowResult]:
         """Yield the last result of each row, in the order of the input."""
+        if not self.has_begun:
+            return
+
         with os.fdopen(os.dup(self._file), "rb") as file:
             for position, start in self.index.starts():
                 if file.tell() != start:
@@ -191,6 +211,8 @@ class Part:
 
     def flush(self) -> None:
         """Write what the system holds to the disk."""
+        if not self.has_begun:
+            return
         os.fsync(self._file)
 
 
@@ -200,17 +222,27 @@ def _answer_of(result: RowResult) -> list[Any]:
 
 
 def _parse_line(line: bytes) -> RowResult | None:
-    """Return the result of a line; None for one that a power cut has damaged."""
+    """Return the result of a line; None for one that was damaged, which is no result."""
     try:
-        return RowResult.from_record(json.loads(line))
-    except (ValueError, TypeError, AttributeError):
+        result = RowResult.from_record(json.loads(line))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    return result if _is_key(result.key) and _is_index(result.index) else None
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _is_index(value: Any) -> bool:
+    return _is_key(value) and isinstance(value, int) and 0 <= value < _LARGEST_INDEX
 
 
 class MemoryPart:
     """The results of a batch without an output, in memory."""
 
     path = None
+    has_begun = True
 
     def __init__(self, description: Mapping[str, Any]) -> None:
         self.index = RowIndex(has_unique_keys=description["key"] is None)
@@ -239,4 +271,7 @@ class MemoryPart:
         yield from sorted(self._results.values(), key=lambda result: result.index)
 
     def flush(self) -> None:
+        """Do nothing."""
+
+    def begin(self) -> None:
         """Do nothing."""

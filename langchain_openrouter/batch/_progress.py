@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,14 @@ class ProgressReporter:
     def _report(self, *, is_last: bool = False) -> None:
         if self._show is not None:
             self._reported = time.monotonic()
-            self._show(self.progress(is_last=is_last))
+            try:
+                self._show(self.progress(is_last=is_last))
+            except Exception as error:  # noqa: BLE001 - whatever a callable of the user raises
+                self._show = None
+                warnings.warn(
+                    f"progress raised {type(error).__name__}: {error} - the batch goes on without",
+                    stacklevel=2,
+                )
 
     def progress(self, *, is_last: bool = False) -> Progress:
         """Return how far the batch is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -82,13 +83,26 @@ def _column(row: Any, name: str) -> Any:
     """
     if isinstance(row, Mapping):
         if name in row:
-            return row[name]
+            return _filled(row[name], name)
         columns = ", ".join(f"`{column}`" for column in row) or "no columns"
     else:
         columns = f"no columns: it is a {type(row).__name__}"
 
     msg = f"the prompt needs `{name}`; the row has {columns}"
     raise ValueError(msg)
+
+
+def _filled(value: Any, name: str) -> Any:
+    """Return the value of a cell.
+
+    Raises:
+        ValueError: It is empty: None, or a gap of a data frame.
+    """
+    is_gap = value is None or type(value).__name__ in {"NAType", "NaTType"}
+    if is_gap or (isinstance(value, float) and math.isnan(value)):
+        msg = f"`{name}` is empty ({value}): leave such rows out, or pass a callable as `prompt`"
+        raise ValueError(msg)
+    return value
 
 
 class _Columns(Mapping[str, Any]):
@@ -129,7 +143,13 @@ class TextPrompt:
 
     def build(self, row: Any) -> Any:
         """Return the text with the row's values."""
-        return _to_input(self.text.format_map(_Columns(row, ())), self.kind)
+        try:
+            text = self.text.format_map(_Columns(row, ()))
+        except TypeError as error:  # a format that the value does not have
+            msg = f"a value does not fit its format in the prompt: {error}"
+            raise ValueError(msg) from None
+
+        return _to_input(text, self.kind)
 
     def describe(self) -> Any:
         """Return the text."""
@@ -148,7 +168,8 @@ class MessagesPrompt:
         template = self.template
         names = [*template.input_variables]
         if isinstance(row, Mapping):
-            names += [name for name in template.optional_variables if name in row]
+            optional = template.optional_variables
+            names += [name for name in optional if row.get(name) is not None]
         messages = template.format_prompt(**{name: _column(row, name) for name in names})
         return _to_input(messages.to_messages(), self.kind)
 

@@ -87,7 +87,7 @@ class RayEngine:
             pack_plan(plan),
             self._workers or self._default_workers(),
             self._options,
-            is_stopped=lambda: feed.is_ended and not feed.is_exhausted,
+            is_stopped=lambda: feed.is_ended_early,
         )
         remote = cast("RowPlan", RemotePlan(pool, plan.group_size))
 

@@ -13,7 +13,7 @@ from langchain_openrouter._redaction import redact
 from langchain_openrouter.batch._concurrency import ConcurrencyLimit
 from langchain_openrouter.batch._extras import import_extra
 from langchain_openrouter.batch._local_engine import CONGESTION
-from langchain_openrouter.batch._output import to_arrow_column, to_output_type
+from langchain_openrouter.batch._parquet import to_arrow_column, to_output_type
 from langchain_openrouter.batch._plan import build_plan, is_fatal, set_error
 from langchain_openrouter.batch._ray_engine import connect
 from langchain_openrouter.batch._ray_pace import Ended, Pace

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
+from dataclasses import fields as fields_of_dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.runnables import RunnableBinding, RunnableParallel, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from pydantic import BaseModel
 
+from langchain_openrouter.batch._fingerprints import hash_work
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, PrivateMapping
 
@@ -99,7 +103,29 @@ def _to_plain(value: Any) -> Any:
         if hasattr(value, convert):
             plain = getattr(value, convert)()
             return dict(plain) if convert == "items" else plain
-    return type(value).__qualname__
+    return _to_text(value)
+
+
+def _to_text(value: Any) -> Any:
+    """Return the value, the fields, the text or the attributes; the type where there are none."""
+    if isinstance(value, Enum | type):
+        return value.__qualname__ if isinstance(value, type) else value.value
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields_of_dataclass(value)}
+
+    kind: Any = type(value)
+    has_text = kind.__repr__ is not object.__repr__ or kind.__str__ is not object.__str__
+    if has_text and " at 0x" not in (text := str(value)):  # Decimal, UUID
+        return [kind.__qualname__, text]
+    attributes = getattr(value, "__dict__", None)
+    if not attributes:
+        warnings.warn(
+            f"values of type {kind.__qualname__} cannot be compared: a batch that goes on does not "
+            "notice where they have changed",
+            stacklevel=2,
+        )
+        return kind.__qualname__
+    return [kind.__qualname__, attributes]
 
 
 # --- the batch --------------------------------------------------------------------------------
@@ -121,6 +147,15 @@ def describe_batch(model: Any, prompt: Any, schema: Any, key: str | None) -> dic
 
 def describe_model(model: Any) -> Any:
     """Return what identifies a model, or a Runnable that ends in one, as JSON."""
+    known = _describe_known(model)
+    if known is not None:
+        return known
+    name = f"{type(model).__module__}.{type(model).__qualname__}"
+    return {"type": name, "work": [hash_work(model, _describe_known)]}
+
+
+def _describe_known(model: Any) -> Any:
+    """Return what identifies a model of this package, alone or in a chain; else None."""
     if isinstance(model, ChatOpenRouter):
         params = {k: v for k, v in model._default_params.items() if k not in model.model_kwargs}  # noqa: SLF001 - of this package
         return _to_json({**params, **_hashed(model, _PRIVATE_FIELDS)})
@@ -133,23 +168,20 @@ def describe_model(model: Any) -> Any:
         kwargs = {name: _hash_private(name, value) for name, value in model.kwargs.items()}
         return {"bound": bound, "kwargs": _to_json(kwargs)} if kwargs else bound
 
-    return _describe_other(model)
+    return _describe_resource_or_structured(model)
 
 
-def _describe_other(model: Any) -> Any:
-    name = f"{type(model).__module__}.{type(model).__qualname__}"
-    if hasattr(model, "nodes") and hasattr(model, "channels"):  # a graph of LangGraph
-        return {"graph": sorted(model.nodes)}
+def _describe_resource_or_structured(model: Any) -> Any:
+    if isinstance(model, type):
+        return None
+
     inner = getattr(model, "_model", None)  # structured output
     if isinstance(inner, ChatOpenRouter):
+        name = f"{type(model).__module__}.{type(model).__qualname__}"
         return {"type": name, "model": describe_model(inner)}
     if isinstance(model, BaseModel) and "openrouter_provider" in type(model).model_fields:
         return _describe_resource(model)  # type: ignore[arg-type]
-    if hasattr(model, "is_lc_serializable") and model.is_lc_serializable():
-        from langchain_core.load import dumpd  # noqa: PLC0415 - slow to import
-
-        return dumpd(model)
-    return {"type": name}
+    return None
 
 
 def _describe_resource(resource: ModelResource) -> dict[str, Any]:

@@ -117,6 +117,16 @@ class RowIndex:
         )
         self._unwritten.clear()
 
+    def leave_out_unvisited(self) -> int:
+        """Forget rows of earlier runs that the input does not have; return how many they are.
+
+        To be called when the input was read to its end.
+        """
+        self._write()
+        if self._is_empty:  # all rows are of this run
+            return 0
+        return self._db.execute("DELETE FROM rows WHERE visited = 0").rowcount
+
     def starts(self) -> Iterator[tuple[int, int]]:
         """Yield each row's position and where its result is, in the order of the input."""
         self._write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -66,24 +67,58 @@ class RowResult:
         record = {name: getattr(self, name) for name in FIELDS}
         if record["raw"] is None:
             del record["raw"]
+
         try:
             return _encode(record)
         except UnicodeEncodeError:  # a lone surrogate: JSON can hold it escaped
-            return json.dumps(record, default=str).encode() + b"\n"
+            return json.dumps(without_infinity(record), default=str).encode() + b"\n"
+        except ValueError:  # Infinity or NaN, which JSON has not
+            return _encode(without_infinity(record))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> RowResult:
         """Return the result of a parsed line; names that this version does not know are dropped.
 
+        So are values of another type, which somebody has written into the file.
+
         Raises:
             TypeError: It has no key or index.
         """
-        return cls(**{name: value for name, value in record.items() if name in FIELDS})
+        return cls(**{n: v for n, v in record.items() if n in FIELDS and _fits(n, v)})
 
 
 FIELDS = tuple(field.name for field in fields(RowResult) if field.name != "retry_after")
 
 
+_TEXTS = {"error_type", "error", "provider", "model", "generation_id", "finish_reason"}
+_AMOUNTS = {"cost", "latency"}
+_COUNTS = {"input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"}
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Tell whether a value is of the type of its field."""
+    if value is None:
+        return name != "request_hash"
+    if name in _TEXTS or name == "request_hash":
+        return isinstance(value, str)
+    if name in _AMOUNTS | _COUNTS:
+        is_number = isinstance(value, int if name in _COUNTS else int | float)
+        return is_number and not isinstance(value, bool) and 0 <= value < math.inf
+
+    return isinstance(value, dict) if name == "raw" else True
+
+
 def _encode(record: dict[str, Any]) -> bytes:
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), default=str)
+    text = json.dumps(
+        record, ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False
+    )
     return text.encode() + b"\n"
+
+
+def without_infinity(value: Any) -> Any:
+    """Return a value of JSON with texts in place of Infinity and NaN, which JSON does not have."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: without_infinity(item) for name, item in value.items()}
+    return [without_infinity(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import json
@@ -17,6 +18,7 @@ pandas or polars data frame, a table or data set of pyarrow, a data set of Ray, 
 rows."""
 
 _BLOCK = 1 << 20  # bytes read at a time where lines are counted
+_LONGEST_FIELD = 1 << 30  # characters; the default of Python's csv is 131,072
 _ROWS_PER_BATCH = 1024  # of a data frame or a Parquet file, in memory at a time
 
 
@@ -123,7 +125,7 @@ def _open_text(path: Path) -> IO[str]:
 def _open_jsonl(path: Path) -> Source:
     def read() -> Iterator[Any]:
         with _open_text(path) as file:
-            for number, line in enumerate(file, start=1):
+            for number, line in enumerate(_decoded(file, path), start=1):
                 if not line.strip():
                     continue
                 try:
@@ -136,17 +138,57 @@ def _open_jsonl(path: Path) -> Source:
     return Source(read(), _count_lines(path))
 
 
+def _decoded(file: IO[str], path: Path) -> Iterator[str]:
+    """Yield the lines of a file.
+
+    Raises:
+        ValueError: It is not UTF-8.
+    """
+    number = 0
+    try:
+        for number, line in enumerate(file, start=1):  # noqa: B007 - of the message
+            yield line
+    except UnicodeDecodeError as error:
+        msg = f"{path.name}, after line {number}, is not UTF-8: {error.reason}"
+        raise ValueError(msg) from None
+
+
 def _open_csv(path: Path) -> Source:
     is_tabbed = path.name.lower().removesuffix(".gz").endswith(".tsv")
     delimiter = "\t" if is_tabbed else ","
 
     def read() -> Iterator[Any]:
         with _open_text(path) as file:
-            yield from csv.DictReader(file, delimiter=delimiter)
+            reader = csv.DictReader(file, delimiter=delimiter)
+            with _naming(path, reader.reader):
+                yield from reader
 
     with _open_text(path) as file:
-        records = sum(1 for record in csv.reader(file, delimiter=delimiter) if record)
+        reader = csv.reader(file, delimiter=delimiter)
+        with _naming(path, reader):
+            records = sum(1 for record in reader if record)
     return Source(read(), max(0, records - 1))
+
+
+@contextlib.contextmanager
+def _naming(path: Path, reader: Any) -> Iterator[None]:
+    """Name the file and the line where a CSV file cannot be read; allow long fields.
+
+    The limit is that of the process: it stays raised, since others may read meanwhile.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
+
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        msg = f"{path.name}, after line {reader.line_num}, is not UTF-8: {error.reason}"
+        raise ValueError(msg) from None
+    except csv.Error as error:
+        msg = f"{path.name}, line {reader.line_num}, is not CSV: {error}"
+        raise ValueError(msg) from None
 
 
 def _open_parquet(path: Path) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -18,7 +19,7 @@ from langchain_openrouter.batch._engines import (
 )
 from langchain_openrouter.batch._feed import RowFeed
 from langchain_openrouter.batch._lock import OutputLock
-from langchain_openrouter.batch._output import validate_output, write_output
+from langchain_openrouter.batch._output import refuse_input_as_output, validate_output, write_output
 from langchain_openrouter.batch._parts import MemoryPart, Part
 from langchain_openrouter.batch._plan import RowPlan, build_plan
 from langchain_openrouter.batch._progress import ProgressReporter, open_progress
@@ -106,11 +107,12 @@ class Batch:
         self._path = None if output is None else Path(output)
         if self._path is not None:
             validate_output(self._path)
+            refuse_input_as_output(rows, self._path)
         self._stats, self._earlier_cost = BatchStats(), Decimal(0)
         self._max_cost = validate_max_cost(max_cost)
         self._in_a_row: tuple[str, int] = ("", 0)
         self._feed: RowFeed | None = None
-        self._has_been_interrupted = False
+        self._has_been_interrupted = self._has_warned = False
         self._read = 0
 
     def interrupt(self) -> None:
@@ -170,10 +172,13 @@ class Batch:
                 await self._take_results(part, feed, progress)
             except Exception as error:
                 self._add_note(error, part)
-                self._write_output(part)
+                if part.has_begun:
+                    self._write_output(part)
                 raise
             finally:
                 part.flush()
+        part.begin()
+        self._warn_of_missing(part, feed)
         self._write_output(part)
         return self._to_result(part, feed, time.monotonic() - start)
 
@@ -196,15 +201,45 @@ class Batch:
                 part.append(result)
                 feed.settle(result)
                 self._stats.add(result)
+                self._warn_without_cost(result)
                 progress.on_result(result)
                 self._check_failures(result, feed)
 
         feed.raise_error()
+        if not feed.is_ended:
+            msg = f"the engine {type(self._engine).__name__} ended before the last row"
+            raise errors.BatchError(msg)
+
+    def _warn_without_cost(self, result: RowResult) -> None:
+        """Say once that a ceiling cannot be kept, where an answer does not say what it cost."""
+        if self._max_cost is None or result.is_error or result.cost is not None:
+            return
+
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"row {result.key!r} came without its cost: max_cost counts the others alone, and "
+                "cannot be kept",
+                stacklevel=2,
+            )
 
     def _write_output(self, part: Part | MemoryPart) -> None:
         if self._path is not None:
             schema = None if self._schema is None else describe_schema(self._schema)
-            write_output(self._path, part.results(), schema)
+            write_output(self._path, part.results, schema)
+
+    def _warn_of_missing(self, part: Part | MemoryPart, feed: RowFeed) -> None:
+        """Leave rows out of the result that the input no longer has, and say so."""
+        if not feed.is_exhausted:
+            return
+
+        count = part.index.leave_out_unvisited()
+        if count:
+            warnings.warn(
+                f"{count:,} rows of earlier runs are not in the input any more: they are left out "
+                f"of the output, and stay in {getattr(part.path, 'name', 'the part')}",
+                stacklevel=2,
+            )
 
     def _pending(self, part: Part | MemoryPart) -> Iterator[PendingRow]:
         """Yield the rows that are to be run, read from the input one by one."""
@@ -248,7 +283,7 @@ class Batch:
             error.handle = handle  # type: ignore[attr-defined]
             error.add_note("Batches at OpenRouter run on: `error.handle` is for wait and collect.")
 
-        if part.path is not None:
+        if part.path is not None and part.has_begun:
             error.add_note(
                 f"What is done is in {part.path.name}: the same call goes on from there."
             )
