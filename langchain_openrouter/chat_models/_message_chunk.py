@@ -186,6 +186,7 @@ def _new_chunk() -> OpenRouterMessageChunk:
 def _to_call_chunks(items: list[dict[str, Any]]) -> list[ToolCallChunk]:
     """Return the calls among the items of a complete output."""
     calls = [to_chat_call(item) for item in items if get_str(item, "type") in CALL_ITEMS]
+
     return [
         tool_call_chunk(
             name=call["function"]["name"],

@@ -34,11 +34,11 @@ class CallFragments:
 
     def items(self) -> dict[int, dict[str, Any]]:
         """Return the calls as items, as far as they were shown, by position."""
-        found: dict[int, dict[str, Any]] = {}
+        calls: dict[int, dict[str, Any]] = {}
         for position, item in self._items.items():
             name = "input" if item["type"] == _CUSTOM else "arguments"
-            found[position] = {**item, name: "".join(self._texts.get(position, ()))}
-        return found
+            calls[position] = {**item, name: "".join(self._texts.get(position, ()))}
+        return calls
 
     def find(self, item: dict[str, Any], index: int, hint: int) -> int:
         """Return the position of an item of the complete output; a new one if it was not shown.

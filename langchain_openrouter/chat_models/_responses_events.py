@@ -113,8 +113,8 @@ class ResponsesStreamState(StreamState):
         """Return the final chunk, as from a stream of chat completions.
 
         Raises:
-            ConnectionFailedError: The event that ends the response is missing, `[DONE]` or not: what
-                came may be cut.
+            ConnectionFailedError: The event that ends the response is missing, whether `[DONE]`
+                came or not.
             UpstreamError: There is no answer.
         """
         has_begun = self._text or self._calls or self._reasoning or self._done_items

@@ -72,14 +72,14 @@ class ItemPositions:
         if keys == self._last_keys:  # most events
             return self._last
 
-        found = _Keys(event)
-        position = self._find(found)
+        event_keys = _Keys(event)
+        position = self._find(event_keys)
         if position is None:
             position = len(self._items)
             self._items.append(_Item())
-        self._record(position, found)
+        self._record(position, event_keys)
         self._last = position
-        self._last_keys = keys if found.item is None else None
+        self._last_keys = keys if event_keys.item is None else None
         return position
 
     def hint(self, item: dict[str, Any], index: int) -> int:
@@ -169,9 +169,9 @@ class ItemPositions:
         return not (keys.id and item.id is None and item.is_done)
 
 
-def _differ(one: Any, other: Any) -> bool:
+def _differ(known: Any, new: Any) -> bool:
     """Tell whether both are known and not the same."""
-    return one is not None and other is not None and one != other
+    return known is not None and new is not None and known != new
 
 
 def _to_kind(event_type: str, item: dict[str, Any]) -> str | None:
