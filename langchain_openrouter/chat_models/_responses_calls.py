@@ -33,9 +33,11 @@ class CallFragments:
         self._closed: set[int] = set()
 
     def items(self) -> dict[int, dict[str, Any]]:
-        """Return the calls as items, as far as they were shown, by position."""
+        """Return the calls as items, as far as they were shown, by position; no nameless ones."""
         calls: dict[int, dict[str, Any]] = {}
         for position, item in self._items.items():
+            if "name" not in item:
+                continue
             name = "input" if item["type"] == _CUSTOM else "arguments"
             calls[position] = {**item, name: "".join(self._texts.get(position, ()))}
         return calls

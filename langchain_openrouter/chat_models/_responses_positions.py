@@ -159,8 +159,8 @@ class ItemPositions:
         if _differ(item.call_id, keys.call_id) or _differ(item.kind, keys.kind):
             return False
         if _differ(item.id, keys.id):
-            # An id may change on the way, but not from call to call.
-            is_call = keys.kind == "call" and not keys.is_done
+            # An id may change on the way; of calls that nothing began, each has its own.
+            is_call = keys.kind == "call" and not keys.is_done and item.latest is None
             return not (keys.begins or item.is_done or is_call or keys.index is None)
 
         is_again = keys.item is not None and item.latest is not None

@@ -435,6 +435,22 @@ def test_calls_may_come_one_after_the_other_without_index_or_item_ids():
         same(read(events)[0], body(*items))
 
 
+@pytest.mark.parametrize("output", [True, False])
+@pytest.mark.parametrize("name", ["calls", "two messages", "interleaved"])
+def test_the_ids_of_items_may_change_on_the_way(name, output):
+    """Some services make up another for each event; the index is the same."""
+    response = WRITTEN[name]
+    events = [
+        {**event, "item_id": f"{event['item_id']}_{number}"} if "item_id" in event else event
+        for number, event in enumerate(events_of(response, 3))
+    ]
+    events[-1] = {**events[-1], "response": {**response, "output": response["output"] * output}}
+    streamed, _ = read(events)
+
+    assert (streamed.content, streamed.tool_calls) == (whole(response).content, whole(response).tool_calls)  # fmt: skip
+    assert streamed.additional_kwargs["output_items"] == response["output"]
+
+
 def test_the_calls_are_those_of_the_complete_response():
     """Whatever was put together before it."""
     piece = {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "}{"}
