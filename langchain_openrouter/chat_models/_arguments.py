@@ -12,7 +12,7 @@ from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter.chat_models._private_arguments import move_private_model_kwargs
 from langchain_openrouter.chat_models._request import FIELD_NAMES
-from langchain_openrouter.chat_models._responses_request import STATELESS
+from langchain_openrouter.chat_models._responses_request import NEEDS_STORAGE
 from langchain_openrouter.settings import (
     EnvironmentUrl,
     OpenRouterSettings,
@@ -53,8 +53,7 @@ _UNSUPPORTED = {
     "tiktoken_model_name": "tokens are counted approximately, with no tokenizer",
     "stream_chunk_timeout": "every byte restarts `timeout=`; `deadline=` limits the total",
     "context_management": "OpenRouter has no such field: see `truncation` and `plugins`",
-    "store": STATELESS,
-    "use_previous_response_id": STATELESS,
+    **NEEDS_STORAGE,
 }
 
 # Fields of the body that no model sets.

@@ -13,18 +13,20 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
 from pydantic import model_validator
 
-from langchain_openrouter._json import parse_cut_json
+from langchain_openrouter._json import get_dicts, get_str, parse_cut_json
 from langchain_openrouter._pydantic import copy_unvalidated, set_attribute
 from langchain_openrouter.chat_models import _content_blocks  # noqa: F401 - registers the translator
 from langchain_openrouter.chat_models._incomplete_arguments import (
     quote_incomplete,
     unquote_incomplete,
 )
+from langchain_openrouter.chat_models._messages import OUTPUT_ITEMS
 from langchain_openrouter.chat_models._parsing import (
     TRUNCATED_CALL_ERROR,
     parse_arguments,
     was_truncated,
 )
+from langchain_openrouter.chat_models._responses_parsing import CALL_ITEMS, to_chat_call
 from langchain_openrouter.chat_models._usage import sum_costs, tokens_only
 
 if TYPE_CHECKING:
@@ -108,6 +110,10 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
         if not is_last and any(map(is_argument_continuation, chunks)):
             return self
 
+        items = get_dicts(self.additional_kwargs, OUTPUT_ITEMS)
+        if is_last and items and any(chunk.get("name") for chunk in chunks):
+            # The complete response of `POST /responses` says what the calls are.
+            chunks = self.tool_call_chunks = _to_call_chunks(items)
         metadata = self.response_metadata
         cut = was_truncated(metadata.get("finish_reason"), metadata.get("native_finish_reason"))
         valid: list[ToolCall] = []
@@ -175,6 +181,21 @@ def _new_chunk() -> OpenRouterMessageChunk:
     """Return an instance without fields, for pickle."""
     chunk: OpenRouterMessageChunk = OpenRouterMessageChunk.__new__(OpenRouterMessageChunk)
     return chunk
+
+
+def _to_call_chunks(items: list[dict[str, Any]]) -> list[ToolCallChunk]:
+    """Return the calls among the items of a complete output."""
+    calls = [to_chat_call(item) for item in items if get_str(item, "type") in CALL_ITEMS]
+
+    return [
+        tool_call_chunk(
+            name=call["function"]["name"],
+            args=call["function"]["arguments"],
+            id=call["id"],
+            index=index,
+        )
+        for index, call in enumerate(calls)
+    ]
 
 
 def _parse_partial_arguments(text: str | None) -> dict[str, Any] | None:

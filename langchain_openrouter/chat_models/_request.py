@@ -91,6 +91,9 @@ def build_payload(  # noqa: PLR0913 - where the fields of a body come from
         if argument in _NOT_IN_BODY or argument in NEEDS_STORAGE:
             continue
         name = WIRE_NAMES.get(argument, argument)
+        if name in _MESSAGE_FIELDS:
+            msg = f"`{name}` is not accepted: the messages are the first argument of the call"
+            raise ValueError(msg)
         if name not in fields and name not in {*(extra_fields or ()), *_DIRECTIVES}:
             known = [*wire.REQUEST_FIELDS, *WIRE_NAMES, *_NOT_IN_BODY, *_DIRECTIVES]
             raise ValueError(unknown_argument_message(name, known))

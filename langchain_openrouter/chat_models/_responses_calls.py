@@ -20,6 +20,8 @@ class CallFragments:
     def __init__(self) -> None:
         self._indices: dict[int, int] = {}  # of calls, by the positions of their items
         self._shown: dict[int, int] = {}  # characters of the arguments, by position
+        self._items: dict[int, dict[str, Any]] = {}  # what was shown of each call
+        self._texts: dict[int, list[str]] = {}  # its arguments or its input
         self._named: set[int] = set()  # positions of calls whose name was shown
         self._identified: set[int] = set()  # and whose id was
 
@@ -30,16 +32,27 @@ class CallFragments:
         self._opened: set[int] = set()  # of custom calls
         self._closed: set[int] = set()
 
-    def find(self, item: dict[str, Any], index: int) -> int:
+    def items(self) -> dict[int, dict[str, Any]]:
+        """Return the calls as items, as far as they were shown, by position; no nameless ones."""
+        calls: dict[int, dict[str, Any]] = {}
+        for position, item in self._items.items():
+            if "name" not in item:
+                continue
+            name = "input" if item["type"] == _CUSTOM else "arguments"
+            calls[position] = {**item, name: "".join(self._texts.get(position, ()))}
+        return calls
+
+    def find(self, item: dict[str, Any], index: int, hint: int) -> int:
         """Return the position of an item of the complete output; a new one if it was not shown.
 
         Args:
             item: A call; each is looked for once.
             index: In the complete output, which may differ from that in the stream.
+            hint: The position where it was probably shown.
         """
         # Without its id, nothing but arguments was shown of it, or nothing at all.
         candidates = self._by_id.get(get_str(item, "call_id") or "") or self._without_id
-        position = index if index in candidates else next(iter(candidates), -1 - index)
+        position = hint if hint in candidates else next(iter(candidates), -1 - index)
         candidates.pop(position, None)
         self._is_complete = True
         return position
@@ -62,13 +75,13 @@ class CallFragments:
         name, call_id = get_str(item, "name"), get_str(item, "call_id")
         if name and position not in self._named:
             self._named.add(position)
-            function["name"] = name
+            self._items[position]["name"] = function["name"] = name
         if call_id and position not in self._identified:
             self._identified.add(position)
             self._without_id.pop(position, None)
             if not self._is_complete:
                 self._by_id.setdefault(call_id, {})[position] = None
-            fragment["id"] = call_id
+            self._items[position]["call_id"] = fragment["id"] = call_id
         if not is_new and "id" not in fragment and function == {"arguments": ""}:
             return None
         return {**fragment, "function": function}
@@ -94,6 +107,8 @@ class CallFragments:
     def _rest(self, position: int, text: str, *, custom: bool, done: bool) -> str:
         """Return text that was not shown, as JSON, and count it as shown."""
         self._shown[position] = self._shown.get(position, 0) + len(text)
+        self._items.setdefault(position, {"type": _CUSTOM if custom else "function_call"})
+        self._texts.setdefault(position, []).append(text)
         if not custom:
             return text
 

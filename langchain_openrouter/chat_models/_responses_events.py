@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_openrouter._http.error_mapping import contains_error
+from langchain_openrouter._http.failures import truncated_stream_failure
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str
 from langchain_openrouter.chat_models._extra_fields import ExtraFieldsAccumulator
 from langchain_openrouter.chat_models._message_chunk import REASONING_CONTENT
@@ -27,12 +28,14 @@ from langchain_openrouter.chat_models._responses_parsing import (
     to_chat_body,
     to_envelope,
 )
+from langchain_openrouter.chat_models._responses_positions import ItemPositions
 from langchain_openrouter.chat_models._responses_reasoning import (
     SUMMARY,
     TEXT,
     to_reasoning_details,
 )
 from langchain_openrouter.chat_models._streaming import StreamState
+from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +51,7 @@ _ENDINGS = {
     "response.done": "completed",
 }
 _FAILURES = {"response.failed", "response.cancelled"}
+_ERRORS = {"error", "response.error"}
 _EARLY_FIELDS = ("id", "model", "created_at")
 """Fields of the response that its first event has already in their final form."""
 
@@ -73,9 +77,8 @@ class ResponsesStreamState(StreamState):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
 
-        self._done_items: dict[int, dict[str, Any]] = {}  # by their positions in the output
-        self._positions: dict[str, int] = {}  # of items, by their ids
-        self._last_position = 0
+        self._positions = ItemPositions()
+        self._done_items: dict[int, dict[str, Any]] = {}  # by their positions
         self._shown: dict[tuple[Any, ...], int] = {}  # characters of each text that were shown
         self._call_fragments = CallFragments()
         self._detail_indices: dict[tuple[Any, ...], int] = {}
@@ -92,23 +95,31 @@ class ResponsesStreamState(StreamState):
         if self.ended:
             return []
         kind = event.get("type")
-        if kind == _TEXT_DELTA:  # most events of a long response
+        has_error = bool(event.get("error"))
+        if kind == _TEXT_DELTA and not has_error:  # most events of a long response
             return self._add_text(event)
 
         kind = kind if isinstance(kind, str) else ""
+        if has_error or kind in _ERRORS or (not kind and contains_error(event)):
+            raise self.error(event)
         if kind in _ENDINGS:
             return self._end(get_dict(event, "response") or {}, _ENDINGS[kind])
         if kind in _FAILURES:
             raise self.error(_to_error(get_dict(event, "response") or {}))
-        if kind == "error" or (not kind and contains_error(event)):
-            raise self.error(event)
         handler = self._handlers.get(kind)
         return handler(self, event) if handler else []
 
     def final_chunk(self) -> ChatGenerationChunk:
-        """Return the final chunk, as from a stream of chat completions."""
-        if self._text or self._calls or self._reasoning:
-            self._has_choice = True
+        """Return the final chunk, as from a stream of chat completions.
+
+        Raises:
+            ConnectionFailedError: The event that ends the response is missing, whether `[DONE]`
+                came or not.
+            UpstreamError: There is no answer.
+        """
+        has_begun = self._text or self._calls or self._reasoning or self._done_items
+        if has_begun and not self.ended and not self._choice.get("finish_reason"):
+            raise self.error(failure=truncated_stream_failure())
         return super().final_chunk()
 
     def _begin(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
@@ -120,14 +131,6 @@ class ResponsesStreamState(StreamState):
     def _handle_debug(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
         self._record_metadata({"debug": event.get("debug")}, None)
         return []
-
-    def _position(self, event: dict[str, Any]) -> int:
-        """Return the position of an event's item in the output, by its index or its id."""
-        position = event.get("output_index")
-        if type(position) is not int:
-            position = self._positions.get(get_str(event, "item_id") or "", self._last_position)
-        self._last_position = position
-        return position
 
     def _rest(self, key: tuple[Any, ...], text: str, *, is_delta: bool = False) -> str:
         """Return what was not shown yet of a text.
@@ -145,12 +148,11 @@ class ResponsesStreamState(StreamState):
     # --- text and refusal -----------------------------------------------------------------
 
     def _add_text(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
-        text, position = event.get("delta"), event.get("output_index")
+        text = event.get("delta")
         if type(text) is not str:
             return []
 
-        if type(position) is not int:
-            position = self._position(event)
+        position = self._positions.locate(event)
         part = event.get("content_index")
         key = (position, part if type(part) is int else 0)
         self._shown[key] = self._shown.get(key, 0) + len(text)
@@ -167,7 +169,9 @@ class ResponsesStreamState(StreamState):
     def _finish_text(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
         part = get_dict(event, "part") or {"type": "output_text", "text": event.get("text")}
         index = event.get("content_index")
-        return self._add_part(self._position(event), index if type(index) is int else 0, part)
+        return self._add_part(
+            self._positions.locate(event), index if type(index) is int else 0, part
+        )
 
     def _add_part(
         self, position: int, index: int, part: dict[str, Any]
@@ -188,7 +192,7 @@ class ResponsesStreamState(StreamState):
         is_delta = "delta" in event
         text = get_str(event, "delta" if is_delta else "refusal") or ""
         index = index if type(index) is int else 0
-        return self._add_refusal(self._position(event), index, text, is_delta=is_delta)
+        return self._add_refusal(self._positions.locate(event), index, text, is_delta=is_delta)
 
     def _add_refusal(
         self, position: int, index: int, text: str, *, is_delta: bool = False
@@ -216,7 +220,7 @@ class ResponsesStreamState(StreamState):
 
         return self._add_reasoning(
             SUMMARY if is_summary else TEXT,
-            self._position(event),
+            self._positions.locate(event),
             index if type(index) is int else 0,
             text or "",
             is_delta=is_delta,
@@ -275,7 +279,9 @@ class ResponsesStreamState(StreamState):
         text, is_custom = event.get("delta"), "custom" in str(event.get("type"))
         if not isinstance(text, str) or not text:
             return []
-        fragment = self._call_fragments.of_delta(self._position(event), text, custom=is_custom)
+        fragment = self._call_fragments.of_delta(
+            self._positions.locate(event), text, custom=is_custom
+        )
         return self._handle_delta({"tool_calls": [fragment]})
 
     def _finish_arguments(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
@@ -283,16 +289,14 @@ class ResponsesStreamState(StreamState):
         is_custom = "custom" in str(event.get("type"))
         kind = "custom_tool_call" if is_custom else "function_call"
         fields: dict[str, Any] = {n: event[n] for n in ("name", "arguments", "input") if n in event}
-        return self._add_call(self._position(event), {"type": kind, **fields}, done=True)
+        return self._add_call(self._positions.locate(event), {"type": kind, **fields}, done=True)
 
     # --- items ----------------------------------------------------------------------------
 
     def _handle_item(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
         """Add an item that begins, or that is complete."""
-        item, position = get_dict(event, "item") or {}, self._position(event)
+        item, position = get_dict(event, "item") or {}, self._positions.locate(event)
         done = event.get("type") == "response.output_item.done"
-        if (item_id := get_str(item, "id")) is not None:
-            self._positions[item_id] = position
         if done and item:
             self._done_items[position] = item
 
@@ -312,11 +316,10 @@ class ResponsesStreamState(StreamState):
         """Add the complete response.
 
         Raises:
-            OpenRouterError: It is an error.
+            OpenRouterError: It is an error, or its text is not the one that was shown.
         """
-        done = [item for _, item in sorted(self._done_items.items(), key=lambda pair: pair[0])]
         output = get_dicts(response, "output")
-        body = {"status": status, **response, "output": max(output, done, key=len)}
+        body = {"status": status, **response, "output": output or self._collected_items()}
         chat_body = to_chat_body(body)
         choice = chat_body["choices"][0]
         if body.get("error") or choice["finish_reason"] == "error":
@@ -325,6 +328,10 @@ class ResponsesStreamState(StreamState):
         self.ended = True
         message = choice["message"]
         chunks = self._missing_chunks(body, message)
+        if output and "".join(self._text) != _text_in(message):
+            text = "the streamed text differs from the complete response's"
+            raise self.error({"message": text, "code": 502})
+        self._replace_calls(message)
         if self._token_logprobs and "logprobs" not in choice:
             choice["logprobs"] = {"content": self._token_logprobs}
         self._record_metadata(chat_body, choice)
@@ -335,6 +342,17 @@ class ResponsesStreamState(StreamState):
         complete.pop(REASONING_CONTENT, None)  # the chunks have it
         self._extra_fields = _CompleteFields({**collected, **complete})
         return chunks
+
+    def _collected_items(self) -> list[dict[str, Any]]:
+        """Return the items that were complete, and the calls as far as they were shown."""
+        shown = {**self._call_fragments.items(), **self._done_items}
+        return [shown[position] for position in self._positions.in_order(shown)]
+
+    def _replace_calls(self, message: dict[str, Any]) -> None:
+        """Make the calls those of the complete response, however fragments were put together."""
+        self._calls = ToolCallAccumulator()
+        for index, call in enumerate(get_dicts(message, "tool_calls")):
+            self._calls.add({**call, "index": index})
 
     def _missing_chunks(
         self, body: dict[str, Any], message: dict[str, Any]
@@ -351,7 +369,7 @@ class ResponsesStreamState(StreamState):
 
         content = message["content"]
         pieces = content if isinstance(content, list) else [content]
-        text, shown = "".join(p for p in pieces if isinstance(p, str)), "".join(self._text)
+        text, shown = _text_in(message), "".join(self._text)
         if text.startswith(shown):
             chunks += self._emit_text(text[len(shown) :])
         if unknown := [piece for piece in pieces if isinstance(piece, dict)]:
@@ -359,7 +377,8 @@ class ResponsesStreamState(StreamState):
 
         for index, item in enumerate(body["output"]):
             if get_str(item, "type") in CALL_ITEMS:
-                position = self._call_fragments.find(item, index)
+                hint = self._positions.hint(item, index)
+                position = self._call_fragments.find(item, index, hint)
                 chunks += self._add_call(position, item, done=True)
         return chunks
 
@@ -367,8 +386,8 @@ class ResponsesStreamState(StreamState):
         """Return the message so far, with the items that are complete."""
         message = super().partial()
         if message is not None and self._done_items:
-            items = [self._done_items[position] for position in sorted(self._done_items)]
-            message.additional_kwargs[OUTPUT_ITEMS] = items
+            order = self._positions.in_order(self._done_items)
+            message.additional_kwargs[OUTPUT_ITEMS] = [self._done_items[p] for p in order]
         return message
 
     _handlers: ClassVar[dict[str, Callable[[Any, Any], list[ChatGenerationChunk]]]] = {
@@ -396,6 +415,12 @@ class ResponsesStreamState(StreamState):
         "response.custom_tool_call_input.done": _finish_arguments,
         "response.debug": _handle_debug,
     }
+
+
+def _text_in(message: dict[str, Any]) -> str:
+    """Return the text of a message of chat completions."""
+    content = message["content"]
+    return "".join(p for p in content if isinstance(p, str)) if type(content) is list else content
 
 
 def _to_error(response: dict[str, Any]) -> dict[str, Any]:

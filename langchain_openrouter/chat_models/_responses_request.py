@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_openrouter import wire
-from langchain_openrouter._json import get_dict, get_dicts, get_str
+from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str
 from langchain_openrouter.chat_models._foreign_blocks import OmittedBlocks
 from langchain_openrouter.chat_models._responses_input import to_input_items
 
@@ -164,9 +164,11 @@ def _to_reasoning(payload: Mapping[str, Any], omitted: OmittedBlocks) -> dict[st
 
 
 def _to_flat_tool(tool: Any, omitted: OmittedBlocks) -> Any:
-    """Return a tool, with the fields of its function beside its type."""
-    function = get_dict(tool, "function")
-    if function is None or get_str(tool, "type") != "function":
+    """Return a tool, with the fields of its function, or of its custom tool, beside its type."""
+    if (custom := _nested(tool, "custom")) is not None:
+        return _to_flat_custom_tool(tool, custom)
+    function = _nested(tool, "function")
+    if function is None:
         return tool
 
     if tool.get("cache_control") is not None:
@@ -178,8 +180,26 @@ def _to_flat_tool(tool: Any, omitted: OmittedBlocks) -> Any:
     return {**rest, **function, "parameters": function.get("parameters") or empty}
 
 
+def _to_flat_custom_tool(tool: dict[str, Any], custom: dict[str, Any]) -> dict[str, Any]:
+    """Return a custom tool of chat completions, whose grammar is nested too."""
+    flat = {**{name: value for name, value in tool.items() if name != "custom"}, **custom}
+    grammar = _nested(flat.get("format"), "grammar")
+    return flat if grammar is None else {**flat, "format": {"type": "grammar", **grammar}}
+
+
 def _to_flat_choice(choice: Any) -> Any:
+    """Return a choice of tools, of one or of several that are allowed."""
+    allowed = _nested(choice, "allowed_tools") or choice
+    if get_str(choice, "type") == "allowed_tools" and get_list(allowed, "tools") is not None:
+        tools = [_to_flat_choice(tool) for tool in allowed["tools"]]
+        return {**allowed, "type": "allowed_tools", "tools": tools}
+    if (custom := _nested(choice, "custom")) is not None:
+        return {"type": "custom", "name": custom.get("name")}
+
     function = get_dict(choice, "function")
-    if function is None:
-        return choice
-    return {"type": "function", "name": function.get("name")}
+    return choice if function is None else {"type": "function", "name": function.get("name")}
+
+
+def _nested(value: Any, kind: str) -> dict[str, Any] | None:
+    """Return the fields of a value of a type that are in a dict of that name, if they are."""
+    return get_dict(value, kind) if get_str(value, "type") == kind else None

@@ -363,19 +363,139 @@ def test_a_huge_call_costs_what_its_size_costs():
     assert streamed.tool_calls == whole(response).tool_calls
 
 
-@pytest.mark.parametrize("fields", [{}, {"id": "gen-1"}])
-def test_done_without_the_last_event(fields):
-    """`[DONE]` says that nothing is missing: the message is what has come."""
-    events = events_of(body(text_item("Hi."), call_item(), **fields))[:-1]
-    message, _ = read(events)
-    assert message.text == "Hi."
-    assert [c["id"] for c in message.tool_calls] == ["c1"]
+@pytest.mark.parametrize("done", [True, False])
+def test_done_without_the_last_event(done):
+    """`[DONE]` alone does not say that the response is complete: no call of it is run."""
+    events = events_of(body(text_item("Hi."), call_item()))[:-1]
     with pytest.raises(errors.ConnectionFailedError) as caught:
-        read(events, done=False)
-    assert caught.value.partial.text == "Hi."
-    assert caught.value.partial.additional_kwargs["output_items"] == [text_item("Hi."), call_item()]
-    with pytest.raises(errors.UpstreamError, match="without an answer"):
-        read([])
+        read(events, done=done)
+
+    partial = caught.value.partial
+    assert partial.text == "Hi."
+    assert not partial.tool_calls
+    assert [c["id"] for c in partial.invalid_tool_calls] == ["c1"]
+    assert partial.additional_kwargs["output_items"] == [text_item("Hi."), call_item()]
+    with pytest.raises(errors.ConnectionFailedError):
+        read(events_of(body(text_item("Hi.")))[:-1], done=done)
+    if done:
+        with pytest.raises(errors.UpstreamError, match="without an answer"):
+            read([])
+
+
+# --- which item an event is of --------------------------------------------------------------------
+
+
+def without(event, *names):
+    """Return an event without some fields, also of its item."""
+    kept = {name: value for name, value in event.items() if name not in names}
+    if "item" in kept and "item_id" in names:
+        kept["item"] = {name: value for name, value in kept["item"].items() if name != "id"}
+    return kept
+
+
+CALLS = body(call_item("c1", '{"x": 1}'), call_item("c2", '{"y": 2}', name="other"))
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_calls_may_have_the_same_index(size):
+    """Their ids differ."""
+    events = [
+        {**event, "output_index": 0} if "output_index" in event else event
+        for event in events_of(CALLS, size)
+    ]
+    streamed, chunks = read(events)
+
+    same(streamed, CALLS)
+    shown = [call for chunk in chunks for call in chunk.tool_call_chunks]
+    for index, arguments in enumerate(['{"x": 1}', '{"y": 2}']):
+        assert "".join(call["args"] for call in shown if call["index"] == index) == arguments
+    events[-1] = {**events[-1], "response": {**CALLS, "output": []}}
+    same(read(events)[0], CALLS)
+
+
+def test_calls_may_come_in_turns_without_an_index():
+    """By their items' ids."""
+    events = [without(event, "output_index") for event in events_of(CALLS, 2)]
+    first, second = (
+        [e for e in events if (e.get("item") or {"id": e.get("item_id")})["id"] == item]
+        for item in ("fc_c1", "fc_c2")
+    )
+    turns = [event for pair in zip(first, second, strict=True) for event in pair]
+    for output in (CALLS["output"], []):
+        last = {**events[-1], "response": {**CALLS, "output": output}}
+        same(read([events[0], *turns, last])[0], CALLS)
+
+
+def test_calls_may_come_one_after_the_other_without_index_or_item_ids():
+    """By their own ids."""
+    items = [{k: v for k, v in item.items() if k != "id"} for item in CALLS["output"]]
+    events = [without(event, "output_index", "item_id") for event in events_of(CALLS, 2)]
+    for output in (items, []):
+        events[-1] = {**events[-1], "response": body(*output)}
+        same(read(events)[0], body(*items))
+
+
+@pytest.mark.parametrize("output", [True, False])
+@pytest.mark.parametrize("name", ["calls", "two messages", "interleaved"])
+def test_the_ids_of_items_may_change_on_the_way(name, output):
+    """Some services make up another for each event; the index is the same."""
+    response = WRITTEN[name]
+    events = [
+        {**event, "item_id": f"{event['item_id']}_{number}"} if "item_id" in event else event
+        for number, event in enumerate(events_of(response, 3))
+    ]
+    events[-1] = {**events[-1], "response": {**response, "output": response["output"] * output}}
+    streamed, _ = read(events)
+
+    assert (streamed.content, streamed.tool_calls) == (whole(response).content, whole(response).tool_calls)  # fmt: skip
+    assert streamed.additional_kwargs["output_items"] == response["output"]
+
+
+def test_the_calls_are_those_of_the_complete_response():
+    """Whatever was put together before it."""
+    piece = {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "}{"}
+    events = events_of(CALLS)
+    events = [*events[:2], piece, *events[2:]]
+    same(read(events)[0], CALLS)
+
+
+@pytest.mark.parametrize("names", [["output_index"], ["output_index", "item_id"]])
+def test_two_texts_without_an_index(names):
+    """Neither is taken for the rest of the other."""
+    response = body(text_item("Hello"), text_item("Hi there", id="msg_2"))
+    events = [without(event, *names) for event in events_of(response, skip=[".delta", "part", "text", ".added"])]  # fmt: skip
+    streamed, chunks = read(events)
+
+    same(streamed, response)
+    assert [chunk.content for chunk in chunks if chunk.content] == ["Hello", "Hi there"]
+
+
+def test_a_text_that_differs_from_the_complete_one_is_an_error():
+    """It was shown, and cannot be taken back."""
+    events = events_of(body(text_item("Hello")))
+    events[-1] = {"type": "response.completed", "response": body(text_item("Bye"))}
+    with pytest.raises(errors.UpstreamError, match="differs") as caught:
+        read(events)
+    assert caught.value.partial.text == "Hello"
+
+
+def test_a_call_that_only_its_pieces_have_told():
+    """The last event has no output, and no item was called complete."""
+    events = events_of(CALLS, skip=["item.done", "arguments.done"])
+    events[-1] = {**events[-1], "response": {**CALLS, "output": []}}
+    message, _ = read(events)
+
+    assert [c["args"] for c in message.tool_calls] == [{"x": 1}, {"y": 2}]
+    assert message.response_metadata["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize("kind", ["response.error", "response.output_text.delta", "response.x"])
+def test_an_error_in_any_event_is_raised(kind):
+    """With what came before it."""
+    begun = events_of(body(text_item("Hello")))[:4]
+    with pytest.raises(errors.RateLimitError) as caught:
+        read([*begun, {"type": kind, "error": {"code": "rate_limit_exceeded", "message": "slow"}}])
+    assert caught.value.partial.text
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -309,6 +309,41 @@ def test_tool_choice_in_every_form(choice, expected):
     assert bound.bound._get_request_payload("x", **bound.kwargs)["tool_choice"] == expected
 
 
+def test_custom_tools_and_allowed_tools_of_chat_completions_become_flat():
+    """Both nest their fields there; a form that is flat already stays."""
+    grammar = {"syntax": "lark", "definition": "start: A"}
+    flat = {"type": "custom", "name": "sql", "format": {"type": "grammar", **grammar}}
+    nested = {"type": "custom", "custom": {"name": "sql", "format": {"type": "grammar", "grammar": grammar}}}  # fmt: skip
+    functions = [{"type": "function", "name": "f"}, {"type": "custom", "name": "sql"}]
+    allowed = {"type": "allowed_tools", "mode": "required", "tools": functions}
+    choices = [
+        {"type": "function", "function": {"name": "f"}},
+        {"type": "custom", "custom": {"name": "sql"}},
+    ]
+
+    assert sent(tools=[nested])["tools"] == sent(tools=[flat])["tools"] == [flat]
+    one = sent(tools=[nested], tool_choice=choices[1], off_spec=True)
+    assert one["tool_choice"] == functions[1]
+    for choice in (
+        allowed,
+        {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": choices}},
+    ):
+        assert sent(tools=[flat], tool_choice=choice)["tool_choice"] == allowed
+
+
+@pytest.mark.parametrize("name", ["previous_response_id", "conversation", "background", "store"])
+def test_the_constructor_says_why_nothing_is_stored(name):
+    """As a call does."""
+    with pytest.raises(ValueError, match=f"`{name}` is not an argument.*stores no responses"):
+        model(**{name: "x"})
+
+
+def test_messages_are_no_keyword_of_a_call():
+    """The error says where they go."""
+    with pytest.raises(ValueError, match="`prompt` is not accepted: the messages are the first"):
+        model().invoke("x", prompt="x")
+
+
 def test_async_is_taken_from_the_extras_of_a_tool():
     """LangChain's tools carry it there."""
 
