@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from langchain_core.stores import InMemoryByteStore
 
 from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter.testing import Reply
@@ -86,3 +89,24 @@ def test_a_limit_that_somebody_changed_is_not_raised(emulator, how):
     emulator.clock.advance(DAY + 120)
     assert do(how, keys, "get", "ann") == key
     assert account_keys(emulator)[key.fingerprint].limit == 1
+
+
+@BOTH
+def test_of_many_uses_at_once_one_raises_the_limit(emulator, how):
+    """And a raise that fails leaves the key usable, until a later use raises it."""
+    store = InMemoryByteStore()
+    options = {"limit": 7, "limit_reset": "daily", "clock": emulator.clock.time}
+    keys = provisioner(emulator, store, **options)
+    spend(emulator, do(how, keys, "get", "ann"))
+    key = do(how, keys, "rotate", "ann", grace=0)
+    emulator.clock.advance(DAY + 120)
+
+    away = provisioner(emulator, store, accounts={"management_key": "sk-or-v1-wrong"}, **options)
+    assert do(how, away, "get", "ann") == key
+    assert account_keys(emulator)[key.fingerprint].limit == 5
+    emulator.clock.advance(120)
+    with ThreadPoolExecutor(8) as pool:
+        used = list(pool.map(lambda _: do(how, keys, "get", "ann"), range(8)))
+    assert used == [key] * 8
+    assert account_keys(emulator)[key.fingerprint].limit == 7
+    assert sum(request.method == "PATCH" for request in emulator.requests) == 1
