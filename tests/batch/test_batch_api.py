@@ -474,7 +474,7 @@ def test_wait_sits_out_an_outage(serve):
 def _handle_on(base_url):
     shard = {"first": 0, "last": 0, "count": 1, "digest": "d", "sent_at": 1.0, "ids": ["b"]}
     return {
-        "langchain_openrouter_batch_handle": 1, "run": "0" * 12, "base_url": base_url,
+        "langchain_openrouter_batch_handle": 2, "run": "0" * 12, "base_url": base_url,
         "endpoint": "/v1/chat/completions", "model": "openai/gpt-4o-mini", "created_at": 1.0,
         "shards": [shard],
     }  # fmt: skip
