@@ -87,7 +87,7 @@ def run(  # noqa: PLR0913 - the arguments of a batch
             rows in a row failed alike.
         AuthenticationError: The key is missing or refused.
         InsufficientCreditsError: There is no money left.
-        ValueError: An argument is not valid, or a row lacks a column of the prompt, or a value there.
+        ValueError: An argument is not valid, or a row lacks a column of the prompt, or its value.
         ImportError: An extra is not installed.
 
     Example:
