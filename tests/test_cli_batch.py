@@ -50,6 +50,8 @@ def test_a_batch_and_the_rest_of_it(serve, shell, rows, tmp_path):
 
     assert "10 of 40 rows done, 0 failed, $0.010000" in first.stdout
     assert "higher --max-cost: langchain-openrouter batch" in first.stderr
+    assert "0.0105" not in first.stderr
+    assert first.stderr.rstrip().endswith("--max-cost ...")
     assert KEY not in first.stdout + first.stderr
     assert (summary["done"], summary["failed"], summary["stopped"]) == (40, 0, None)
     assert summary["spent"] == pytest.approx(0.04)
@@ -87,6 +89,22 @@ def test_wrong_options(serve, shell, rows, tmp_path):
     assert "use 'local'" in shell(server, rows, *out, "--prompt", "x", "--engine", "moon", code=1).stderr  # fmt: skip
     assert "the row has `text`" in shell(server, rows, *out, "--prompt", "{a}", code=1).stderr
     assert not server.seen
+
+
+def test_what_is_missing_is_one_line(serve, shell, rows, tmp_path):
+    """The input, the folder of the output, and an extra; without a traceback."""
+    server = serve(echo)
+    (tmp_path / "ray.py").write_text("raise ImportError('no ray here')")
+    calls = {
+        "ray": (rows, "--output", "o.jsonl", "--engine", "ray"),
+        "there is no file": ("none.jsonl", "--output", "o.jsonl"),
+        "there is no folder": (rows, "--output", "none/o.jsonl"),
+    }
+
+    for message, words in calls.items():
+        done = shell(server, *words, "--prompt", "{text}", code=1)
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_ctrl_c_at_the_bar(serve, rows, tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ def shell(tmp_path, emulate, monkeypatch):
     run_at_once(emulator)
     environment = {
         **os.environ, "OPENROUTER_BASE_URL": emulator.url, "OPENROUTER_API_KEY": KEY,
-        "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200",
+        "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "40",
     }  # fmt: skip
 
     def run(*words, code=0):

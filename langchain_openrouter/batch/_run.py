@@ -75,7 +75,7 @@ def run(  # noqa: PLR0913 - the arguments of a batch
             requests, or when they take longer.
         engine: Where rows are run: "local", "ray" (a Ray cluster, see `RayEngine`) or
             "openrouter"; or an `Engine`.
-        resume: False begins anew, and replaces what is there.
+        resume: False begins anew; the first result replaces what is there.
         retry_failed: Whether rows whose error may pass are sent again by a later run; "all" sends
             those too whose error will not.
         include_raw: Whether results hold the whole message, as `raw`.
@@ -87,7 +87,7 @@ def run(  # noqa: PLR0913 - the arguments of a batch
             rows in a row failed alike.
         AuthenticationError: The key is missing or refused.
         InsufficientCreditsError: There is no money left.
-        ValueError: An argument is not valid, or a row lacks a column of the prompt.
+        ValueError: An argument is not valid, or a row lacks a column of the prompt, or its value.
         ImportError: An extra is not installed.
 
     Example:
