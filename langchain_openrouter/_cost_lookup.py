@@ -199,7 +199,10 @@ def _parse_prices(row: dict[str, Any]) -> list[tuple[str, _Price]]:
 
     limit = get_int(get_dict(row, "top_provider"), "max_completion_tokens")
     price = _Price(amounts[0], amounts[1], amounts[2] or Decimal(0), limit or _DEFAULT_OUTPUT)
-    return [(slug, price) for name in ("id", "canonical_slug") if (slug := get_str(row, name))]
+    slug, dated = get_str(row, "id"), get_str(row, "canonical_slug")
+    # A variant, as `:batch` or `:free`, has the dated slug of its model and another price.
+    slugs = (slug,) if slug and ":" in slug else (slug, dated)
+    return [(name, price) for name in slugs if name]
 
 
 def _parse_amount(pricing: Any, name: str) -> Decimal | None:

@@ -94,7 +94,7 @@ def models_by_slug(models: Iterable[Model]) -> dict[str, Model]:
     by_slug: dict[str, Model] = {}
     for model in models:
         by_slug[model.id] = model
-        if dated := get_str(model.data, "canonical_slug"):
+        if ":" not in model.id and (dated := get_str(model.data, "canonical_slug")):
             by_slug.setdefault(dated, model)
     return by_slug
 

@@ -52,6 +52,8 @@ _UNSUPPORTED = {
     "http_socket_options": "pass `http_client=` and `http_async_client=`",
     "tiktoken_model_name": "tokens are counted approximately, with no tokenizer",
     "stream_chunk_timeout": "every byte restarts `timeout=`; `deadline=` limits the total",
+    "include": "it belongs to the Responses endpoint: pass it with a call, or bind it",
+    "truncation": "it belongs to the Responses endpoint: pass it with a call, or bind it",
     "context_management": "OpenRouter has no such field: see `truncation` and `plugins`",
     **NEEDS_STORAGE,
 }

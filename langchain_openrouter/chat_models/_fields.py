@@ -28,6 +28,7 @@ from langchain_openrouter._http.timeouts import validate_timeout
 from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._model_profiles import OWN_KEYS, profile_of
 from langchain_openrouter._provider_preferences import merge_provider
+from langchain_openrouter._pydantic import set_attribute
 from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
     FIELDS_OF_COPY,
@@ -184,6 +185,8 @@ class ChatOpenRouterFields(RequestFields):
     openai_proxy: ClassVar[None] = None  # type: ignore[misc]
     http_socket_options: ClassVar[None] = None  # type: ignore[misc]
     tiktoken_model_name: ClassVar[None] = None  # type: ignore[misc]
+    include: ClassVar[None] = None  # type: ignore[misc]
+    truncation: ClassVar[None] = None  # type: ignore[misc]
     context_management: ClassVar[None] = None  # type: ignore[misc]
     store: ClassVar[None] = None  # type: ignore[misc]
     use_previous_response_id: ClassVar[bool] = False  # type: ignore[misc]
@@ -299,6 +302,8 @@ class ChatOpenRouterFields(RequestFields):
         }
         copy = super().model_copy(update=fields, deep=deep)
         copy.__dict__.pop("_serialized", None)  # core's cached property, of the old values
+        # A new dictionary has no room to spare: the model's own has grown once, to twice the size.
+        set_attribute(copy, "__dict__", dict(copy.__dict__.items()))
         return copy
 
     @property

@@ -74,10 +74,6 @@ class RequestFields(BaseChatOpenAI):
     The messages, errors and metadata are the same. It is stateless: the whole conversation is sent.
     https://openrouter.ai/docs/api-reference/responses/overview
     """
-    include: list[str] | None = None
-    """What `POST /responses` adds to an answer, as `"reasoning.encrypted_content"`."""
-    truncation: str | None = None
-    """"auto" lets `POST /responses` leave out what is too long for the model."""
 
     # --- generation -----------------------------------------------------------------------
 

@@ -210,7 +210,9 @@ def test_trap_11_what_needs_stored_responses_is_refused(name):
 def test_trap_11_fields_of_the_other_endpoint_are_refused(fields):
     """They are not sent where they have no effect."""
     with pytest.raises(ValueError, match="belongs to the Responses endpoint"):
-        model(**fields)._get_request_payload("x")
+        model(**fields)
+    with pytest.raises(ValueError, match="belongs to the Responses endpoint"):
+        model()._get_request_payload("x", **fields)
 
 
 def get_weather(city: str, unit: Literal["c", "f"] = "c") -> str:
