@@ -63,6 +63,8 @@ class ModelRate:
     per_prompt_token: Decimal = _ZERO
     """USD for each token that it sends: counts while few calls are known."""
     calls: int = 0
+    most: Decimal = _ZERO
+    """The highest cost of one call, USD."""
 
     @property
     def is_known(self) -> bool:
@@ -73,11 +75,12 @@ class ModelRate:
         """Add what a call has cost."""
         self.highest = max(self.highest, cost / size.total)
         self.per_prompt_token = max(self.per_prompt_token, cost / size.prompt)
+        self.most = max(self.most, cost)
         self.calls += 1
 
     def expected(self, size: CallSize) -> Decimal:
         """Return what a call of this size is expected to cost, USD."""
-        cost = self.highest * size.total
+        cost = max(self.most, self.highest * size.total)
         return (
             cost if self.calls >= _USUAL_CALLS else max(cost, self.per_prompt_token * size.prompt)
         )
@@ -208,7 +211,7 @@ class LedgerState:
             "requests": self.requests,
             "costs": {model: str(cost) for model, cost in self.costs.items()},
             "rates": {
-                name: [str(rate.highest), str(rate.per_prompt_token), rate.calls]
+                name: [str(rate.highest), str(rate.per_prompt_token), rate.calls, str(rate.most)]
                 for name, rate in self.rates.items()
             },
             "running": running,
@@ -241,9 +244,11 @@ class LedgerState:
 
 
 def _to_rate(row: Any) -> ModelRate:
-    values = row if isinstance(row, list) and len(row) == 3 else ("0", "0", 0)  # noqa: PLR2004
-    highest, per_prompt_token, calls = values
-    return ModelRate(to_decimal(highest), to_decimal(per_prompt_token), int(calls))
+    values = row if isinstance(row, list) and len(row) == 4 else ("0", "0", 0, "0")  # noqa: PLR2004
+    highest, per_prompt_token, calls, most = values
+    return ModelRate(
+        to_decimal(highest), to_decimal(per_prompt_token), int(calls), to_decimal(most)
+    )
 
 
 def _to_reservation(row: Any) -> Reservation:

@@ -440,8 +440,9 @@ def test_everything_at_once(emulator):
     def work(number):
         keys, method = objects[number % 3], methods[number * 7 % len(methods)]
         arguments = () if method == "sweep" else (users[number % len(users)],)
+        options = {"force": True} if method == "sweep" else {}
         with contextlib.suppress(errors.KeyRevokedError):
-            do(("sync", "async")[number % 2], keys, method, *arguments)
+            do(("sync", "async")[number % 2], keys, method, *arguments, **options)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(160)))

@@ -339,7 +339,7 @@ def test_another_engine_does_not_pay_for_rows_that_run_here(emulator, tmp_path):
     """The local engine refuses them by the ids of the batches, until they are collected."""
     emulator.batches.times.running = 3600
     output, model = tmp_path / "out.jsonl", model_on(emulator)
-    with pytest.raises(RuntimeError, match="enough"):
+    with pytest.raises(_Enough):
         away(model, make_rows(2), output=output, progress=_enough)
     options = {"prompt": "{text}", "key": "id", "output": output, "progress": False}
     for resume in (True, False):
@@ -440,14 +440,15 @@ def test_batches_that_run_on_are_found_without_an_output(emulator):
     )  # fmt: skip
     with pytest.warns(UserWarning, match="`handle` of the result") as caught:
         result = asyncio.run(batch.run())
-    enough = iter([RuntimeError("enough")])
+    key = emulator.accounts.keys[KEY]
 
-    def break_off(progress):
-        if "in_progress" in (progress.remote or "") and (error := next(enough, None)):
-            raise error
+    def disable(progress):
+        if "in_progress" in (progress.remote or ""):
+            key.disabled = True
 
-    with pytest.raises(RuntimeError, match="enough") as raised:
-        away(model, make_rows(2), progress=break_off)
+    with pytest.raises(errors.AuthenticationError) as raised:
+        away(model, make_rows(2), progress=disable)
+    key.disabled = False
     emulator.clock.advance(3601)
 
     handle = BatchHandle.from_json(result.handle.to_json())
