@@ -122,7 +122,7 @@ def test_openrouters_sdk_parses_what_is_beside_chat(run, emulator):
     assert parsed["vectors"] == [64, 64]
     assert parsed["ranked"] == [1, 0]
     assert parsed["providers"][0] == "openai"
-    assert (parsed["count"], parsed["one"]) == (len(parsed["models"]) + 2, "openai/gpt-4o-mini")
+    assert (parsed["count"], parsed["one"]) == (len(parsed["models"]) + 3, "openai/gpt-4o-mini")
 
 
 CHAT = """
