@@ -519,6 +519,7 @@ def test_every_format_of_batches(cluster, batch_format):
             asyncio.run(step.answer(table))
 
 
+@pytest.mark.off_spec("embeddings, which the contract of chat does not describe")
 def test_a_data_set_of_ray_as_rows(serve, ray_model):
     """In its order, so that indices are keys; embeddings share requests, on the workers too."""
     from ray import data as ray_data
