@@ -301,6 +301,7 @@ class ChatOpenRouterFields(RequestFields):
             for name, value in (update or {}).items()
         }
         copy = super().model_copy(update=fields, deep=deep)
+
         copy.__dict__.pop("_serialized", None)  # core's cached property, of the old values
         # A new dictionary has no room to spare: the model's own has grown once, to twice the size.
         set_attribute(copy, "__dict__", dict(copy.__dict__.items()))
