@@ -174,8 +174,9 @@ class LedgerState:
         if self.running.pop(call_id, None) is None:
             return
         if cost is None:
-            if is_open:
+            if is_open:  # a service that never says a cost counts as free, as `_FREE_CALLS` has it
                 self.running[call_id] = Reservation(_ZERO)
+                self.rates.setdefault(requested, ModelRate()).calls += 1
             return
 
         self.requests[served] = self.requests.get(served, 0) + 1

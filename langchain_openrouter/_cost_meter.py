@@ -215,11 +215,10 @@ class CostMeter(Meter):
     def record(self, call: Call) -> None:
         """Count a call that has ended; the cost of a stream that was left is looked up later."""
         running = self._running.pop(id(call), None)
-        if running is not None:
-            process.running.pop(running.call_id, None)
         if running is None:  # it was refused
             return
 
+        process.running.pop(running.call_id, None)
         cost = call.cost
         is_open = cost is None and call.generation_id is not None
         if is_open:

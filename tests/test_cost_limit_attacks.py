@@ -108,6 +108,28 @@ def test_models_without_costs_are_not_called_one_by_one_for_ever(model_of):
     assert limit.requests == 13
 
 
+def test_a_service_that_says_no_cost_is_not_called_one_by_one_for_ever(serve, model_on):
+    """Its answers have ids, and `GET /generation` knows none."""
+    missing = Answer({"error": {"code": 404, "message": "no"}}, status=404)
+    running, most = [], [0]
+
+    def reply(seen):
+        if "generation" in seen.path:
+            return missing
+        running.append(1)
+        most[0] = max(most[0], len(running))
+        time.sleep(0.2)
+        running.pop()
+        return Answer(whole(usage={}))
+
+    model = model_on(serve(reply))
+    with CostLimit(1):
+        for _ in range(6):
+            model.invoke("x")
+        threads(8, lambda: model.invoke("x"))
+    assert most[0] > 4
+
+
 # --- waits that never end ---------------------------------------------------------------------
 
 
