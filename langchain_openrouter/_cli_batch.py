@@ -7,6 +7,7 @@ cost ceiling is reached, 130 Ctrl-C; after all of them the same command goes on.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
@@ -16,13 +17,16 @@ import typer
 from rich.console import Console
 
 from langchain_openrouter._redaction import printable
+from langchain_openrouter.settings import OpenRouterSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_openrouter.batch import BatchResult
+    from langchain_openrouter.chat_models import ChatOpenRouter
     from langchain_openrouter.oauth import UserKey
 
+_KEY_VARIABLE = "OPENROUTER_API_KEY"
 SOME_FAILED, MAX_COST, INTERRUPTED = 1, 5, 130
 
 
@@ -57,17 +61,14 @@ def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
     ) -> None:
         """Run a model over the rows of a file; the same command goes on where it ended."""
         from langchain_openrouter.batch import run  # noqa: PLC0415 - slow to import
-        from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow too
 
-        user_key = find_key()
-        chat_model = ChatOpenRouter(
-            model=model,
-            base_url=user_key.base_url,
-            max_tokens=max_tokens,
-            reasoning={"effort": reasoning} if reasoning else None,
-        ).for_user(user_key)
+        fields = {
+            "model": model,
+            "max_tokens": max_tokens,
+            "reasoning": {"effort": reasoning} if reasoning else None,
+        }
         result = run(
-            chat_model,
+            _workers_model(fields) if engine == "ray" else _own_model(fields, find_key()),
             rows,
             prompt=_prompt(prompt, system),
             schema=read_schema(schema),
@@ -82,6 +83,29 @@ def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
 
         _show(result, as_json=as_json)
         raise typer.Exit(_exit_code(result))
+
+
+def _own_model(fields: dict[str, Any], key: UserKey) -> ChatOpenRouter:
+    """Return the model on the key of this machine."""
+    from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow to import
+
+    return ChatOpenRouter(base_url=key.base_url, **fields).for_user(key)
+
+
+def _workers_model(fields: dict[str, Any]) -> ChatOpenRouter:
+    """Return a model whose key each worker of a cluster reads from its own environment.
+
+    Raises:
+        typer.BadParameter: The variable is not set here: the workers of this machine have none.
+    """
+    from langchain_openrouter.batch import key_from_env  # noqa: PLC0415 - slow to import
+    from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow too
+
+    if not os.environ.get(_KEY_VARIABLE):
+        msg = f"--engine ray: set {_KEY_VARIABLE}, here and on the workers, which read the key"
+        raise typer.BadParameter(msg)
+    base_url = OpenRouterSettings().base_url  # of this machine: it is no secret, and travels
+    return ChatOpenRouter(api_key=key_from_env(_KEY_VARIABLE), base_url=base_url, **fields)
 
 
 def _prompt(prompt: str | None, system: str | None) -> Any:

@@ -7,6 +7,8 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -538,3 +540,26 @@ def test_a_data_set_of_ray_as_rows(serve, ray_model):
 
     assert [row.output for row in result] == [[n + 1.0] for n in range(40)]
     assert len(server.seen) == 4
+
+
+def test_the_command_on_a_cluster(serve, cluster, tmp_path, monkeypatch):
+    """Each worker reads the key from its environment; without one, what to do is said."""
+    server, rows = serve(lambda seen: Reply(whole("yes"))), tmp_path / "rows.jsonl"
+    rows.write_text('{"text": "a"}\n{"text": "b"}\n')
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.setenv("OPENROUTER_BASE_URL", server.url)
+    command = [sys.executable, "-W", "ignore", "-m", "langchain_openrouter", "batch", str(rows),
+               "--prompt", "{text}", "--output", str(tmp_path / "o.jsonl"), "--engine", "ray"]  # fmt: skip
+
+    def run_command():
+        return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+
+    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+    refused = run_command()
+    assert refused.returncode == 2
+    assert "set OPENROUTER_API_KEY" in " ".join(refused.stderr.split())
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-v1-of-the-driver")
+    done = run_command()
+    assert "2 of 2 rows done" in done.stdout, done.stderr
+    assert {seen.key for seen in server.seen} == {KEYS["OPENROUTER_API_KEY"]}
+    assert "sk-or-v1" not in done.stdout + done.stderr
