@@ -428,14 +428,24 @@ def test_the_example_says_at_once_that_its_port_is_taken():
     import subprocess
     import sys
 
-    for host, family, reason in [
-        ("127.0.0.1", socket.AF_INET, "in use"),
-        ("::1", socket.AF_INET6, "[::1]"),
-    ]:
-        try:
+    def take(host, family):
+        """Listen on a port of one address that is free on 127.0.0.1, where other tests run."""
+        while True:
             taken = socket.create_server((host, 0), family=family)
-        except OSError:
-            continue  # no IPv6 here
+            if family == socket.AF_INET:
+                return taken
+            try:
+                socket.create_server(("127.0.0.1", taken.getsockname()[1])).close()
+            except OSError:
+                taken.close()
+            else:
+                return taken
+
+    cases = [("127.0.0.1", socket.AF_INET, "in use")]
+    if socket.has_ipv6:
+        cases.append(("::1", socket.AF_INET6, "[::1]"))
+    for host, family, reason in cases:
+        taken = take(host, family)
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "langchain_openrouter.web", "--port", str(port)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
