@@ -8,7 +8,7 @@ WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
-EXTRAS := agents,batch,cli,keyring,testing,web
+EXTRAS := agents,batch,cli,keyring,notebook,testing,web
 
 .PHONY: demo test test-ray test-lowest lint types dist format record profiles notebooks jupyter bench bench-batch bench-ray soak clean
 
