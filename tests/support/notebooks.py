@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import tempfile
 from pathlib import Path
 from unittest import mock
@@ -19,6 +21,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STARTUP = Path(__file__).with_name("kernel_startup.py")
 WITHOUT = {"05_testing_offline", "07_many_prompts"}  # bring an emulator of their own
 TIMED = "timed"  # the tag of cells that say how long something took
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # LangChain draws ids by lot
+_ZERO = "00000000-0000-0000-0000-000000000000"
 _KEY = "sk-or-v1-redacted-0"
 _MANAGEMENT_KEY = "sk-or-v1-redacted-management"
 
@@ -39,6 +43,11 @@ def run(path, *, record=False, change=lambda source: source):
         startup = Path(folder, "profile_default", "startup")
         startup.mkdir(parents=True)
         (startup / "00-openrouter.py").write_text(STARTUP.read_text())
+        work = Path(folder, "work")
+        work.mkdir()
+        for picture in path.parent.glob("*.png"):
+            shutil.copy(picture, work)
+        before = sorted(work.iterdir())
         environment = {
             "IPYTHONDIR": folder, "MPLCONFIGDIR": folder, "NOTEBOOK_CASSETTE": str(cassette_of(path) or ""),
             "NOTEBOOK_RECORD": "1" if record else "0", "OPENROUTER_API_KEY": _KEY, "OPENROUTER_MANAGEMENT_KEY": _MANAGEMENT_KEY, "XDG_DATA_HOME": folder,
@@ -48,11 +57,15 @@ def run(path, *, record=False, change=lambda source: source):
             os.environ.pop("OPENROUTER_BASE_URL", None)
             client = NotebookClient(
                 notebook, timeout=120, kernel_name="python3", record_timing=False, coalesce_streams=True,
-                resources={"metadata": {"path": folder}},
+                resources={"metadata": {"path": str(work)}},
             )  # fmt: skip
             client.execute()
+        assert sorted(work.iterdir()) == before, "the notebook has left files behind"
     told = notebook.cells.pop().outputs
     assert told[0]["text"] == "all played\n", told
+    for output in (one for cell in notebook.cells for one in cell.get("outputs", ())):
+        if "data" in output and "text/plain" in output.data:
+            output.data["text/plain"] = _UUID.sub(_ZERO, output.data["text/plain"])
     notebook.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
     }
