@@ -87,8 +87,8 @@ format: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]" --group dev
 	touch $@
 
 $(RAY_STAMP): $(STAMP)
