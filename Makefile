@@ -42,7 +42,7 @@ lint: $(STAMP)
 
 # The documentation, in docs/_build/index.html; a warning, such as a link that leads nowhere, is an error.
 docs: $(DOCS_STAMP)
-	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet --jobs auto docs docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs docs/_build
 
 # The wheel and the sdist, checked for an index.
 dist: $(STAMP)
