@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic reads the annotations
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -29,6 +30,7 @@ from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._model_profiles import OWN_KEYS, profile_of
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._pydantic import set_attribute
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
     FIELDS_OF_COPY,
@@ -54,6 +56,8 @@ from langchain_openrouter.settings import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from langchain_core.language_models import LangSmithParams, ModelProfile
 
     from langchain_openrouter.settings import OpenRouterSettings
@@ -64,8 +68,20 @@ _WIRE_FIELDS = tuple(
     for name in (*wire.REQUEST_FIELDS, *wire.RESPONSES_FIELDS)
     if name not in {"messages", "prompt", "stream", "store"}
 )
+_WIRE_INDEX = {field: index for index, (_, field) in enumerate(_WIRE_FIELDS)}
 # Fields whose empty value means that they are not set.
 _EMPTY_IS_UNSET = {"stop", "session_id", "user"}
+
+
+@lru_cache(maxsize=64)
+def _fields_with_default(kind: type[RequestFields]) -> frozenset[int]:
+    """Return the indexes in `_WIRE_FIELDS` of the fields that have a value without being set."""
+    fields = kind.model_fields
+    return frozenset(
+        index
+        for name, index in _WIRE_INDEX.items()
+        if name in fields and fields[name].get_default(call_default_factory=False) is not None
+    )
 
 
 class ChatOpenRouterFields(RequestFields):
@@ -341,7 +357,7 @@ class ChatOpenRouterFields(RequestFields):
         values = self.__dict__
         params = {
             name: value
-            for name, field in _WIRE_FIELDS
+            for name, field in self._wire_fields()
             if (value := values.get(field)) is not None and (value or name not in _EMPTY_IS_UNSET)
         }
 
@@ -351,6 +367,15 @@ class ChatOpenRouterFields(RequestFields):
         if "provider" in params and "provider" in extra:
             extra["provider"] = merge_provider(params["provider"], extra["provider"])
         return {**params, **extra}
+
+    def _wire_fields(self) -> Iterable[tuple[str, str]]:
+        """Return the fields of the body that may have a value: those set, or with a default."""
+        if not shortcuts.enabled:
+            return _WIRE_FIELDS
+        defaults = _fields_with_default(type(self))
+        names = _WIRE_INDEX.keys() & self.__pydantic_fields_set__
+        indexes = {_WIRE_INDEX[name] for name in names}.union(defaults)
+        return [_WIRE_FIELDS[index] for index in sorted(indexes)]
 
     def _headers(self, call: Mapping[str, Any]) -> dict[str, str]:
         """Return the headers of a request.
