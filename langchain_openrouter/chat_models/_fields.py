@@ -43,6 +43,7 @@ from langchain_openrouter.chat_models._parsing import PROVIDER
 from langchain_openrouter.chat_models._private_arguments import reveal
 from langchain_openrouter.chat_models._request import FIELD_NAMES
 from langchain_openrouter.chat_models._request_fields import Provider, RequestFields
+from langchain_openrouter.chat_models._shared_dump import forget, serialize, share
 from langchain_openrouter.chat_models._usage import sum_usage
 from langchain_openrouter.settings import (
     MAX_RETRIES,
@@ -206,8 +207,7 @@ class ChatOpenRouterFields(RequestFields):
     context_management: ClassVar[None] = None  # type: ignore[misc]
     store: ClassVar[None] = None  # type: ignore[misc]
     use_previous_response_id: ClassVar[bool] = False  # type: ignore[misc]
-    # Without the parent's default, which reads LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S.
-    stream_chunk_timeout: float | None = None
+    stream_chunk_timeout: ClassVar[None] = None  # type: ignore[misc]
 
     # --- construction ---------------------------------------------------------------------
 
@@ -236,6 +236,12 @@ class ChatOpenRouterFields(RequestFields):
     @classmethod
     def _check_deadline(cls, value: Any) -> Any:
         return validate_deadline(value)
+
+    @field_validator("stream_chunk_timeout", check_fields=False)
+    @classmethod
+    def _validate_stream_chunk_timeout(cls, value: Any) -> Any:
+        """Replace the parent's validator of a field that is none here."""
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -300,6 +306,7 @@ class ChatOpenRouterFields(RequestFields):
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign a field: a key is hidden in every repr and dump, a base URL is checked."""
         super().__setattr__(name, validate_field(name, value))
+        forget(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy of the model, which shares its connections.
@@ -318,10 +325,15 @@ class ChatOpenRouterFields(RequestFields):
         }
         copy = super().model_copy(update=fields, deep=deep)
 
-        copy.__dict__.pop("_serialized", None)  # core's cached property, of the old values
+        share(self, copy, set() if deep else set(fields))
         # A new dictionary has no room to spare: the model's own has grown once, to twice the size.
         set_attribute(copy, "__dict__", dict(copy.__dict__.items()))
         return copy
+
+    @property
+    def _serialized(self) -> dict[str, Any]:
+        """What tracers are told of the model; core's cached property."""
+        return serialize(self)
 
     @property
     def lc_secrets(self) -> dict[str, str]:
