@@ -313,7 +313,7 @@ class Catalog(APIResource):
         return Generation.from_api(get_dict(response, "data") or {})
 
     def for_user(self, key: Any) -> Self:
-        """Return a catalog that uses another user's key, and shares only public lists with this one."""
+        """Return a catalog on another user's key, which shares only public lists with this one."""
         copy = super().for_user(key)
         copy._cache = {}  # noqa: SLF001 - of the same class
         return copy

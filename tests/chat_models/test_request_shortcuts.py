@@ -139,8 +139,9 @@ def test_what_is_not_json_is_refused(value):
             encode_json(body)
 
 
-def test_plain_conversation_takes_the_short_cut():
+def test_plain_conversation_takes_the_short_cut(monkeypatch):
     """A conversation of texts and tool calls is recognized as one; another is not."""
+    monkeypatch.setattr(shortcuts, "enabled", True)
     model = ChatOpenRouter(model="a/b", api_key="k")
     call = {"id": "c1", "name": "f", "args": {"a": 1}}
     answer = AIMessage(
