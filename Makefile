@@ -9,9 +9,9 @@ WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
-EXTRAS := agents,batch,cli,keyring,testing,web
+EXTRAS := agents,batch,cli,keyring,notebook,testing,web
 
-.PHONY: demo test test-ray test-lowest lint types docs dist format record profiles notebooks bench bench-batch bench-ray soak clean
+.PHONY: demo test test-ray test-lowest lint types docs dist format record profiles notebooks jupyter bench bench-batch bench-ray soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -65,6 +65,10 @@ record: $(STAMP)
 # What models can do, from the live list, or from a saved one: make profiles FROM="models-2026-11-10.json ..."
 profiles: $(STAMP)
 	$(BIN)/python scripts/profiles.py $(FROM)
+
+# The notebooks in JupyterLab: on the emulator; with OPENROUTER_API_KEY set, live. ARGS go to JupyterLab.
+jupyter: $(STAMP)
+	@$(BIN)/python scripts/jupyter.py $(ARGS)
 
 # The notebooks anew: recorded against the emulator, their outputs from a replay.
 notebooks: $(STAMP)

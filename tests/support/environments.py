@@ -14,10 +14,13 @@ def install(folder, *requirements, timeout=500):
     With uv, which takes seconds where pip takes a minute. Raises
     `subprocess.CalledProcessError`, whose `stderr` says why an installation failed.
     """
-    python = folder / "bin" / "python"
-    run = {"check": True, "capture_output": True, "text": True, "timeout": timeout}
-    tool = uv.find_uv_bin()
+    tool, python = uv.find_uv_bin(), folder / "bin" / "python"
+    pip = [tool, "pip", "install", "--quiet", "--python", python]
+    commands = [[*pip, *requirements]]
     if not python.exists():
-        subprocess.run([tool, "venv", "--quiet", "--python", sys.executable, folder], **run)
-    subprocess.run([tool, "pip", "install", "--quiet", "--python", python, *requirements], **run)
+        commands.insert(0, [tool, "venv", "--quiet", "--python", sys.executable, folder])
+
+    for command in commands:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout)
+
     return python
