@@ -101,11 +101,11 @@ $(STAMP): pyproject.toml
 	touch $@
 
 $(RAY_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[ray]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[ray]"
 	touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
 	touch $@
 
 clean:
