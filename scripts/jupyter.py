@@ -29,7 +29,9 @@ KERNEL = {
 
 def main(arguments: list[str]) -> int:
     """Run JupyterLab; return its exit code, 127 where it is not installed."""
-    command = ["jupyter-lab", f"--ServerApp.root_dir={NOTEBOOKS}"]
+    command = ["jupyter-lab", *arguments]
+    if not any(argument.startswith("--ServerApp.root_dir") for argument in arguments):
+        command.append(f"--ServerApp.root_dir={NOTEBOOKS}")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container everybody is root; it listens on loopback
 
@@ -46,7 +48,7 @@ def main(arguments: list[str]) -> int:
             }
             say(EMULATED)
         say(STOP)
-        return run_command([*command, *arguments], environment)
+        return run_command(command, environment)
 
 
 def say(text: str) -> None:
