@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import contextvars
 import getpass
 import os
 import select
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -30,17 +32,27 @@ def prompt_in_notebook(prompt: Callable[[str], str] | None, timeout: float | Non
 
     Raises:
         TimeoutError: Nothing was typed in that time.
+        KeyboardInterrupt: The user interrupts the kernel.
+        CancelledError: The user interrupts a cell that awaits.
     """
-    is_main = threading.current_thread() is threading.main_thread()
-    deadline = _InterruptAfter(timeout if is_main else None)
+    ask = prompt or getpass.getpass
+    if threading.current_thread() is not threading.main_thread():
+        return ask(_TEXT)
 
+    # While a cell awaits, a kernel's handler only cancels its task, which would not end the prompt.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    deadline = _InterruptAfter(timeout)
     try:
         with deadline:
-            return (prompt or getpass.getpass)(_TEXT)
+            return ask(_TEXT)
     except KeyboardInterrupt:
         if deadline.has_passed:
             raise TimeoutError from None
-        raise
+        if handler is signal.default_int_handler:
+            raise
+        raise asyncio.CancelledError from None  # what else would end the kernel's event loop
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 class _InterruptAfter:

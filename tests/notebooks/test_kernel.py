@@ -106,3 +106,49 @@ def test_the_extension_in_a_kernel(emulate, kernel):
     assert len(error["traceback"]) < 12
     assert "model.invoke('Why?')" in "".join(error["traceback"])
     assert secret not in json.dumps([answer, bar, failed], default=str)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    "call", ["login(base_url={url!r}, timeout=0.5)", "await alogin(base_url={url!r}, timeout=0.5)"]
+)
+def test_a_login_that_nobody_answers_ends_at_its_timeout(emulate, kernel, call):
+    """With an error of the sign-in; the kernel runs the next cell, and no interrupt comes late."""
+    emulator = emulate(any_key=False)
+    run(kernel, "from langchain_openrouter import alogin, login")
+
+    outputs, asked = [], []
+    kernel.execute_interactive(
+        call.format(url=emulator.url), allow_stdin=True, output_hook=lambda m: outputs.append(m["content"]),
+        stdin_hook=asked.append, timeout=60,
+    )  # fmt: skip
+    after, _ = run(kernel, "import time; time.sleep(0.7); print('free')")
+    errors = [output["evalue"] for output in outputs if "ename" in output]
+    assert errors == ["nobody signed in within 0.5 s - begin anew, or raise `timeout=`"]
+    assert len(asked) == 1
+    assert {"name": "stdout", "text": "free\n"} in after
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("call", "error"), [("login", "KeyboardInterrupt"), ("await alogin", "CancelledError")]
+)
+def test_a_login_that_is_interrupted_is_not_a_timeout(kernel, emulate, call, error):
+    """An interrupt by the person ends it; the kernel goes on, and the timer ends too."""
+    emulator = emulate(any_key=False)
+    run(kernel, "from langchain_openrouter import alogin, login")
+    source = (
+        "import _thread, threading; threading.Timer(0.5, _thread.interrupt_main).start()\n"
+        f"{call}(base_url={emulator.url!r}, timeout=60)"
+    )
+
+    outputs = []
+    kernel.execute_interactive(
+        source, allow_stdin=True, output_hook=lambda m: outputs.append(m["content"]),
+        stdin_hook=lambda m: None, timeout=60,
+    )  # fmt: skip
+    timers, _ = run(
+        kernel, "print([t for t in threading.enumerate() if type(t) is threading.Timer])"
+    )
+    assert [output["ename"] for output in outputs if "ename" in output] == [error]
+    assert {"name": "stdout", "text": "[]\n"} in timers

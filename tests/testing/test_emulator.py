@@ -282,6 +282,25 @@ def test_a_forced_tool_is_called_by_models_that_take_it(emulate, choice):
     assert fallback.json()["model"] == "openai/gpt-4o-mini"
 
 
+def test_more_effort_is_longer_reasoning_that_costs_more(emulate):
+    """In steps, so that a plot of effort against cost shows something; none is the least."""
+    emulator = emulate()
+    usage = [
+        post(
+            emulator,
+            "/chat/completions",
+            {**FINE, "model": "anthropic/claude-sonnet-4.6", "reasoning": {"effort": effort}},
+        ).json()["usage"]
+        for effort in ("none", "low", "medium", "high", "xhigh", "max")
+    ]
+    tokens = [one["completion_tokens_details"]["reasoning_tokens"] for one in usage]
+    costs = [one["cost"] for one in usage]
+
+    assert tokens == sorted(set(tokens))
+    assert tokens[0] == 0
+    assert costs == sorted(set(costs))
+
+
 @pytest.mark.parametrize(
     "off",
     [
