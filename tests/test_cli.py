@@ -203,7 +203,7 @@ def test_chat(shell):
 
     assert said.stdout.startswith("Hello! I am the emulator")
     assert "The user asks" in said.stderr
-    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.000\d+", said.stderr)
+    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.00\d+", said.stderr)
     piped = shell(
         "chat",
         "Sum up:",
