@@ -9,9 +9,9 @@ WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
-EXTRAS := agents,batch,cli,keyring,testing,web
+EXTRAS := agents,batch,cli,keyring,notebook,testing,web
 
-.PHONY: demo test test-ray test-lowest lint types docs dist format record profiles notebooks bench bench-batch bench-ray soak clean
+.PHONY: demo test test-ray test-lowest lint types docs dist format record profiles notebooks jupyter bench bench-batch bench-ray soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -66,6 +66,10 @@ record: $(STAMP)
 profiles: $(STAMP)
 	$(BIN)/python scripts/profiles.py $(FROM)
 
+# The notebooks in JupyterLab: on the emulator; with OPENROUTER_API_KEY set, live. ARGS go to JupyterLab.
+jupyter: $(STAMP)
+	@$(BIN)/python scripts/jupyter.py $(ARGS)
+
 # The notebooks anew: recorded against the emulator, their outputs from a replay.
 notebooks: $(STAMP)
 	$(BIN)/python -m tests.support.notebooks
@@ -92,16 +96,16 @@ format: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]" --group dev
 	touch $@
 
 $(RAY_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[ray]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[ray]"
 	touch $@
 
 $(DOCS_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
 	touch $@
 
 clean:
