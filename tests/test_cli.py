@@ -172,7 +172,11 @@ def test_models(shell):
     assert [row["id"] for row in json.loads(shell("models", "--free", "--json").stdout)] == [
         "deepseek/deepseek-chat:free"
     ]
-    assert "more" in shell("models", "--limit", "1").stdout
+    one = shell("models", "--limit", "1")
+    assert "17 more" in one.stderr
+    assert one.stdout.count("\n") == 1
+    assert one.stdout.split("\t")[0] == "openai/gpt-4o-mini"
+    assert shell("models", "no such thing", code=1).stderr == "No model matches.\n"
 
 
 def test_models_refresh_writes_the_profiles(shell, tmp_path):
@@ -199,7 +203,7 @@ def test_chat(shell):
 
     assert said.stdout.startswith("Hello! I am the emulator")
     assert "The user asks" in said.stderr
-    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.000\d+", said.stderr)
+    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.00\d+", said.stderr)
     piped = shell(
         "chat",
         "Sum up:",
