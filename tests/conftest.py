@@ -16,6 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what is in the background so, and its children inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_OF_THE_TESTS = {"OPENROUTER_TRAFFIC", "OPENROUTER_SHORTCUTS"}
 _PREFIXES = ("OPENROUTER_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
@@ -26,9 +27,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     if request.node.get_closest_marker("openrouter"):
         return
     for name in list(os.environ):
-        if (name.startswith(_PREFIXES) and name != "OPENROUTER_TRAFFIC") or (
-            name.upper() in _PROXIES
-        ):
+        if (name.startswith(_PREFIXES) and name not in _OF_THE_TESTS) or (name.upper() in _PROXIES):
             monkeypatch.delenv(name)
 
 
