@@ -134,6 +134,10 @@ class Floor(Peer):
         answer = await self.async_client.post(self.url, content=body, headers=self.headers)
         return self.from_json(answer.content)["choices"][0]["message"]["content"]
 
+    def runner(self):
+        self.async_client = self.httpx2.AsyncClient(**self.more, verify=self.tls)
+        return asyncio.Runner()
+
     async def call_in_new_loop(self):
         async with self.httpx2.AsyncClient(**self.more, verify=self.tls) as client:
             self.async_client = client
