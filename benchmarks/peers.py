@@ -6,6 +6,8 @@ characters of text, reasoning or tool arguments the pieces held, so that nobody 
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 
 TOOLS = [
@@ -47,7 +49,18 @@ def conversation(length):
     return messages[:length]
 
 
-class Floor:
+class Peer:
+    """What all have in common: the event loop that they run in, and a call in a new one."""
+
+    def runner(self):
+        """Return what runs coroutines."""
+        return asyncio.Runner()
+
+    async def call_in_new_loop(self):
+        return await self.acall()
+
+
+class Floor(Peer):
     """Nothing but httpx2: bytes in, events cut apart, JSON parsed."""
 
     name = "httpx2 alone"
@@ -61,7 +74,9 @@ class Floor:
         self.headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=200)
         self.client = httpx2.Client(limits=limits, timeout=300, trust_env=False)
-        self.async_client = httpx2.AsyncClient(limits=limits, timeout=300, trust_env=False)
+        self.more = {"limits": limits, "timeout": 300, "trust_env": False}
+        self.async_client = httpx2.AsyncClient(**self.more)
+        self.tls = httpx2.create_ssl_context()
 
     def _body(self, slug, messages=None, tools=None, *, stream=True):
         body = {"model": slug, "messages": messages or [{"role": "user", "content": "x"}]}
@@ -109,13 +124,27 @@ class Floor:
 
         return call
 
-    async def acall(self):
-        body = self._body("bench/small", stream=False)
+    def call(self, slug="bench/small"):
+        body = self._body(slug, stream=False)
+        answer = self.client.post(self.url, content=body, headers=self.headers)
+        return self.from_json(answer.content)["choices"][0]["message"]["content"]
+
+    async def acall(self, slug="bench/small"):
+        body = self._body(slug, stream=False)
         answer = await self.async_client.post(self.url, content=body, headers=self.headers)
         return self.from_json(answer.content)["choices"][0]["message"]["content"]
 
+    def runner(self):
+        self.async_client = self.httpx2.AsyncClient(**self.more, verify=self.tls)
+        return asyncio.Runner()
 
-class LangChain:
+    async def call_in_new_loop(self):
+        async with self.httpx2.AsyncClient(**self.more, verify=self.tls) as client:
+            self.async_client = client
+            return await self.acall()
+
+
+class LangChain(Peer):
     """What the three LangChain models have in common."""
 
     def __init__(self, url, key="k"):
@@ -158,23 +187,53 @@ class LangChain:
         made = convert_to_messages(messages)
         return lambda: model.invoke(made).content
 
-    async def acall(self):
-        return (await self.model("bench/small").ainvoke("x")).content
+    def call(self, slug="bench/small"):
+        return self.model(slug).invoke("x").content
+
+    async def acall(self, slug="bench/small"):
+        return (await self.model(slug).ainvoke("x")).content
 
 
 class Ours(LangChain):
     """This package."""
 
     name = "this package"
-    packages = ("-e", ".")
+    packages = ("-e", ".[testing]", "aiohttp", "uvloop")
     responses = False
+    loop_factory = None
+    http_async_client = None
 
     def make(self, slug, key):
         from langchain_openrouter import ChatOpenRouter
 
         return ChatOpenRouter(
-            model=slug, api_key=key, base_url=self.url, use_responses_api=self.responses
+            model=slug,
+            api_key=key,
+            base_url=self.url,
+            use_responses_api=self.responses,
+            http_async_client=self.http_async_client,
         )
+
+    def runner(self):
+        return asyncio.Runner(loop_factory=self.loop_factory)
+
+    def varied(self, ways):
+        """Do what an app can do: `freeze`, `uvloop` and `aiohttp`."""
+        if "uvloop" in ways:
+            import uvloop
+
+            self.loop_factory = uvloop.new_event_loop
+        if "aiohttp" in ways:
+            import httpx2
+            from openai import DefaultAioHttpClient
+
+            limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=200)
+            self.http_async_client = DefaultAioHttpClient(limits=limits)
+        if "freeze" in ways:
+            self.call()
+            gc.collect()
+            gc.freeze()
+        return self
 
     def over_responses(self):
         """Return the same at the other endpoint."""
@@ -222,7 +281,7 @@ class Official(LangChain):
         return found
 
 
-class PydanticAI:
+class PydanticAI(Peer):
     """pydantic-ai's OpenRouter model, without an agent around it."""
 
     name = "pydantic-ai"
@@ -309,8 +368,6 @@ class PydanticAI:
         return made
 
     def prepare(self, messages, tools):
-        import asyncio
-
         from pydantic_ai.direct import model_request
         from pydantic_ai.models import ModelRequestParameters
         from pydantic_ai.tools import ToolDefinition
@@ -327,18 +384,22 @@ class PydanticAI:
             ]
         )
         made = self._messages(messages)
-        self.runner = getattr(self, "runner", None) or asyncio.Runner()
+        loop = self.runner()
 
         async def ask():
             model = self.model("bench/small")
             return await model_request(model, made, model_request_parameters=asked)
 
-        return lambda: self.runner.run(ask()).parts[0].content
+        return lambda: loop.run(ask()).parts[0].content
 
-    async def acall(self):
+    def call(self, slug="bench/small"):
+        self.runner_of_calls = getattr(self, "runner_of_calls", None) or asyncio.Runner()
+        return self.runner_of_calls.run(self.acall(slug))
+
+    async def acall(self, slug="bench/small"):
         from pydantic_ai.direct import model_request
 
-        return (await model_request(self.model("bench/small"), self.question)).parts[0].content
+        return (await model_request(self.model(slug), self.question)).parts[0].content
 
 
 PEERS = {
@@ -348,6 +409,15 @@ PEERS = {
     "official": Official,
     "pydantic-ai": PydanticAI,
 }
+
+
+def peer_named(name, url):
+    """Return a peer; `ours+aiohttp+uvloop` names this package with what an app can do."""
+    base, *ways = name.split("+")
+    peer = PEERS[base](url)
+    return peer.varied(ways) if ways else peer
+
+
 IMPORTS = {
     "floor": {"httpx2": "import httpx2"},
     "ours": {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from targets import growth_table, number, target_table
+
 NAMES = {
     "floor": "httpx2 alone",
     "ours": "this package",
@@ -26,15 +28,25 @@ ROWS = {
     "30 at once rate": ("… 30 streams at once", "/s"),
     "300 at once rate": ("… 300 streams at once", "/s"),
     "30 at once stall": ("longest stall of the event loop, 30 streams", "ms"),
+    "300 at once stall": ("… 300 streams", "ms"),
+    "paced": ("CPU per piece, 100 streams of 50 pieces a second", "µs"),
     "first": ("time to the first piece", "ms"),
     "small": ("CPU of a small call", "ms"),
     "long 400": ("CPU of a call with 400 messages, 20 tools", "ms"),
     "building 400": ("… of it, building the request", "ms"),
+    "newcomer": ("CPU of one more user's model and first call", "ms"),
+    "own call": ("… of a call of a model in use", "ms"),
+    "new loop": ("a call in a new event loop", "ms"),
+    "before crowd": ("CPU of an async call before a crowd of 300", "ms"),
+    "after crowd": ("… after it", "ms"),
+    "before threads": ("CPU of a call before a crowd of 300 threads", "ms"),
+    "after threads": ("… after it", "ms"),
     "user time": ("one more user's model", "µs"),
     "user memory": ("… its memory", "B"),
     "connections per user": ("TCP connections per user of one call", ""),
     "peak memory": ("memory added by a stream of 100,000 deltas", "MiB"),
     "import the model": ("import of the model", "ms"),
+    "cassette 300": ("replay of one exchange of a cassette of 300", "ms"),
 }
 DRAWN = {
     "text sync": "text delta",
@@ -47,14 +59,21 @@ DRAWN = {
     "building 400": "long request",
     "user time": "one more user",
 }
+WAYS = {
+    "ours": "as it is",
+    "ours+freeze": "`gc.freeze()`",
+    "ours+uvloop": "uvloop",
+    "ours+aiohttp": "aiohttp client",
+    "ours+freeze+uvloop+aiohttp": "all three",
+}
+OF_WAYS = {
+    "paced": "CPU per piece, 100 streams of 50 pieces a second, µs",
+    "30 at once rate": "deltas a second, 30 streams at once",
+    "300 at once rate": "… 300 streams",
+    "30 at once stall": "longest stall of the event loop, 30 streams, ms",
+    "300 at once stall": "… 300 streams, ms",
+}
 GROWTH = (1_000, 10_000, 100_000)
-
-
-def number(value):
-    """Return three significant digits."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def ratio_of(metric, name, medians):
@@ -102,15 +121,40 @@ def table(results):
             lines.append(f"|{label}{f', {unit}' if unit else ''}|" + "|".join(cells) + "|")
     lines += [
         "",
-        f"Medians of {results['rounds']} rounds, {results['date']}, {results['machine']}, `make bench`.",
+        f"Medians of {results['rounds']} rounds, {results['date']}, {results['machine']},",
+        f"`{results.get('command', 'make bench')}`.",
         "In brackets: how many times this package's cost, or how many times slower. *lost*: what was",
         "sent did not arrive.",
         "",
-        "How it grows, CPU per delta or call:",
+        "What has to be reached, in the same run (the floor is httpx2 alone):",
+        "",
+        *target_table(medians),
+        "",
+        "What an app can do:",
+        "",
+        *ways(medians),
+        "",
+        "How costs grow: the exponent of the size, where 1 is linear.",
+        "",
+        *growth_table(medians),
+        "",
+        "CPU per delta or call by size:",
         "",
         *growth(medians),
     ]
     return "\n".join(lines) + "\n"
+
+
+def ways(medians):
+    """Return the table of what an app can do beside the library."""
+    names = [name for name in WAYS if name in medians]
+    lines = ["| |" + "|".join(WAYS[name] for name in names) + "|", "|---|" + "---:|" * len(names)]
+    for metric, label in OF_WAYS.items():
+        values = [medians[name].get(metric) for name in names]
+        if any(values):
+            cells = ["" if value is None else number(value) for value in values]
+            lines.append(f"|{label}|" + "|".join(cells) + "|")
+    return lines
 
 
 def growth(medians):
@@ -129,9 +173,7 @@ def growth(medians):
     rows += [
         (f"request of {size:,} messages, ms", f"growing long {size}") for size in (40, 400, 4000)
     ]
-    rows += [
-        (f"one of {size:,} users, µs", f"of {size} users time") for size in (100, 1000, 10_000)
-    ]
+    rows += [(f"one of {size:,} users, µs", f"alive {size}") for size in (1_000, 10_000, 100_000)]
     rows += [
         (f"import, {what}, ms", f"import {what}")
         for what in ("import langchain_openrouter", "login")

@@ -11,31 +11,109 @@ import datetime as dt
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from peers import IMPORTS, PEERS
 from report import plot, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 PLACES = ROOT / ".bench"
 
-# task -> its options, and those of peers that would take too long with them
-ROUND = [
-    ("chunks", {"number": 4000}, {}),
-    ("responses", {"number": 4000}, {}),
-    ("calls", {"number": 200}, {"official": {"number": 60}}),
-    ("first", {"number": 60}, {}),
-]
-CROWDS = [(1, 6000), (30, 400), (300, 60)]
-USERS = {"ours": 10_000}
-FEW = 200
-PEAK = 100_000
-GROWTH = (1_000, 10_000, 100_000)
+WAYS = ("ours+freeze", "ours+uvloop", "ours+aiohttp", "ours+freeze+uvloop+aiohttp")
+GROWN = ("floor", "ours", "openai")
+OURS = ("ours",)
+
+
+class Row(NamedTuple):
+    """A task with its options, and who does it."""
+
+    task: str
+    options: dict
+    prefix: str = ""
+    peers: tuple = ()
+    """All, where there is none."""
+    more: Mapping = MappingProxyType({})
+    """Options of those that would take too long with these."""
+
+
+# Row names, for `--only` -> what is measured in each round
+ROUND = {
+    "chunks": [Row("chunks", {"number": 4000})],
+    "responses": [Row("responses", {"number": 4000})],
+    "calls": [Row("calls", {"number": 200}, more={"official": {"number": 60}})],
+    "first": [Row("first", {"number": 60})],
+    "crowds": [
+        Row("crowd", {"streams": streams, "number": number}, f"{streams} at once ", (*PEERS, *ways))
+        for streams, number, ways in ((1, 6000, ()), (30, 400, WAYS), (300, 60, WAYS))
+    ],
+    "paced": [
+        Row("paced", {"streams": 100, "number": 100}, peers=("floor", "ours", "openai", *WAYS))
+    ],
+    "newcomers": [Row("newcomers", {"number": 200}, peers=("ours", "openai"))],
+    "loops": [Row("new_loops", {"number": 20}, peers=("floor", "ours", "pydantic-ai"))],
+    "after": [Row("after_crowd", {"number": 300, "calls": 60}, peers=GROWN)],
+}
+USERS = {"number": 200}
+# … and what takes long, and hardly varies, once
+ONCE = {
+    "users": [
+        Row(
+            "users",
+            USERS,
+            "user ",
+            ("ours", "openai", "official", "pydantic-ai"),
+            {"ours": {"number": 10_000}},
+        ),
+    ],
+    "connections": [
+        Row(
+            "connections",
+            USERS,
+            "connections ",
+            ("ours", "openai", "official", "pydantic-ai"),
+            {"ours": {"number": 10_000}},
+        ),
+    ],
+    "peak": [Row("peak", {"number": 100_000}, "peak ")],
+    "lengths": [
+        Row("chunks", {"number": number, "modes": ["sync"]}, f"of {number} ", GROWN)
+        for number in (1_000, 10_000, 100_000)
+    ],
+    "growth": [
+        Row("calls", {"number": 40, "sizes": [40, 400, 4000]}, "growing ", GROWN),
+        Row("tools", {}, peers=GROWN),
+        Row("alive", {}, peers=OURS),
+        Row("key_store", {}, peers=OURS),
+        Row("catalog", {}, peers=OURS),
+        Row("streams", {}, peers=GROWN),
+    ],
+    "cassette": [Row("cassette", {}, peers=OURS)],
+}
+LEAST = 0.05
+# Where less than that share is measured: sizes that take no time, and that the tables show nothing of.
+TINY = {
+    "calls": {"sizes": [400]},
+    "tools": {"number": 2},
+    "alive": {"sizes": [10, 100]},
+    "key_store": {"sizes": [10, 100], "files": [2, 5]},
+    "catalog": {"sizes": [10, 100], "number": 2},
+    "streams": {"sizes": [10, 30]},
+    "cassette": {"sizes": [3, 10]},
+    "paced": {"streams": 5},
+    "after_crowd": {"calls": 5},
+}
+ROWS = (*ROUND, "imports", *ONCE)
 
 
 def environment(name, peer):
@@ -65,58 +143,52 @@ def server():
 class Bench:
     """Measurements by peer and name: lists of numbers, one for each round."""
 
-    def __init__(self, pythons, url, *, size):
-        self.pythons, self.url, self.size = pythons, url, size
+    def __init__(self, pythons, url, *, size, only):
+        self.pythons, self.url, self.size, self.only = pythons, url, size, only
         self.found = {name: {} for name in pythons}
 
-    def ask(self, name, task, options, prefix=""):
+    def ask(self, name, row):
         """Run one task of one peer in a process of its own."""
-        small = {k: max(2, int(v * self.size)) if k == "number" else v for k, v in options.items()}
-        words = [self.pythons[name], HERE / "worker.py", name, task, self.url, json.dumps(small)]
+        python = self.pythons[name.partition("+")[0]]
+        options = {**row.options, **row.more.get(name, {})}
+        small = {name: self.smaller(name, value) for name, value in options.items()}
+        if self.size < LEAST and row.task in TINY:
+            small |= TINY[row.task]
+        words = [python, HERE / "worker.py", name, row.task, self.url, json.dumps(small)]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "OPENROUTER"))}
         start = time.monotonic()
         done = subprocess.run(words, capture_output=True, text=True, env=clean, check=False)
-        print(f"  {name} {task} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
+        print(f"  {name} {row.task} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         if done.returncode:
-            print(f"{name} {task} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
+            print(f"{name} {row.task} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
             return
+        found = self.found.setdefault(name, {})
         for metric, value in json.loads(done.stdout).items():
-            self.found[name].setdefault(f"{prefix}{metric}", []).append(value)
+            found.setdefault(f"{row.prefix}{metric}", []).append(value)
+
+    def smaller(self, name, value):
+        """Return an option, the number of things as the share that is measured."""
+        return max(2, int(value * self.size)) if name == "number" else value
+
+    def measure(self, table):
+        """Let each peer do each task that was asked for, in turn."""
+        for title, rows in table.items():
+            if title in self.only:
+                for row in rows:
+                    for name in row.peers or self.pythons:
+                        skipped = self.size < LEAST and name in WAYS[:-1]
+                        if name.partition("+")[0] in self.pythons and not skipped:
+                            self.ask(name, row)
 
     def round(self):
-        """Let each peer do each task, in turn."""
-        for task, options, others in ROUND:
+        """Measure what varies, once."""
+        self.measure(ROUND)
+        if "imports" in self.only:
             for name in self.pythons:
-                self.ask(name, task, {**options, **others.get(name, {})})
-        for streams, number in CROWDS:
-            for name in self.pythons:
-                self.ask(
-                    name, "crowd", {"streams": streams, "number": number}, f"{streams} at once "
-                )
-        for name in self.pythons:
-            for what, statement in IMPORTS[name].items():
-                self.found[name].setdefault(f"import {what}", []).append(
-                    imported(self.pythons[name], statement)
-                )
-
-    def once(self):
-        """Measure what takes long, and hardly varies, once."""
-        for name in self.pythons:
-            if name != "floor":
-                number = USERS.get(name, FEW)
-                self.ask(name, "users", {"number": number}, "user ")
-                self.ask(name, "connections", {"number": number}, "connections ")
-            self.ask(name, "peak", {"number": PEAK}, "peak ")
-        grown = [name for name in ("floor", "ours", "openai") if name in self.pythons]
-        for name in grown:
-            for number in GROWTH:
-                wanted = {"number": number, "modes": ["sync"]}
-                self.ask(name, "chunks", wanted, f"of {number} ")
-            sizes = {"number": 40, "sizes": [40, 400, 4000]}
-            self.ask(name, "calls", sizes, "growing ")
-        if "ours" in self.pythons:
-            for number in (100, 1000, 10_000):
-                self.ask("ours", "users", {"number": number}, f"of {number} users ")
+                for what, statement in IMPORTS[name].items():
+                    self.found[name].setdefault(f"import {what}", []).append(
+                        imported(self.pythons[name], statement)
+                    )
 
 
 def imported(python, statement):
@@ -152,6 +224,7 @@ def main():
     parser.add_argument("--peers", default=",".join(PEERS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=float, default=1.0, help="share of each task")
+    parser.add_argument("--only", default=",".join(ROWS), help="some of: " + ", ".join(ROWS))
     parser.add_argument("--here", action="store_true", help="in this environment")
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--from", dest="old", type=Path, help="results.json to draw anew")
@@ -162,16 +235,21 @@ def main():
         names = given.peers.split(",")
         made = {n: sys.executable if given.here else environment(n, PEERS[n]) for n in names}
         with server() as url:
-            bench = Bench(made, url, size=given.size)
+            only = set(given.only.split(","))
+            if unknown := only - set(ROWS):
+                parser.error(f"no such rows: {', '.join(unknown)}")
+            bench = Bench(made, url, size=given.size, only=only)
             for number in range(given.rounds):
                 print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
                 bench.round()
             print("users, connections, memory, growth", file=sys.stderr, flush=True)
-            bench.once()
+            bench.measure(ONCE)
+        arguments = [f"ARGS={shlex.join(sys.argv[1:])!r}"] if sys.argv[1:] else []
         results = {
             "date": dt.datetime.now(dt.UTC).date().isoformat(),
             "machine": machine(),
             "rounds": given.rounds,
+            "command": " ".join(["make bench", *arguments]),
             "medians": {
                 name: {metric: statistics.median(values) for metric, values in found.items()}
                 for name, found in bench.found.items()

@@ -2,9 +2,10 @@
 
 It speaks just enough HTTP/1.1, on asyncio alone, that the clients are what is measured. Each event
 is an HTTP chunk and a write of its own, as a live service flushes them. The model's slug says what
-comes: `bench/text-1000`, `bench/reasoning-1000`, `bench/tools-1000` (a thousand deltas), or else a
-small whole answer, after 100 ms for `bench/slow-100`. `GET /stats` tells how many TCP connections were
-opened and are open.
+comes: `bench/text-1000`, `bench/reasoning-1000`, `bench/tools-1000` (a thousand deltas),
+`bench/paced-1000` (fifty a second), or else a small whole answer, after 100 ms for `bench/slow-100`.
+`GET /stats` tells how many TCP connections were opened and are open; `GET /models-100/api/v1/models`
+lists a hundred models.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import time
 
 WORD = " word"
+PACE = 1 / 50  # seconds between two pieces of a paced stream
 FACTS = {
     "id": "gen-1760000000-benchmark0000000000",
     "object": "chat.completion.chunk",
@@ -90,7 +92,7 @@ def _tools(place):
     return {"tool_calls": [call]}
 
 
-DELTAS = {"text": _text, "reasoning": _reasoning, "tools": _tools}
+DELTAS = {"text": _text, "reasoning": _reasoning, "tools": _tools, "paced": _text}
 
 
 @functools.lru_cache(maxsize=64)
@@ -109,6 +111,37 @@ def parts(slug):
     texts = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
     texts.append(b"data: [DONE]\n\n")
     return [b"%x\r\n%s\r\n" % (len(text), text) for text in texts]
+
+
+@functools.lru_cache(maxsize=8)
+def models(number):
+    """Return a list of models in the API's form."""
+    architecture = {
+        "modality": "text+image->text",
+        "input_modalities": ["text", "image"],
+        "output_modalities": ["text"],
+        "tokenizer": "GPT",
+        "instruct_type": None,
+    }
+    return {
+        "data": [
+            {
+                "id": f"author/model-{n}",
+                "canonical_slug": f"author/model-{n}",
+                "hugging_face_id": "",
+                "name": f"Author: Model {n}",
+                "created": FACTS["created"],
+                "description": "A model of the benchmark. " * 10,
+                "context_length": 128_000,
+                "architecture": architecture,
+                "pricing": {"prompt": "0.0000001", "completion": "0.0000004", "request": "0"},
+                "top_provider": {"context_length": 128_000, "is_moderated": False},
+                "per_request_limits": None,
+                "supported_parameters": ["max_tokens", "seed", "stop", "tools", "tool_choice"],
+            }
+            for n in range(number)
+        ]
+    }
 
 
 RESPONSE = {
@@ -209,6 +242,9 @@ class Connection(asyncio.Protocol):
 
     async def answer(self, head, body):
         """Write the answer to one request."""
+        if head.startswith(b"GET /models-"):
+            self.whole(models(int(head.partition(b"-")[2].partition(b"/")[0])))
+            return
         if head.startswith(b"GET"):
             self.whole({"opened": Connection.opened, "open": Connection.open, "now": time.time()})
             return
@@ -223,12 +259,15 @@ class Connection(asyncio.Protocol):
             b"Transfer-Encoding: chunked\r\nCache-Control: no-cache\r\n\r\n"
         )
         is_response = b"/responses " in head.partition(b"\r\n")[0]
+        is_paced = asked["model"].startswith("bench/paced-")
         for part in (response_parts if is_response else parts)(asked["model"]):
             if not self.may_write.is_set():
                 await self.may_write.wait()
             if self.transport.is_closing():
                 return
             self.transport.write(part)
+            if is_paced:
+                await asyncio.sleep(PACE)
         self.transport.write(b"0\r\n\r\n")
 
     def whole(self, answer):

@@ -15,7 +15,9 @@ import time
 import tracemalloc
 import urllib.request
 
-from peers import PEERS, TOOLS, conversation
+import growing
+import life
+from peers import TOOLS, conversation, peer_named
 
 WORD = 5  # characters of a delta
 
@@ -41,7 +43,7 @@ def cpu(run):
 def chunks(peer, *, number, kinds=("text", "reasoning", "tools"), modes=("sync", "async")):
     """CPU per streamed delta, microseconds; what was lost, as a share."""
     told = {}
-    with asyncio.Runner() as runner:
+    with peer.runner() as runner:
         for kind in kinds:
             for mode in modes:
 
@@ -88,6 +90,7 @@ def calls(peer, *, number, sizes=(400,)):
 def first(peer, *, number):
     """Wall time to the first piece of a stream, milliseconds."""
     found = []
+    peer.streamed("bench/text-20")
     for _ in range(number):
         times = []
         start = time.perf_counter()
@@ -118,7 +121,7 @@ def crowd(peer, *, streams, number):
         assert sum(sizes) == streams * number * WORD, "pieces were lost"
         return {"rate": streams * number / took, "stall": max(stalls, default=0.0) * 1e3}
 
-    with asyncio.Runner() as runner:
+    with peer.runner() as runner:
         return runner.run(run())
 
 
@@ -161,7 +164,7 @@ def connections(peer, *, number, at_once=30):
         return time.perf_counter() - start
 
     before = opened()
-    with asyncio.Runner() as runner:
+    with peer.runner() as runner:
         took = runner.run(run())
     return {"per user": (opened() - before - 1) / number, "rate": number / took}
 
@@ -176,13 +179,20 @@ def peak(peer, *, number, kind="text"):
     return {"memory": (after - before) / 1024, "cpu": spent / number * 1e6}
 
 
-TASKS = {f.__name__: f for f in (chunks, responses, calls, first, crowd, users, connections, peak)}
+TASKS = {
+    **{f.__name__: f for f in (chunks, responses, calls, first, crowd, users, connections, peak)},
+    **life.TASKS,
+    **growing.TASKS,
+}
 
 
 def main():
     """Run one task."""
     name, task, url, options = sys.argv[1:]
-    print(json.dumps(TASKS[task](PEERS[name](url), **json.loads(options))), flush=True)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard if soft != hard else soft, hard))
+    peer = peer_named(name, url)
+    print(json.dumps(TASKS[task](peer, **json.loads(options))), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ import httpx2
 from openai import APIConnectionError, APITimeoutError
 from openai._httpx2 import request_exceptions, timeout_exceptions
 
+from langchain_openrouter._http.aiohttp_client import correct_exception
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -81,6 +83,7 @@ _headers_by_client: dict[type, dict[str, str]] = {}
 
 def to_connection_error(error: Exception, request: httpx2.Request) -> APIConnectionError | None:
     """Return the SDK's error of a failure of the network; None for any other exception."""
+    error = correct_exception(error)
     if isinstance(error, timeout_exceptions()):
         return APITimeoutError(request=request)
     return APIConnectionError(request=request) if isinstance(error, request_exceptions()) else None

@@ -23,6 +23,7 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 
 from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._environ import values_of
+from langchain_openrouter._http.aiohttp_client import disable_session_cookies
 from langchain_openrouter._http.attempts import build_request, to_connection_error
 from langchain_openrouter._http.deadlines import Deadline, RemainingTimeouts, hang_up
 from langchain_openrouter._http.error_mapping import error_from_response
@@ -396,6 +397,7 @@ async def async_client(own: Any = None) -> _AsyncClient:
     """Return a client of the running loop like `sync_client`; it is closed when the loop ends."""
     pools = _pools
     if own is not None:
+        disable_session_cookies(own)
         return _make_client(_AsyncClient, own)  # type: ignore[no-any-return]
 
     loop = asyncio.get_running_loop()

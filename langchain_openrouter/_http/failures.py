@@ -9,6 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx2
 
+from langchain_openrouter._http.aiohttp_client import correct_exception
 from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
 from langchain_openrouter._redaction import redact
 
@@ -42,6 +43,7 @@ def to_failure(
     if isinstance(error, LimitExceededError | StackedEncodingError):
         return Failure(error, str(error), is_retryable=False)
 
+    error = correct_exception(error)
     proxy = _proxy_of(url) if shared_client else ""
     host = f"{_host(url)} through the proxy {proxy}" if proxy else _host(url)
     kind = type(error).__name__

@@ -10,6 +10,7 @@ import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError
 
 from langchain_openrouter._http import urls
+from langchain_openrouter._http.aiohttp_client import correct_exception
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
 from langchain_openrouter._http.attempts import SendOptions
 from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
@@ -326,7 +327,7 @@ def _to_error_response(
         return _failed(request, key, request.deadline.failure(), body)
 
     cause = error.__cause__ if isinstance(error, APIConnectionError) else error
-    cause = cause if isinstance(cause, Exception) else error
+    cause = correct_exception(cause if isinstance(cause, Exception) else error)
     timed_out = isinstance(error, APITimeoutError) or isinstance(cause, httpx2.TimeoutException)
     failure = to_failure(
         cause, url=request.url, timed_out=timed_out, shared_client=request.client is None

@@ -407,3 +407,41 @@ def test_an_error_is_an_error_on_replay_too(emulate, path):
         model().invoke("x")
 
     assert caught.value.retry_after == 7
+
+
+# --- large cassettes --------------------------------------------------------------------------
+
+
+def test_a_replay_compares_no_request_with_every_recorded_one(emulate, path, monkeypatch):
+    """Each body is read once, however many exchanges a cassette has."""
+    from langchain_openrouter.testing.cassettes import _index
+
+    emulator = emulate(lambda asked: asked.body["messages"][0]["content"].upper())
+    words = [f"word {n}" for n in range(30)]
+    record(path, emulator, *words)
+    read = []
+    pretty = _index.pretty
+    monkeypatch.delattr("vcr.cassette.requests_match")  # what compares with each
+    monkeypatch.setattr(_index, "pretty", lambda body: read.append(body) or pretty(body))
+
+    with use_cassette(path) as recording:
+        assert [model().invoke(word).text for word in reversed(words)] == [
+            word.upper() for word in reversed(words)
+        ]
+    assert len(recording.exchanges) == 30
+    assert len(read) <= 2 * len(words)
+
+
+def test_the_same_request_is_answered_in_the_order_of_the_recording(emulate, path):
+    """Equal requests have the answers that they had, one after the other; one more is refused."""
+    numbers = iter(range(10))
+    record(path, emulate(lambda _: f"answer {next(numbers)}"), "a", "b", "a", "a")
+
+    said = []
+    with pytest.raises(CassetteError, match="once more"), use_cassette(path):
+        said += [model().invoke(question).text for question in ("a", "a", "a", "b", "a")]
+    assert not said
+
+    with use_cassette(path):
+        said += [model().invoke(question).text for question in ("a", "a", "a", "b")]
+    assert said == ["answer 0", "answer 2", "answer 3", "answer 1"]

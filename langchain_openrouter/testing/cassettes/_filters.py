@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from langchain_openrouter._http.urls import BASE_URL, is_loopback
-from langchain_openrouter.testing.cassettes._mismatch import pretty, to_bytes
-from langchain_openrouter.testing.cassettes._scrubbing import Scrubber, normalize_placeholders
+from langchain_openrouter.testing.cassettes._index import normalized_query
+from langchain_openrouter.testing.cassettes._mismatch import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from langchain_openrouter.testing.cassettes._index import BodyDigests
+    from langchain_openrouter.testing.cassettes._scrubbing import Scrubber
 
 _API = urlsplit(BASE_URL)
 API_PATH = _API.path
@@ -72,18 +75,17 @@ def _allowed_headers(
 # --- what matches -----------------------------------------------------------------------------
 
 
-def match_body(request: Any, recorded: Any) -> None:
+def match_body(request: Any, recorded: Any, digests: BodyDigests) -> None:
     """Match JSON by value and the order of its keys; anything else by bytes."""
-    _assert_same(pretty(request.body), pretty(recorded.body))
+    _assert_same(digests(request.body), digests(recorded.body))
 
 
 def match_query(request: Any, recorded: Any) -> None:
     """Match the query, whatever the order in which its secrets were seen."""
-    queries = (urlsplit(item.uri).query.encode() for item in (request, recorded))
-    _assert_same(*map(normalize_placeholders, queries))
+    _assert_same(normalized_query(request), normalized_query(recorded))
 
 
-def _assert_same(requested: str | bytes, recorded: str | bytes) -> None:
+def _assert_same(requested: bytes, recorded: bytes) -> None:
     if requested != recorded:  # how a matcher of vcrpy refuses; it shows no message of it
         raise AssertionError
 

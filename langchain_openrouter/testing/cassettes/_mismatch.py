@@ -35,14 +35,14 @@ def difference(cassette: Any, request: Any) -> str:
     request = cassette.filter_request(request) or request
     head = f"{request.method} {request.uri} is not in the cassette"
     same = [
-        (number, recorded)
+        (number, pretty(recorded.body))
         for number, recorded in enumerate(cassette.requests)
         if (recorded.method, recorded.path) == (request.method, request.path)
     ]
     body = pretty(request.body)
 
     for number, recorded in same:
-        if cassette.play_counts[number] and pretty(recorded.body) == body:
+        if cassette.play_counts[number] and recorded == body:
             return f"{head} once more: it was recorded, and played already"
     if not len(cassette):
         return f"{head}: {cassette._path} is not there"  # noqa: SLF001 - vcrpy has no other way
@@ -50,8 +50,8 @@ def difference(cassette: Any, request: Any) -> str:
         known = ", ".join(f"{r.method} {r.path}" for r in cassette.requests)
         return f"{head}, which holds {known}"
 
-    unplayed = [r for number, r in same if not cassette.play_counts[number]]
-    candidates = [pretty(r.body) for r in unplayed or [r for _, r in same]]
+    unplayed = [recorded for number, recorded in same if not cassette.play_counts[number]]
+    candidates = unplayed or [recorded for _, recorded in same]
     nearest = max(candidates, key=lambda recorded: _likeness(recorded, body))
     return "\n".join([f"{head}. The nearest recorded one differs:", *diff(nearest, body)])
 

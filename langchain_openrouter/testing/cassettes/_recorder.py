@@ -33,6 +33,7 @@ from langchain_openrouter.testing.cassettes._filters import (
     scrub_request,
     scrub_response,
 )
+from langchain_openrouter.testing.cassettes._index import BodyDigests, RequestIndex
 from langchain_openrouter.testing.cassettes._mismatch import (
     CassetteError,
     difference,
@@ -138,7 +139,8 @@ def use_cassette(
     remedy = remedy or f'record it anew: use_cassette({str(path)!r}, record="all")'
     today = datetime.now(UTC).date().isoformat()
     persister = ScrubbingPersister(f"{origin}, {today}", scrubber)
-    recorder = _recorder(_mode(path, record), scrubber, persister)
+    digests = BodyDigests()
+    recorder = _recorder(_mode(path, record), scrubber, persister, digests)
 
     with ExitStack() as stack:
         try:
@@ -146,6 +148,7 @@ def use_cassette(
         except UnreadableError as error:
             msg = f"{path} is not a cassette: {error}\n{remedy}"
             raise CassetteError(msg) from None
+        RequestIndex(cassette, digests).install()
         recording = Recording(cassette, replaying=cassette.record_mode == RecordMode.NONE)
         gate = _Gate(recording, None if recording.replaying else origin, remedy)
         stack.enter_context(_patched(recording, cassette, pieces, gate))
@@ -156,7 +159,9 @@ def use_cassette(
     _check_end(recording, cassette, f"{path}: ", remedy)
 
 
-def _recorder(mode: RecordMode, scrubber: Scrubber, persister: ScrubbingPersister) -> Any:
+def _recorder(
+    mode: RecordMode, scrubber: Scrubber, persister: ScrubbingPersister, digests: BodyDigests
+) -> Any:
     recorder = vcr.VCR(
         record_mode=mode,
         match_on=_MATCH_ON,
@@ -165,7 +170,10 @@ def _recorder(mode: RecordMode, scrubber: Scrubber, persister: ScrubbingPersiste
         decode_compressed_response=True,
     )
 
-    recorder.register_matcher("json_body", match_body)
+    def match_json(request: Any, recorded: Any) -> None:
+        match_body(request, recorded, digests)
+
+    recorder.register_matcher("json_body", match_json)
     recorder.register_matcher("api_query", match_query)
     recorder.register_serializer("readable", YamlSerializer)
     recorder.register_persister(persister)
