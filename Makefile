@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RAY_STAMP := $(VENV)/.ray
+DOCS_STAMP := $(VENV)/.docs
 WORKERS ?= 2
 LOWEST := .lowest
 # Deep agents, notebooks and the drawing of benchmarks need newer versions of what is at its lowest.
 LOWEST_TESTS := -k "not deep" --ignore tests/test_benchmarks.py --ignore tests/notebooks
-EXTRAS := agents,batch,cli,keyring,testing,web
+EXTRAS := agents,batch,cli,keyring,notebook,testing,web
 
-.PHONY: demo test test-ray test-lowest lint types dist format record profiles notebooks bench bench-batch bench-ray soak clean
+.PHONY: demo test test-ray test-lowest lint types docs dist format record profiles notebooks jupyter bench bench-batch bench-ray soak clean
 
 # On the emulator; with OPENROUTER_API_KEY set, live.
 demo: $(STAMP)
@@ -39,6 +40,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python scripts/check_prose.py
 
+# The documentation, in docs/_build/index.html; a warning, such as a link that leads nowhere, is an error.
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs docs/_build
+
 # The wheel and the sdist, checked for an index.
 dist: $(STAMP)
 	rm -rf dist
@@ -60,6 +65,10 @@ record: $(STAMP)
 # What models can do, from the live list, or from a saved one: make profiles FROM="models-2026-11-10.json ..."
 profiles: $(STAMP)
 	$(BIN)/python scripts/profiles.py $(FROM)
+
+# The notebooks in JupyterLab: on the emulator; with OPENROUTER_API_KEY set, live. ARGS go to JupyterLab.
+jupyter: $(STAMP)
+	@$(BIN)/python scripts/jupyter.py $(ARGS)
 
 # The notebooks anew: recorded against the emulator, their outputs from a replay.
 notebooks: $(STAMP)
@@ -87,13 +96,17 @@ format: $(STAMP)
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$(EXTRAS)]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]" --group dev
 	touch $@
 
 $(RAY_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[ray]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[ray]"
+	touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(LOWEST) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis dist docs/_build

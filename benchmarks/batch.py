@@ -107,16 +107,11 @@ async def simulated(_, number):
     import httpx2
     from server import SMALL
 
-    from langchain_openrouter._http import clients
+    async def handle_async_request(self, request):
+        await asyncio.sleep(0)
+        return httpx2.Response(200, json=SMALL)
 
-    class Answers(httpx2.AsyncBaseTransport):
-        async def handle_async_request(self, request):
-            await asyncio.sleep(0)
-            return httpx2.Response(200, json=SMALL)
-
-    client = await clients.async_client()
-    client._client._transport = Answers()
-    client._client._mounts = {}
+    httpx2.AsyncHTTPTransport.handle_async_request = handle_async_request
     return await batch("http://127.0.0.1:1/api/v1", number)
 
 

@@ -128,12 +128,12 @@ def imported(python, statement):
 
 
 def published(text):
-    """Put the tables into the README."""
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition("<!-- bench: written by make bench -->\n")
+    """Put the tables into the documentation."""
+    page = ROOT / "docs" / "reference" / "benchmarks.md"
+    before, _, rest = page.read_text().partition("<!-- bench: written by make bench -->\n")
     after = rest.partition("<!-- /bench -->")[2]
     mark = "<!-- bench: written by make bench -->\n"
-    readme.write_text(f"{before}{mark}{text}<!-- /bench -->{after}")
+    page.write_text(f"{before}{mark}{text}<!-- /bench -->{after}")
 
 
 def machine():

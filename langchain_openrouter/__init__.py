@@ -64,3 +64,17 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     """List the public names, imported or not."""
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Show messages, tables and short errors in a notebook: `%load_ext langchain_openrouter`."""
+    from langchain_openrouter._notebook._extension import load  # noqa: PLC0415 - in notebooks alone
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Show everything as before: `%unload_ext langchain_openrouter`."""
+    from langchain_openrouter._notebook._extension import unload  # noqa: PLC0415 - as above
+
+    unload(shell)

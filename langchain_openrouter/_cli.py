@@ -97,7 +97,7 @@ def _available_key() -> oauth.UserKey | None:
 def _key() -> oauth.UserKey:
     key = _available_key()
     if key is None:
-        msg = "no key: set OPENROUTER_API_KEY, or `langchain-openrouter login --remember file`"
+        msg = "no key: set OPENROUTER_API_KEY, or `langchain-openrouter login`"
         raise errors.AuthenticationError(msg)
     return key
 
@@ -105,26 +105,37 @@ def _key() -> oauth.UserKey:
 @app.command()
 def login(  # noqa: PLR0913 - the options of a sign-in
     mode: Annotated[Mode, typer.Option(help="How the code is received.")] = Mode.AUTO,
-    remember: Annotated[Remember | None, typer.Option(help="Store the key here.")] = None,
+    remember: Annotated[
+        Remember | None, typer.Option(help="Store the key here.", show_default="file")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="The key's name in the account.")] = None,
     limit: Annotated[float | None, typer.Option(help="What the key may spend, USD.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds.")] = 300.0,
     *,
     browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+    no_remember: Annotated[bool, typer.Option("--no-remember", help="Store no key.")] = False,
 ) -> None:
-    """Sign in with OpenRouter."""
+    """Sign in with OpenRouter, and store the key on this machine."""
+    if no_remember and remember is not None:
+        msg = "--remember and --no-remember exclude each other"
+        raise typer.BadParameter(msg)
+    store = None if no_remember else open_store(remember or Remember.FILE)
+    stored = None if store is None else store.get(_STORED_ID)
+
     key = oauth.login(
         mode=mode.value,
         open_browser=browser,
         timeout=timeout,
         key_label=label,
         limit=limit,
-        key_store=None if remember is None else open_store(remember),
+        key_store=store,
     )
 
     out().print(f"Signed in as {printable(key.user_id or 'somebody')}.")
-    if remember is None:
-        out().print("The key is forgotten now: `--remember file` or `keyring` keeps it.")
+    if store is None:
+        out().print(f"The key is forgotten here, and works until you delete it: {key.settings_url}")
+    elif stored is not None and stored.fingerprint == key.fingerprint:
+        out().print("This key was stored before: `logout` first to sign in anew.")
     _show(key)
 
 

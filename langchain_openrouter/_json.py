@@ -180,6 +180,18 @@ def dump_json(value: Any, *, separators: tuple[str, str] | None = None) -> str:
         raise ValueError(msg) from None
 
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def dump_compact_json(value: Any) -> str:
+    """Serialize like `dump_json`, without spaces; `json.dumps` would make an encoder each time."""
+    try:
+        return _compact(value)
+    except RecursionError:
+        msg = "it is nested too deeply"
+        raise ValueError(msg) from None
+
+
 def _decoded(data: bytes | str) -> str:
     return data if isinstance(data, str) else data.decode("utf-8-sig", "replace")
 

@@ -98,6 +98,11 @@ def printable(text: str, *, keep: str = "") -> str:
     return plain.translate(changed) if changed else plain
 
 
+def hide_keys(text: str) -> str:
+    """Return a text with everything masked that looks like a key."""
+    return _KEY.sub(_MASK, text)
+
+
 def contains_api_key(text: str) -> bool:
     """Tell whether a text contains what looks like a key."""
     return _KEY.search(text) is not None

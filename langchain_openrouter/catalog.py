@@ -12,6 +12,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from pydantic import PrivateAttr
 
 from langchain_openrouter import _model_profiles, _profile_cache, errors
+from langchain_openrouter._catalog_cache import StoredResponse
 from langchain_openrouter._catalog_parameters import unsupported_of
 from langchain_openrouter._catalog_types import (
     Estimate,
@@ -27,12 +28,13 @@ from langchain_openrouter._json import get_dict, get_dicts
 from langchain_openrouter._model_refusals import learn_from_endpoints
 from langchain_openrouter._redaction import printable
 from langchain_openrouter._resource import APIResource
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.settings import environment_api_key
 
 __all__ = ["Catalog", "Estimate", "Generation", "Model", "ModelEndpoint", "Models", "Provider"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from langchain_core.language_models import LanguageModelInput
@@ -43,11 +45,17 @@ if TYPE_CHECKING:
 _HOUR = 3600.0
 _ALL_MODELS = {"output_modalities": "all"}
 _MAX_CACHED = 64  # responses of one catalog
+_PUBLIC = {"/models", "/providers"}
+"""Paths whose response does not depend on the key: `/models/user` is the list of an account."""
+_EVERYONE = "everyone"
 _GENERATION_BACKOFF = (0.5, 1.0, 2.0, 4.0)  # seconds between requests for one generation
 
 
 class Catalog(APIResource):
     """OpenRouter's lists of models and providers. Responses are cached for an hour, per key.
+
+    The lists of all models and of the providers are the same for every key: they are requested and
+    read once for this catalog and those that `for_user` makes of it.
 
     Example:
         ```python
@@ -60,7 +68,9 @@ class Catalog(APIResource):
 
     ttl: float = _HOUR
     """Seconds for which a response is cached."""
-    _cache: dict[Any, tuple[float, Any]] = PrivateAttr(default_factory=dict)
+    _cache: dict[Any, StoredResponse] = PrivateAttr(default_factory=dict)
+    _public: dict[Any, StoredResponse] = PrivateAttr(default_factory=dict)
+    """Of lists that are the same for every key; the catalogs of all users share it."""
 
     def models(self, **filters: Any) -> Models:
         """Return the models. No key is needed.
@@ -72,19 +82,23 @@ class Catalog(APIResource):
 
         See https://openrouter.ai/docs/api-reference/list-available-models.
         """
-        return _to_models(self._get("/models", filters))
+        models: Models = self._get("/models", filters, parse=_to_models)
+        return models
 
     async def amodels(self, **filters: Any) -> Models:
         """Return like `models`."""
-        return _to_models(await self._aget("/models", filters))
+        models: Models = await self._aget("/models", filters, parse=_to_models)
+        return models
 
     def user_models(self) -> Models:
         """Return the models that the key may use under its owner's account settings."""
-        return _to_models(self._get("/models/user", needs_key=True))
+        models: Models = self._get("/models/user", needs_key=True, parse=_to_models)
+        return models
 
     async def auser_models(self) -> Models:
         """Return like `user_models`."""
-        return _to_models(await self._aget("/models/user", needs_key=True))
+        models: Models = await self._aget("/models/user", needs_key=True, parse=_to_models)
+        return models
 
     def model(self, slug: str) -> Model:
         """Return a model.
@@ -112,11 +126,11 @@ class Catalog(APIResource):
 
     def providers(self) -> list[Provider]:
         """Return the providers."""
-        return [Provider.from_api(row) for row in get_dicts(self._get("/providers"), "data")]
+        return list(self._get("/providers", parse=_to_providers))
 
     async def aproviders(self) -> list[Provider]:
         """Return like `providers`."""
-        return [Provider.from_api(row) for row in get_dicts(await self._aget("/providers"), "data")]
+        return list(await self._aget("/providers", parse=_to_providers))
 
     def generation(self, generation_id: str) -> Generation:
         """Return the record of a generation, with its cost as charged.
@@ -190,11 +204,13 @@ class Catalog(APIResource):
             OSError: The file cannot be written.
         """
         self._cache.clear()
+        self._public.clear()
         return _write_profiles(self, self._get("/models", _ALL_MODELS))
 
     async def arefresh_profiles(self) -> Path:
         """Refresh like `refresh_profiles`; the file is written in a thread."""
         self._cache.clear()
+        self._public.clear()
         response = await self._aget("/models", _ALL_MODELS)
         return await asyncio.to_thread(_write_profiles, self, response)
 
@@ -226,45 +242,58 @@ class Catalog(APIResource):
     # --- requests -------------------------------------------------------------------------
 
     def _get(
-        self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        *,
+        needs_key: bool = False,
+        parse: Callable[[Any], Any] | None = None,
     ) -> Any:
         request = self._catalog_request(path, query, needs_key=needs_key)
         if callable(request.api_key):
             request = request._replace(api_key=_resolved(request))
 
         cache_key = _cache_key(request)
-        response = self._cached(cache_key)
-        if response is None:
-            response = self._send(request)
-            self._store(cache_key, response)
-        return response
+        stored = self._cached(cache_key)
+        if stored is None:
+            stored = StoredResponse(self._send(request))
+            self._store(cache_key, stored)
+        return stored.parsed(parse)
 
     async def _aget(
-        self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        *,
+        needs_key: bool = False,
+        parse: Callable[[Any], Any] | None = None,
     ) -> Any:
         request = self._catalog_request(path, query, needs_key=needs_key)
         if callable(request.api_key):
             request = request._replace(api_key=await _aresolved(request))
 
         cache_key = _cache_key(request)
-        response = self._cached(cache_key)
-        if response is None:
-            response = await self._asend(request)
-            self._store(cache_key, response)
-        return response
+        stored = self._cached(cache_key)
+        if stored is None:
+            stored = StoredResponse(await self._asend(request))
+            self._store(cache_key, stored)
+        return stored.parsed(parse)
 
-    def _cached(self, cache_key: Any) -> Any:
-        stored = self._cache.get(cache_key)
-        fresh = stored is not None and time.monotonic() - stored[0] <= self.ttl
-        return stored[1] if stored is not None and fresh else None
+    def _cached(self, cache_key: Any) -> StoredResponse | None:
+        stored = self._cache_of(cache_key).get(cache_key)
+        return stored if stored is not None and stored.age <= self.ttl else None
 
-    def _store(self, cache_key: Any, response: Any) -> None:
+    def _store(self, cache_key: Any, stored: StoredResponse) -> None:
         """Cache a response; the oldest is dropped, so that many users do not add up."""
-        self._cache.pop(cache_key, None)
-        while len(self._cache) >= _MAX_CACHED:
-            self._cache.pop(next(iter(self._cache)), None)
+        cache = self._cache_of(cache_key)
+        cache.pop(cache_key, None)
+        while len(cache) >= _MAX_CACHED:
+            cache.pop(next(iter(cache)), None)
         if self.ttl > 0:
-            self._cache[cache_key] = (time.monotonic(), response)
+            cache[cache_key] = stored
+
+    def _cache_of(self, cache_key: Any) -> dict[Any, StoredResponse]:
+        return self._public if cache_key[0] is _EVERYONE else self._cache
 
     def _catalog_request(
         self, path: str, query: Mapping[str, Any] | None = None, *, needs_key: bool = False
@@ -284,7 +313,7 @@ class Catalog(APIResource):
         return Generation.from_api(get_dict(response, "data") or {})
 
     def for_user(self, key: Any) -> Self:
-        """Return a catalog that uses another user's key, with an empty cache."""
+        """Return a catalog on another user's key, which shares only public lists with this one."""
         copy = super().for_user(key)
         copy._cache = {}  # noqa: SLF001 - of the same class
         return copy
@@ -309,6 +338,10 @@ def _write_profiles(catalog: Catalog, response: Any) -> Path:
     path = _profile_cache.write(profiles, base_url=_base_url(catalog))
     _model_profiles.forget()
     return path
+
+
+def _to_providers(response: Any) -> tuple[Provider, ...]:
+    return tuple(Provider.from_api(row) for row in get_dicts(response, "data"))
 
 
 def _to_models(response: Any) -> Models:
@@ -355,8 +388,10 @@ def _path(slug: str) -> str:
 
 
 def _cache_key(request: transport.Request) -> Any:
-    """Return the key of the cache: a hash of the API key, the URL and the query."""
+    """Return the key of the cache: whose response it is, the URL and the query."""
     owner = None if request.api_key is None else cache_fingerprint(request.api_key)
+    if request.url.removeprefix(request.base_url) in _PUBLIC and shortcuts.enabled:
+        owner = _EVERYONE
     return owner, request.url, repr(sorted((request.query or {}).items()))
 
 

@@ -14,15 +14,22 @@ from langchain_core.embeddings import Embeddings
 from pydantic import Field
 
 from langchain_openrouter import errors
+from langchain_openrouter._embeddings_progress import (
+    EmbeddingsProgress,
+    EmbeddingsReporter,
+    open_progress,
+)
 from langchain_openrouter._http.metering import new_call
 from langchain_openrouter._json import get_dict, get_dicts, get_number, get_str
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._resource import ModelResource
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from langchain_openrouter._http.transport import Request
 
-__all__ = ["EmbeddingsResult", "OpenRouterEmbeddings"]
+__all__ = ["EmbeddingsProgress", "EmbeddingsResult", "OpenRouterEmbeddings"]
 
 _FLOAT_SIZE = 4  # bytes
 
@@ -71,6 +78,9 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
     user: str | None = None
     chunk_size: int = Field(default=256, ge=1)
     """The maximum number of inputs in a request; more are sent in several requests."""
+    progress: Any = Field(default=None, exclude=True, repr=False)
+    """None shows a bar in a notebook or a terminal with rich, where there are several requests;
+    True for each call; False never; a callable is called with an `EmbeddingsProgress` instead."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return a vector for each text, in order."""
@@ -88,31 +98,46 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
         """Return like `embed_query`."""
         return (await self.aembed([text])).vectors[0]
 
-    def embed(self, inputs: Sequence[Any]) -> EmbeddingsResult:
+    def embed(self, inputs: Sequence[Any], *, progress: Any = None) -> EmbeddingsResult:
         """Return vectors with their usage and cost.
 
         Args:
             inputs: Texts; or lists of content parts, `{"type": "text", "text": ...}` and
                 `{"type": "image_url", "image_url": {"url": ...}}`, for multimodal models.
+            progress: As the field of this name, which None leaves in force.
 
         Raises:
             OpenRouterError: A request failed; see `errors`. A response that lacks a vector is an
                 `UpstreamError`.
             TypeError: An input is of another type.
         """
-        results = []
-        for part in self._parts(inputs):
-            request = self._embeddings_request(part)
-            results.append(_to_result(self._send(request, sensitive=part), len(part)))
+        parts, results = self._parts(inputs), []
+
+        with self._open_progress(progress, parts) as reporter:
+            for part in parts:
+                request = self._embeddings_request(part)
+                result = _to_result(self._send(request, sensitive=part), len(part))
+                results.append(result)
+                reporter.on_result(len(part), result.cost)
         return _merge(results)
 
-    async def aembed(self, inputs: Sequence[Any]) -> EmbeddingsResult:
+    async def aembed(self, inputs: Sequence[Any], *, progress: Any = None) -> EmbeddingsResult:
         """Return like `embed`."""
-        results = []
-        for part in self._parts(inputs):
-            request = self._embeddings_request(part)
-            results.append(_to_result(await self._asend(request, sensitive=part), len(part)))
+        parts, results = self._parts(inputs), []
+
+        with self._open_progress(progress, parts) as reporter:
+            for part in parts:
+                request = self._embeddings_request(part)
+                result = _to_result(await self._asend(request, sensitive=part), len(part))
+                results.append(result)
+                reporter.on_result(len(part), result.cost)
         return _merge(results)
+
+    def _open_progress(
+        self, progress: Any, parts: list[list[Any]]
+    ) -> AbstractContextManager[EmbeddingsReporter]:
+        shown = self.progress if progress is None else progress
+        return open_progress(shown, sum(map(len, parts)), len(parts))
 
     def _embeddings_request(self, inputs: list[Any]) -> Request:
         body = self._body(inputs)

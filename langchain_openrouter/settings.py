@@ -320,7 +320,7 @@ def unknown_argument_message(name: str, known: Iterable[str]) -> str:
     known = set(known)
     official = name.removeprefix("openrouter_")  # as LangChain's own package names some fields
     nearest = [official] if official in known else difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean `{nearest[0]}`?" if nearest else "see the README for the arguments."
+    hint = f"did you mean `{nearest[0]}`?" if nearest else "`help(ChatOpenRouter)` has them all."
 
     return (
         f"unknown argument `{name}`: {hint} "

@@ -1,4 +1,4 @@
-"""Check the README's fences in pyright's strict mode, as its readers' editors do.
+"""Check the fences of the README and of docs/ in pyright's strict mode, as editors do.
 
 Run by `make types`; prints pyright's findings and exits with 1 if there is any.
 """
@@ -12,8 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-README = Path(__file__).parent.parent / "README.md"
-# What the README leaves to its reader.
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# What pages leave to their readers.
 PRELUDE = 'callback_address = "https://app.example.org/callback/nonce?code=code"\n'
 # In signatures of LangGraph, which leaves out type arguments; strict mode reports each use.
 OF_LANGGRAPH = ("BaseCheckpointSaver[Unknown]", "Command[Unknown]")
@@ -21,12 +22,13 @@ OF_LANGGRAPH = ("BaseCheckpointSaver[Unknown]", "Command[Unknown]")
 
 def main() -> int:
     """Run the pyright whose path is the argument, on the Python that runs this."""
-    fences = re.findall(
-        r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "readme.py").write_text(PRELUDE + "\n".join(fences), encoding="utf-8")
-        config = {"typeCheckingMode": "strict", "include": ["readme.py"]}
+        for page in PAGES:
+            text = page.read_text("utf-8")
+            fences = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+            name = "_".join(page.relative_to(ROOT).with_suffix("").parts).lower().replace("-", "_")
+            Path(folder, f"page_{name}.py").write_text(PRELUDE + "\n".join(fences), "utf-8")
+        config = {"typeCheckingMode": "strict", "include": ["page_*.py"]}
         Path(folder, "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
         command = [
             str(Path(sys.argv[1]).absolute()),
@@ -40,7 +42,7 @@ def main() -> int:
 
     report = json.loads(run.stdout)
     findings = [
-        f"{finding['range']['start']['line']}: {finding['message']}"
+        f"{Path(finding['file']).stem}:{finding['range']['start']['line']}: {finding['message']}"
         for finding in report["generalDiagnostics"]
         if not any(name in finding["message"] for name in OF_LANGGRAPH)
     ]

@@ -60,7 +60,7 @@ def test_the_catalogue(emulate, how):
 
 
 def test_answers_are_kept_for_an_hour_and_for_their_user(emulate):
-    """Asked once; another filter, another user and a shorter time ask again."""
+    """Asked once; another filter, a shorter time, and for its own list another user ask again."""
     emulator = emulate()
     catalog = Catalog(base_url=emulator.url, api_key="k")
     for _ in range(3):
@@ -68,13 +68,35 @@ def test_answers_are_kept_for_an_hour_and_for_their_user(emulate):
         asyncio.run(catalog.amodels())
     assert len(emulator.asked) == 1
     catalog.models(q="claude")
-    catalog.for_user("other").models()
-    assert [asked.key for asked in emulator.asked] == ["k", "k", "other"]
+    catalog.user_models()
+    catalog.for_user("other").user_models()
+    assert [asked.key for asked in emulator.asked] == ["k", "k", "k", "other"]
     quick = Catalog(base_url=emulator.url, ttl=0)
     quick.models()
     quick.models()
-    assert len(emulator.asked) == 5
+    assert len(emulator.asked) == 6
     assert "authorization" not in emulator.asked[-1].headers
+
+
+def test_public_lists_are_read_once_for_all_users(emulate, monkeypatch):
+    """They share one list; the lists of an account are shared with nobody."""
+    from langchain_openrouter._shortcuts import shortcuts
+
+    monkeypatch.setattr(shortcuts, "enabled", True)
+    emulator = emulate()
+    catalog = Catalog(base_url=emulator.url, api_key="k")
+    users = [catalog.for_user("a"), catalog.for_user("b"), catalog.for_user(lambda: "c")]
+    lists = [each.models() for each in users]
+    assert all(found is lists[0] for found in [*lists, catalog.models()])
+    catalog.providers().clear()
+    assert users[0].providers()
+    assert len(emulator.asked) == 2
+
+    mine = [each.user_models() for each in (*users, catalog)]
+    assert len({id(found) for found in mine}) == 4
+    assert [asked.key for asked in emulator.asked[2:]] == ["a", "b", "c", "k"]
+    assert catalog.model_copy(update={"base_url": emulator.url + "/"}).models() is lists[0]
+    assert Catalog(base_url=emulator.url).models() is not lists[0]
 
 
 def test_the_catalogue_needs_a_key_where_the_service_does(emulate):

@@ -265,7 +265,7 @@ def test_an_unpacked_sdist_passes_its_tests(unpacked):
     assert "error" not in collected.splitlines()[-1]
 
     looking = [
-        "test_readme.py",
+        "docs/test_fences.py",
         "test_current_user.py",
         "oauth/test_secrets.py",
         "chat_models/test_keys.py",

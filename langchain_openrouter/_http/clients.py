@@ -1,4 +1,4 @@
-"""Connection pools: one SDK client per process or event loop, and per proxy environment.
+"""Connection pools: SDK clients per process or event loop, and per proxy environment.
 
 The clients derive from the SDK's base classes, which read no environment and hold no credentials:
 they are used for their retries. The key comes with each request, so one pool serves all users.
@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import inspect
 import os
 import threading
 import time
 import weakref
+from contextlib import suppress
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
-import openai
 from openai import APIStatusError
-from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
+from openai._base_client import AsyncAPIClient, SyncAPIClient
 
 from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._http.attempts import build_request, to_connection_error
@@ -29,6 +28,14 @@ from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
 from langchain_openrouter._http.retry_after import retry_limits
 from langchain_openrouter._http.retry_observer import report_retry
+from langchain_openrouter._http.sdk_hooks import check_sdk
+from langchain_openrouter._http.shards import (
+    KEEPALIVE_SECONDS,
+    AsyncBusyStream,
+    BusyStream,
+    Shards,
+    occupied,
+)
 from langchain_openrouter._json import parse_json_or_text
 
 if TYPE_CHECKING:
@@ -37,8 +44,8 @@ if TYPE_CHECKING:
 
     from langchain_openrouter._http.attempts import SendOptions
     from langchain_openrouter._http.metering import Call
+    from langchain_openrouter._http.shards import Shard
 
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=200, keepalive_expiry=60.0)
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _HEADERS = {
     "accept": "application/json",
@@ -62,6 +69,8 @@ class _ClientOverrides:
     call: Call | None = None
     body = b""
     retry_after: float | None = None
+    shard: Shard | None = None
+    """Of a client of ours: counts how many requests it is busy with."""
 
     def for_request(
         self,
@@ -170,6 +179,10 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
     def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         """Send a request, again where that may help; the response is returned as it is."""
         del cast_to
+        with occupied(self.shard, BusyStream) as keep:
+            return keep(self._send_attempts(options, **kwargs))
+
+    def _send_attempts(self, options: SendOptions, **kwargs: Any) -> Any:
         attempt = 0
         while True:
             request, more = self._attempt(options)
@@ -217,6 +230,10 @@ class _AsyncClient(_ClientOverrides, AsyncAPIClient):
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
         """Send like `_SyncClient.request`."""
         del cast_to
+        with occupied(self.shard, AsyncBusyStream) as keep:
+            return keep(await self._send_attempts(options, **kwargs))
+
+    async def _send_attempts(self, options: SendOptions, **kwargs: Any) -> Any:
         attempt, stream = 0, kwargs.get("stream", False)
         while True:
             request, more = self._attempt(options)
@@ -262,48 +279,7 @@ def is_event_stream(response: httpx2.Response) -> bool:
     return "event-stream" in content_type or not content_type
 
 
-# --- the SDK's private hooks ------------------------------------------------------------------
-
-# The methods that are overridden here or called with these arguments. Checked at import, so that an
-# incompatible SDK fails early, with the name of the method.
-_HOOKS: tuple[tuple[type, str, tuple[str, ...]], ...] = (
-    (BaseClient, "_build_headers", ("options", "retries_taken")),
-    (BaseClient, "_custom_auth", ("security",)),
-    (BaseClient, "_should_retry", ("response",)),
-    (BaseClient, "_parse_retry_after_header", ("response_headers",)),
-    (BaseClient, "_make_status_error_from_response", ("response",)),
-    (BaseClient, "_calculate_retry_timeout", ("remaining_retries", "options", "response_headers")),
-    (SyncAPIClient, "_send_request", ("request", "stream", "kwargs")),
-    (AsyncAPIClient, "_send_request", ("request", "stream", "kwargs")),
-    (SyncAPIClient, "request", ("cast_to", "options", "stream")),
-    (AsyncAPIClient, "request", ("cast_to", "options", "stream")),
-)
-
-
-def _check_sdk(hooks: tuple[tuple[type, str, tuple[str, ...]], ...] = _HOOKS) -> None:
-    """Check that the SDK still has the hooks that are overridden here.
-
-    Raises:
-        ImportError: One is missing or takes other arguments; the message names it and says what to
-            install.
-    """
-    for owner, name, parameters in hooks:
-        hook = inspect.getattr_static(owner, name, None)
-        has = set(inspect.signature(hook).parameters) if callable(hook) else set()
-        if hook is None or not has.issuperset(parameters):
-            msg = (
-                f"openai {openai.__version__} has changed {owner.__name__}.{name}, which "
-                "langchain-openrouter-oauth relies on: upgrade langchain-openrouter-oauth, or "
-                "install an earlier openai"
-            )
-            raise ImportError(msg)
-
-    if inspect.getattr_static(BaseClient, "custom_auth", None) is None:
-        msg = f"openai {openai.__version__} has no BaseClient.custom_auth: install an earlier one"
-        raise ImportError(msg)
-
-
-_check_sdk()
+check_sdk()
 
 
 # --- the pools --------------------------------------------------------------------------------
@@ -332,11 +308,9 @@ class _Pools:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.sync: dict[Any, _SyncClient] = {}
+        self.sync: dict[Any, Shards] = {}
 
-        self.loops: weakref.WeakKeyDictionary[Any, dict[Any, _AsyncClient]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self.loops: weakref.WeakKeyDictionary[Any, dict[Any, Shards]] = weakref.WeakKeyDictionary()
         self.guards: weakref.WeakKeyDictionary[Any, AsyncGenerator[None]] = (
             weakref.WeakKeyDictionary()
         )
@@ -371,17 +345,28 @@ def _ssl_context(environment: tuple[str | None, ...]) -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
-def _client_options(environment: tuple[str | None, ...]) -> dict[str, Any]:
+def _client_options(environment: tuple[str | None, ...], keepalive: int) -> dict[str, Any]:
     return {
         "cookies": _empty_cookie_jar(),
-        "limits": _LIMITS,
+        "limits": httpx2.Limits(
+            max_connections=None,
+            max_keepalive_connections=keepalive,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
         "follow_redirects": False,
         "verify": _ssl_context(environment),
     }
 
 
+def _make_shards(kind: Any, http: Any, environment: tuple[str | None, ...]) -> Shards:
+    def make(keepalive: int) -> Any:
+        return _make_client(kind, http(**_client_options(environment, keepalive)), is_shared=True)
+
+    return Shards(make)
+
+
 def sync_client(own: Any = None) -> _SyncClient:
-    """Return this process's client, or one around the user's own httpx2 client.
+    """Return a client of this process that has room, or one around the user's own httpx2 client.
 
     Args:
         own: An `httpx2.Client` of the user's.
@@ -395,35 +380,39 @@ def sync_client(own: Any = None) -> _SyncClient:
         return _make_client(_SyncClient, own)  # type: ignore[no-any-return]
 
     key = _proxy_environment()
-    client = pools.sync.get(key)
-    if client is None:
+    shards = pools.sync.get(key)
+    if shards is None:
         with pools.lock:
-            client = pools.sync.get(key)
-            if client is None:
-                http = httpx2.Client(**_client_options(key))
-                client = pools.sync[key] = _make_client(_SyncClient, http, is_shared=True)
-    return client
+            new = _make_shards(_SyncClient, httpx2.Client, key)
+            shards = pools.sync.setdefault(key, new)
+
+    for idle in shards.remove_idle():
+        with suppress(Exception):  # its peer may have gone long ago
+            idle.close()
+    return shards.take()  # type: ignore[no-any-return]
 
 
 async def async_client(own: Any = None) -> _AsyncClient:
-    """Return the running loop's client like `sync_client`; it is closed when the loop ends."""
+    """Return a client of the running loop like `sync_client`; it is closed when the loop ends."""
     pools = _pools
     if own is not None:
         return _make_client(_AsyncClient, own)  # type: ignore[no-any-return]
 
     loop = asyncio.get_running_loop()
-    clients = pools.loops.setdefault(loop, {})
+    by_environment = pools.loops.setdefault(loop, {})
     key = _proxy_environment()
-    client = clients.get(key)
-    if client is None:
-        http = httpx2.AsyncClient(**_client_options(key))
-        client = clients[key] = _make_client(_AsyncClient, http, is_shared=True)
+    shards = by_environment.get(key)
+    if shards is None:
+        shards = by_environment[key] = _make_shards(_AsyncClient, httpx2.AsyncClient, key)
 
     if loop not in pools.guards:
         pools.guards[loop] = guard = _close_when_loop_ends(pools, loop)
         await anext(guard)
         _drop_closed_loops(pools)
-    return client
+    for idle in shards.remove_idle():
+        with suppress(Exception):
+            await idle.close()
+    return shards.take()  # type: ignore[no-any-return]
 
 
 def _drop_closed_loops(pools: _Pools) -> None:
@@ -440,18 +429,20 @@ async def _close_when_loop_ends(pools: _Pools, loop: Any) -> AsyncGenerator[None
         yield
     finally:
         pools.guards.pop(loop, None)
-        for client in pools.loops.pop(loop, {}).values():
-            await client.close()
+        for shards in pools.loops.pop(loop, {}).values():
+            for client in shards.remove_all():
+                await client.close()
 
 
 def close() -> None:
     """Close this process's connections; the next request opens new ones."""
     pools = _pools
     with pools.lock:
-        clients = list(pools.sync.values())
+        of_environments = list(pools.sync.values())
         pools.sync.clear()
-    for client in clients:
-        client.close()
+    for shards in of_environments:
+        for client in shards.remove_all():
+            client.close()
 
 
 atexit.register(close)

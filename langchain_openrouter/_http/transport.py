@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +13,7 @@ from langchain_openrouter._http import urls
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
 from langchain_openrouter._http.attempts import SendOptions
 from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
+from langchain_openrouter._http.encoding import encode_json
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import LimitExceededError, StackedEncodingError
@@ -118,27 +118,6 @@ class ApiResponse:
         if self.stream is not None:
             with StrippedTracebacks():
                 await self.stream.aclose()
-
-
-def encode_json(body: Any) -> bytes:
-    """Serialize a request; the order of fields is kept.
-
-    Raises:
-        ValueError: Something in it is not JSON; the message names its type, not its value.
-    """
-    try:
-        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except RecursionError:
-        msg = "the request cannot be sent as JSON: it is nested too deeply"
-        raise ValueError(msg) from None
-    except (TypeError, ValueError) as error:
-        msg = f"the request cannot be sent as JSON: {error}"
-        raise ValueError(msg) from None
-
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # a lone surrogate: JSON can hold it escaped
-        return json.dumps(body, separators=(",", ":")).encode()
 
 
 # --- the key ----------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import csv
 import os
 from typing import TYPE_CHECKING, Any
 
-from langchain_openrouter.batch._extras import import_extra
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter.batch._parquet import to_cell, write_parquet
 from langchain_openrouter.batch._row_result import FIELDS
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_openrouter.batch._extras import import_extra
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter.batch._row_result import FIELDS, RowResult, without_infinity
 
 if TYPE_CHECKING:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from langchain_openrouter._progress_bar import is_watched, open_bar
+from langchain_openrouter.batch._bar import to_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,27 +128,11 @@ def open_progress(progress: Any, total: int | None, feed: RowFeed) -> Iterator[P
         show: Callable[[Progress], Any] | None = None
         if callable(progress):
             show = progress
-        elif progress is not False and (progress or _is_watched()):
-            show = stack.enter_context(_bar())
+        elif progress is not False and (progress or is_watched()):
+            bar: Any = stack.enter_context(open_bar())
+            show = lambda state: bar.show(to_state(state))  # noqa: E731 - one expression
         reporter = ProgressReporter(show, total, feed)
         try:
             yield reporter
         finally:
             reporter.close()
-
-
-def _is_watched() -> bool:
-    """Tell whether there is a terminal or a notebook, and rich."""
-    try:
-        import rich  # noqa: F401, PLC0415 - an extra
-    except ImportError:
-        return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
-
-
-@contextlib.contextmanager
-def _bar() -> Iterator[Callable[[Progress], Any]]:
-    from langchain_openrouter.batch._bar import open_bar  # noqa: PLC0415 - needs an extra
-
-    with open_bar() as bar:
-        yield bar.show

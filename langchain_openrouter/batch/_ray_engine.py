@@ -12,7 +12,7 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_openrouter.batch._extras import import_extra
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter.batch._local_engine import LocalEngine
 from langchain_openrouter.batch._ray_payload import pack_plan, refuse_key_in_environment
 from langchain_openrouter.batch._ray_workers import RemotePlan, WorkerPool

@@ -8,10 +8,10 @@ import uuid
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_openrouter._current_user import acting
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter._http.retry_observer import observe_retries
 from langchain_openrouter._redaction import redact
 from langchain_openrouter.batch._concurrency import ConcurrencyLimit
-from langchain_openrouter.batch._extras import import_extra
 from langchain_openrouter.batch._local_engine import CONGESTION
 from langchain_openrouter.batch._parquet import to_arrow_column, to_output_type
 from langchain_openrouter.batch._plan import build_plan, is_fatal, set_error

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import SecretBytes, SecretStr
 
 from langchain_openrouter._current_user import user_of_key
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter._http.metering import meters_in_context
 from langchain_openrouter._http.run_key import User, user_of_run
 from langchain_openrouter._key_object import KeyObject
 from langchain_openrouter._redaction import contains_api_key, redact
-from langchain_openrouter.batch._extras import import_extra
 from langchain_openrouter.errors import BatchError
 from langchain_openrouter.settings import EnvironmentKey
 

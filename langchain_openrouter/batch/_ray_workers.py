@@ -13,9 +13,9 @@ import contextvars
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from langchain_openrouter._current_user import acting
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter._http.retry_observer import observe_retries, report_retry
 from langchain_openrouter._redaction import redact
-from langchain_openrouter.batch._extras import import_extra
 from langchain_openrouter.batch._ray_payload import to_user, unpack_plan
 from langchain_openrouter.batch._row_result import RowResult
 from langchain_openrouter.errors import BatchError, OpenRouterError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from langchain_openrouter.batch._extras import import_extra
+from langchain_openrouter._extras import import_extra
 from langchain_openrouter.batch._row_result import FIELDS, RowResult
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeAlias
 
-from langchain_openrouter.batch._extras import import_extra
+from langchain_openrouter._extras import import_extra
 
 Rows: TypeAlias = "str | Path | Iterable[Any] | Any"
 """A path of a file (`.jsonl`, `.ndjson`, `.csv`, `.tsv`, each also with `.gz`, or `.parquet`), a

@@ -8,6 +8,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping  # noqa: TC003 - pydantic reads the annotations
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -29,6 +30,7 @@ from langchain_openrouter._http.urls import validate_base_url
 from langchain_openrouter._model_profiles import OWN_KEYS, profile_of
 from langchain_openrouter._provider_preferences import merge_provider
 from langchain_openrouter._pydantic import set_attribute
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.chat_models._arguments import (
     API_KEY_FIELD,
     FIELDS_OF_COPY,
@@ -41,6 +43,7 @@ from langchain_openrouter.chat_models._parsing import PROVIDER
 from langchain_openrouter.chat_models._private_arguments import reveal
 from langchain_openrouter.chat_models._request import FIELD_NAMES
 from langchain_openrouter.chat_models._request_fields import Provider, RequestFields
+from langchain_openrouter.chat_models._shared_dump import forget, serialize, share
 from langchain_openrouter.chat_models._usage import sum_usage
 from langchain_openrouter.settings import (
     MAX_RETRIES,
@@ -54,6 +57,8 @@ from langchain_openrouter.settings import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from langchain_core.language_models import LangSmithParams, ModelProfile
 
     from langchain_openrouter.settings import OpenRouterSettings
@@ -64,8 +69,20 @@ _WIRE_FIELDS = tuple(
     for name in (*wire.REQUEST_FIELDS, *wire.RESPONSES_FIELDS)
     if name not in {"messages", "prompt", "stream", "store"}
 )
+_WIRE_INDEX = {field: index for index, (_, field) in enumerate(_WIRE_FIELDS)}
 # Fields whose empty value means that they are not set.
 _EMPTY_IS_UNSET = {"stop", "session_id", "user"}
+
+
+@lru_cache(maxsize=64)
+def _fields_with_default(kind: type[RequestFields]) -> frozenset[int]:
+    """Return the indexes in `_WIRE_FIELDS` of the fields that have a value without being set."""
+    fields = kind.model_fields
+    return frozenset(
+        index
+        for name, index in _WIRE_INDEX.items()
+        if name in fields and fields[name].get_default(call_default_factory=False) is not None
+    )
 
 
 class ChatOpenRouterFields(RequestFields):
@@ -190,8 +207,7 @@ class ChatOpenRouterFields(RequestFields):
     context_management: ClassVar[None] = None  # type: ignore[misc]
     store: ClassVar[None] = None  # type: ignore[misc]
     use_previous_response_id: ClassVar[bool] = False  # type: ignore[misc]
-    # Without the parent's default, which reads LANGCHAIN_OPENAI_STREAM_CHUNK_TIMEOUT_S.
-    stream_chunk_timeout: float | None = None
+    stream_chunk_timeout: ClassVar[None] = None  # type: ignore[misc]
 
     # --- construction ---------------------------------------------------------------------
 
@@ -220,6 +236,12 @@ class ChatOpenRouterFields(RequestFields):
     @classmethod
     def _check_deadline(cls, value: Any) -> Any:
         return validate_deadline(value)
+
+    @field_validator("stream_chunk_timeout", check_fields=False)
+    @classmethod
+    def _validate_stream_chunk_timeout(cls, value: Any) -> Any:
+        """Replace the parent's validator of a field that is none here."""
+        return value
 
     @model_validator(mode="before")
     @classmethod
@@ -284,6 +306,7 @@ class ChatOpenRouterFields(RequestFields):
     def __setattr__(self, name: str, value: Any) -> None:
         """Assign a field: a key is hidden in every repr and dump, a base URL is checked."""
         super().__setattr__(name, validate_field(name, value))
+        forget(self)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy of the model, which shares its connections.
@@ -302,10 +325,15 @@ class ChatOpenRouterFields(RequestFields):
         }
         copy = super().model_copy(update=fields, deep=deep)
 
-        copy.__dict__.pop("_serialized", None)  # core's cached property, of the old values
+        share(self, copy, set() if deep else set(fields))
         # A new dictionary has no room to spare: the model's own has grown once, to twice the size.
         set_attribute(copy, "__dict__", dict(copy.__dict__.items()))
         return copy
+
+    @property
+    def _serialized(self) -> dict[str, Any]:
+        """What tracers are told of the model; core's cached property."""
+        return serialize(self)
 
     @property
     def lc_secrets(self) -> dict[str, str]:
@@ -341,7 +369,7 @@ class ChatOpenRouterFields(RequestFields):
         values = self.__dict__
         params = {
             name: value
-            for name, field in _WIRE_FIELDS
+            for name, field in self._wire_fields()
             if (value := values.get(field)) is not None and (value or name not in _EMPTY_IS_UNSET)
         }
 
@@ -351,6 +379,15 @@ class ChatOpenRouterFields(RequestFields):
         if "provider" in params and "provider" in extra:
             extra["provider"] = merge_provider(params["provider"], extra["provider"])
         return {**params, **extra}
+
+    def _wire_fields(self) -> Iterable[tuple[str, str]]:
+        """Return the fields of the body that may have a value: those set, or with a default."""
+        if not shortcuts.enabled:
+            return _WIRE_FIELDS
+        defaults = _fields_with_default(type(self))
+        names = _WIRE_INDEX.keys() & self.__pydantic_fields_set__
+        indexes = {_WIRE_INDEX[name] for name in names}.union(defaults)
+        return [_WIRE_FIELDS[index] for index in sorted(indexes)]
 
     def _headers(self, call: Mapping[str, Any]) -> dict[str, str]:
         """Return the headers of a request.

@@ -18,7 +18,15 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from langchain_openrouter._json import dump_json, get_dict, get_dicts, get_str, parse_model_json
+from langchain_openrouter._http.encoding import PlainMessages
+from langchain_openrouter._json import (
+    dump_compact_json,
+    get_dict,
+    get_dicts,
+    get_str,
+    parse_model_json,
+)
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.chat_models._content_parts import to_content_parts, with_cache_control
 from langchain_openrouter.chat_models._foreign_blocks import (
     CALL_BLOCKS,
@@ -27,6 +35,10 @@ from langchain_openrouter.chat_models._foreign_blocks import (
     unreadable_reasoning,
 )
 from langchain_openrouter.chat_models._incomplete_arguments import unquote_incomplete
+from langchain_openrouter.chat_models._plain_messages import (
+    ARGUMENTS,
+    to_plain_message,
+)
 from langchain_openrouter.chat_models._reasoning_fields import (
     REASONING_BLOCKS,
     to_reasoning_fields,
@@ -35,8 +47,6 @@ from langchain_openrouter.chat_models._reasoning_fields import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ARGUMENTS = "tool_call_arguments"
-"""Key of `additional_kwargs`: each tool call's arguments as the model wrote them, by call id."""
 OUTPUT_ITEMS = "output_items"
 """Key of `additional_kwargs`: the items of an answer of `POST /responses`, as they came."""
 
@@ -72,9 +82,17 @@ def to_wire_messages(
     Raises:
         ValueError: A message or a block of one cannot be sent; the error names which.
     """
-    wire_messages = []
+    wire_messages: list[dict[str, Any]] = PlainMessages()
     omitted = OmittedBlocks()
+    may_be_plain = shortcuts.enabled and not with_model
+    are_plain = may_be_plain
     for index, message in enumerate(messages):
+        plain = to_plain_message(message, _to_wire_calls) if may_be_plain else None
+        if plain is not None:
+            wire_messages.append(plain)
+            continue
+
+        are_plain = False
         wire_message = _to_wire_message(message, f"message {index} ({message.type})", omitted)
         if wire_message["role"] == "assistant":
             _add_items(wire_message, message, omitted, with_items=with_items)
@@ -85,7 +103,7 @@ def to_wire_messages(
         wire_messages.append(wire_message)
 
     omitted.warn()
-    return wire_messages
+    return wire_messages if are_plain else list(wire_messages)
 
 
 def _add_items(
@@ -307,7 +325,7 @@ def _to_arguments_text(args: dict[str, Any], original: Any) -> str:
             pass
 
     try:
-        return dump_json(args, separators=(",", ":"))
+        return dump_compact_json(args)
     except (TypeError, ValueError) as error:
         msg = f"the arguments of a tool call cannot be sent: {error}"
         raise ValueError(msg) from None

@@ -22,7 +22,7 @@ from langchain_openrouter._json import (
     get_str,
     parse_model_json,
 )
-from langchain_openrouter.chat_models._messages import ARGUMENTS
+from langchain_openrouter.chat_models._plain_messages import ARGUMENTS
 from langchain_openrouter.chat_models._usage import to_usage_metadata
 
 if TYPE_CHECKING:

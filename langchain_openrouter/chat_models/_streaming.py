@@ -26,7 +26,6 @@ from langchain_openrouter.chat_models._message_chunk import (
     is_argument_continuation,
     make_template,
 )
-from langchain_openrouter.chat_models._messages import ARGUMENTS
 from langchain_openrouter.chat_models._parsing import (
     PROVIDER,
     detail_text,
@@ -38,6 +37,7 @@ from langchain_openrouter.chat_models._parsing import (
     was_truncated,
 )
 from langchain_openrouter.chat_models._pieces import TextBuffer, TextDeduplicator
+from langchain_openrouter.chat_models._plain_messages import ARGUMENTS
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 from langchain_openrouter.chat_models._usage import to_usage_metadata, tokens_only

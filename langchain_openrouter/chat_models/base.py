@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_core.messages import BaseMessage
+
 from langchain_openrouter._http import transport
 from langchain_openrouter._http.deadlines import start_deadline
 from langchain_openrouter._http.error_context import error_context
@@ -14,6 +16,7 @@ from langchain_openrouter._http.stream_events import aiter_events, iter_events
 from langchain_openrouter._http.timeouts import to_httpx_timeout
 from langchain_openrouter._http.turns import await_turn
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
 from langchain_openrouter.chat_models._core_methods import remember_methods
 from langchain_openrouter.chat_models._endpoints import RESPONSES
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
         CallbackManagerForLLMRun,
     )
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.messages import AIMessage
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
 
@@ -153,12 +156,19 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         payload = build_payload(
             {"user": user, **self._default_params} if user else self._default_params,
             kwargs,
-            self._convert_input(input_).to_messages(),
+            self._to_messages(input_),
             extras=(self.extra_body, reveal(kwargs.get("extra_body"))),
             extra_fields=self.model_kwargs,
             responses=self._endpoint(kwargs) is RESPONSES,
         )
         return adapt_payload(payload, kwargs.get(RELAX), self._base_url())
+
+    def _to_messages(self, input_: LanguageModelInput) -> Sequence[BaseMessage]:
+        """Return the messages of an input; core has converted those of a call already."""
+        is_list = type(input_) is list and shortcuts.enabled
+        if is_list and all(issubclass(kind, BaseMessage) for kind in set(map(type, input_))):
+            return input_  # type: ignore[return-value]
+        return self._convert_input(input_).to_messages()
 
     def _request(
         self, payload: dict[str, Any], kwargs: dict[str, Any], client: Any, run_manager: Any = None

@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 
 from langchain_core.stores import BaseStore
 
+from langchain_openrouter._extras import import_extra
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
@@ -26,11 +28,12 @@ class RedisStore(BaseStore[str, bytes]):
         max_connections: The maximum number of sync, and of async, connections of this process.
 
     Raises:
+        ImportError: redis is not installed (extra `web`).
         redis.exceptions.RedisError: From each method: Redis cannot be reached.
     """
 
     def __init__(self, url: str, *, ttl: int | None = None, max_connections: int = 20) -> None:
-        import redis  # noqa: PLC0415 - an extra
+        redis = import_extra("redis", "`RedisStore`", "web")
         from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
         from redis.retry import Retry  # noqa: PLC0415 - an extra
 

@@ -29,6 +29,7 @@ from langchain_openrouter.oauth._options import (
     LoginOptions,
     rename_former_options,
     store_and_id,
+    with_login_signature,
 )
 from langchain_openrouter.oauth._pkce import PKCELogin
 from langchain_openrouter.oauth._prompt import CancellablePrompt, has_terminal, prompt_in_notebook
@@ -42,6 +43,7 @@ _MAX_PASTES = 5
 _NOT_REVOKED = "Forgotten here, but not revoked: the key works until you delete it at"
 
 
+@with_login_signature
 def login(**options: Unpack[LoginOptions]) -> UserKey:
     """Sign a user in and return the user's own key.
 
@@ -85,6 +87,7 @@ def login(**options: Unpack[LoginOptions]) -> UserKey:
     return key
 
 
+@with_login_signature
 async def alogin(**options: Unpack[LoginOptions]) -> UserKey:
     """Sign in like `login` without blocking the event loop. Cancellation frees the port."""
     options = rename_former_options(options)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.oauth._user_key import UserKey
     from langchain_openrouter.settings import OpenRouterSettings
 
+F = TypeVar("F", bound="Callable[..., Any]")
 Mode: TypeAlias = Literal["auto", "loopback", "headless"]
 
 USER_ID = "default"
@@ -101,3 +103,27 @@ def rename_former_options(options: Mapping[str, Any]) -> LoginOptions:
             raise ValueError(msg)
         renamed[name] = renamed.pop(former)
     return renamed  # type: ignore[no-any-return]
+
+
+_DEFAULTS = {"mode": "auto", "open_browser": True, "timeout": 300.0, "user_id": USER_ID}
+
+
+def login_parameters() -> list[Parameter]:
+    """Return the keywords of `login` as parameters, for completion and `help`."""
+    return [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=_DEFAULTS.get(name),
+            annotation=getattr(annotation, "__forward_arg__", annotation),
+        )
+        for name, annotation in LoginOptions.__annotations__.items()
+    ]
+
+
+def with_login_signature(function: F) -> F:
+    """Give a function that takes `**options` the signature that spells them out."""
+    function.__signature__ = Signature(  # type: ignore[attr-defined]
+        login_parameters(), return_annotation="UserKey"
+    )
+    return function

@@ -57,3 +57,8 @@ def __getattr__(name: str) -> Any:
     else:
         home = "cassettes" if name in _CASSETTES else "emulator"
     return getattr(import_module(f"langchain_openrouter.testing.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not."""
+    return sorted({*globals(), *__all__})

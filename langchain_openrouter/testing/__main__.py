@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+from langchain_openrouter.testing._command import run_command
 from langchain_openrouter.testing.cassettes._lint import lint_file
 
 
@@ -62,13 +61,17 @@ def _lint(paths: list[Path]) -> int:
 def _run(command: list[str]) -> int:
     from langchain_openrouter.testing.emulator import Emulator  # noqa: PLC0415 - `lint` needs none
 
+    if not command:
+        print("which command? For example: run python my_app.py", file=sys.stderr)  # noqa: T201
+        return 2
+
     with Emulator() as emulator:
         added = {
             "OPENROUTER_BASE_URL": emulator.url,
             "OPENROUTER_API_KEY": "emulated",
             "OPENROUTER_MANAGEMENT_KEY": emulator.management_key,
         }
-        return subprocess.run(command, env={**os.environ, **added}, check=False).returncode  # noqa: S603 - the user's own command
+        return run_command(command, added)
 
 
 def _serve(host: str, port: int) -> int:

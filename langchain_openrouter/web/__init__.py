@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from langchain_openrouter._extras import naming_extra
 from langchain_openrouter.key_store._redis import RedisStore
-from langchain_openrouter.web.sign_in import Event, EventKind, SignIn, Visitor
-from langchain_openrouter.web.streams import events_response, sse_response
+
+with naming_extra("`langchain_openrouter.web`", "web"):
+    from langchain_openrouter.web.sign_in import Event, EventKind, SignIn, Visitor
+    from langchain_openrouter.web.streams import events_response, sse_response
 
 __all__ = [
     "Event",

@@ -9,7 +9,7 @@ import socket
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-import uvicorn
+from langchain_openrouter._extras import import_extra
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--workers", type=int, default=1, help="more than one needs --redis")
     parser.add_argument("--redis", help="as redis://127.0.0.1:6379/0")
     options = parser.parse_args(arguments)
+    uvicorn = import_extra("uvicorn", "the example", "web")
     if options.workers > 1 and not options.redis:
         parser.error("workers share nothing but a store: pass --redis")
     if problem := _port_problem(options.port):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.support.environments import install
 from tests.support.webapp import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -21,21 +21,10 @@ EXAMPLES = ROOT / "examples" / "web"
 
 def environment(framework):
     """Return the Python of an environment with a framework and this package; skip without one."""
-    folder = ROOT / ".bench" / framework
-    python = folder / "bin" / "python"
     try:
-        if not python.exists():
-            subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
-        names = (framework, "redis", "langchain_openrouter")
-        code = f"from importlib.util import find_spec; assert all(map(find_spec, {names}))"
-        done = subprocess.run([python, "-c", code], check=False, capture_output=True, timeout=60)
-        if done.returncode:
-            pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            subprocess.run([*pip, "--editable", f"{ROOT}[web]", framework], check=True, timeout=500,
-                           capture_output=True)  # fmt: skip
+        return install(ROOT / ".bench" / framework, "--editable", f"{ROOT}[web]", framework)
     except (subprocess.SubprocessError, OSError) as error:
-        pytest.skip(f"{framework} cannot be installed here: {error}")
-    return python
+        pytest.skip(f"{framework} cannot be installed here: {getattr(error, 'stderr', error)}")
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
-import venv
 from pathlib import Path
 
 import pytest
+
+from tests.support.environments import install
 
 FOLDER = Path(__file__).parents[2] / ".bench" / "openrouter-sdk"
 RENEWED_AFTER = 7 * 86_400  # seconds
@@ -18,18 +19,14 @@ def sdk_python():
 
     The environment is made once; a week later the SDK is upgraded, if the index can be reached.
     """
-    executable, installed = FOLDER / "bin" / "python", FOLDER / "installed"
+    python, installed = FOLDER / "bin" / "python", FOLDER / "installed"
     if installed.exists() and time.time() - installed.stat().st_mtime < RENEWED_AFTER:
-        return executable
-    if not executable.exists():
-        venv.create(FOLDER, with_pip=True)
+        return python
 
-    pip = [executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*pip, "--upgrade", "openrouter"], capture_output=True, text=True, timeout=300, check=False
-    )
-    if done.returncode == 0:
+    try:
+        install(FOLDER, "--upgrade", "openrouter", timeout=300)
         installed.touch()
-    elif not installed.exists():
-        pytest.skip(f"OpenRouter's SDK cannot be installed here: {done.stderr[-200:]}")
-    return executable
+    except subprocess.SubprocessError as error:
+        if not installed.exists():
+            pytest.skip(f"OpenRouter's SDK cannot be installed here: {error}")
+    return python

@@ -11,12 +11,12 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
 
 from langchain_openrouter.testing import Emulator
+from tests.support.environments import install
 
 PACKAGES = ["openrouter==1.3.84", "pydantic-ai-slim[openrouter]==2.68.0", "litellm==1.110.2"]
 SLUGS = ["openai/gpt-4o-mini", "anthropic/claude-sonnet-4.6", "anthropic/claude-opus-5.5"]
@@ -28,14 +28,12 @@ def python():
     """Return the Python of the clients' environment."""
     digest = hashlib.sha256(" ".join([*PACKAGES, sys.version]).encode()).hexdigest()[:12]
     folder = Path(sys.prefix) / f"clients-{digest}"
-    executable, complete = folder / "bin" / "python", folder / "complete"
+    complete = folder / "complete"
     if not complete.exists():
         shutil.rmtree(folder, ignore_errors=True)
-        venv.create(folder, with_pip=True)
-        pip = [executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *PACKAGES], check=True, timeout=550)
+        install(folder, *PACKAGES, timeout=550)
         complete.touch()
-    return executable
+    return folder / "bin" / "python"
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ from langchain_openrouter.testing import Call, Fault, Reply
 from langchain_openrouter.web import SignIn, events_response, sse_response
 from tests.support.webapp import SECRET, Visit, in_thread
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "web.md").read_text(encoding="utf-8")
 QUESTION = {"messages": [("user", "How is the weather in Paris?")]}
 CALL = Reply("Let me see.", tool_calls=[Call("weather", {"city": "Paris"})])
 
@@ -394,9 +394,9 @@ def test_a_disconnect_stops_an_agent(emulate):
     assert len(emulator.chats) == 1
 
 
-def test_the_client_of_the_readme_works_in_a_browser(emulate, browser):
+def test_the_client_of_the_guide_works_in_a_browser(emulate, browser):
     """Ten lines, as they are printed there; characters that are cut in two by the network too."""
-    (client,) = re.findall(r"^```js\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    (client,) = re.findall(r"^```js\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
     assert len(client.split("\n\n")[0].splitlines()) <= 11
     emulator = emulate(lambda _: "Grüße & <b>Küsse</b> 🎉\n\nzwei\u2028drei", any_key=False)
     with in_thread(Site(emulator).app) as url:
