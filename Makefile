@@ -23,7 +23,7 @@ test: $(STAMP)
 
 # On a cluster of two nodes on this machine; installs Ray, which is large, the first time.
 test-ray: $(RAY_STAMP)
-	$(BIN)/python -m pytest -m ray tests/batch/test_ray.py
+	$(BIN)/python -m pytest -m ray tests/batch/test_ray.py tests/docs/test_fences.py
 
 # With the oldest versions that pyproject.toml allows, in an environment of its own: weekly, and
 # before a release. What serves only the tests is as new as those versions let it be.
@@ -42,7 +42,7 @@ lint: $(STAMP)
 
 # The documentation, in docs/_build/index.html; a warning, such as a link that leads nowhere, is an error.
 docs: $(DOCS_STAMP)
-	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --quiet docs docs/_build
+	$(BIN)/python -m sphinx --fail-on-warning --nitpicky --keep-going --fresh-env --quiet docs docs/_build
 
 # The wheel and the sdist, checked for an index.
 dist: $(STAMP)

@@ -11,6 +11,7 @@ from pkgutil import walk_packages
 from typing import is_typeddict
 
 from docutils import nodes
+from pydantic import BaseModel
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -25,6 +26,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_show_search_summary = False  # it is fetched, which browsers refuse from a file
 html_copy_source = False
 myst_heading_anchors = 4
@@ -163,7 +165,7 @@ def to_rst(
 def _literal_tree(part: str) -> str:
     if not re.search(r"[├└│]", part):
         return part
-    return "\n".join(f"| {line}" for line in part.split("\n"))
+    return "::\n\n" + "\n".join(f"   {line}".replace("`", "") for line in part.split("\n"))
 
 
 def _code(match: re.Match[str]) -> str:
@@ -177,6 +179,17 @@ def _reference(match: re.Match[str]) -> str:
     if name in HOMES and not name.islower():
         return f":py:obj:`{name} <{HOMES[name]}>`"
     return f"``{match[1]}``"
+
+
+def shorten(
+    app: Sphinx, what: str, name: str, obj: object, options: object, arguments: str, returns: str
+) -> tuple[str, str] | None:
+    """Leave the fields of a pydantic model to their own entries; say less of `Annotated`."""
+    if inspect.isclass(obj) and issubclass(obj, BaseModel):
+        return "(**fields)", ""
+    if arguments and "<factory>" in arguments:
+        return arguments.replace("<factory>", "..."), returns
+    return None
 
 
 def resolve(app: Sphinx, env: object, node: nodes.Element, content: nodes.Element) -> object:
@@ -224,6 +237,7 @@ def setup(app: Sphinx) -> None:
     sys.setrecursionlimit(5000)
     write_pages()
     app.connect("autodoc-process-docstring", to_rst, priority=100)
+    app.connect("autodoc-process-signature", shorten)
     app.connect("missing-reference", resolve)
     app.connect("doctree-read", unlink_builtins)
     app.connect("env-check-consistency", check_names)

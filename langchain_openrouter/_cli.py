@@ -1,25 +1,28 @@
-"""The commands login, logout, whoami, models, chat, batch, batches, accounts, demo (`cli`).
+"""The command `langchain-openrouter` (extra `cli`): its sign-in, and what all commands share.
 
 Exit codes: 0 success, 1 error of OpenRouter or the network, 2 usage error, 3 no key, 4 sign-in
-failed, 5 a cost ceiling is reached, 130 interrupted. Errors are printed to standard error, in one
-line.
+failed, 5 a cost ceiling is reached, 130 interrupted, 141 the reader of the output closed it.
+Errors are printed to standard error, in one line.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from langchain_openrouter import _cli_accounts, errors, oauth
 from langchain_openrouter._cli_batch import add_batch
 from langchain_openrouter._cli_batches import add_batches
-from langchain_openrouter._cli_console import PRINTED, Remember, err, open_store, out
+from langchain_openrouter._cli_chat import add_chat
+from langchain_openrouter._cli_console import Remember, err, open_store, out, print_facts
+from langchain_openrouter._cli_models import add_models
+from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.settings import OpenRouterSettings
 
@@ -28,11 +31,11 @@ app = typer.Typer(
     help="OpenRouter from the command line.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(_cli_accounts.app, name="accounts")
 _STORED_ID = "default"  # the user id in the key store
-FAILED, NO_KEY, NO_SIGN_IN, INTERRUPTED = 1, 3, 4, 130
+FAILED, NO_KEY, NO_SIGN_IN, INTERRUPTED, BROKEN_PIPE = 1, 3, 4, 130, 141
 
 
 class Mode(StrEnum):
@@ -43,12 +46,38 @@ class Mode(StrEnum):
     HEADLESS = "headless"
 
 
+def _print_version(value: bool) -> None:  # noqa: FBT001 - typer's form
+    if value:
+        print(VERSION)  # noqa: T201 - for a script
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """OpenRouter from the command line."""
+    del version
+
+
+def _terminate(signal_number: int, _: Any) -> None:
+    """Leave by an exception, which puts a terminal back as it was."""
+    sys.exit(128 + signal_number)
+
+
 def main() -> None:
     """Run the command line; an error becomes a line on standard error and an exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(standalone_mode=False)  # typer turns an interrupt into a code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except BrokenPipeError:  # who reads has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = BROKEN_PIPE
     except errors.SignInError as error:
         _end(error, NO_SIGN_IN)
     except errors.KeyRevokedError as error:
@@ -184,147 +213,13 @@ def _show(key: oauth.UserKey, *, as_json: bool = False) -> None:
         print(json.dumps(facts))  # noqa: T201 - for a script
         return
 
-    table = Table(show_header=False, box=None)
-    for name, value in facts.items():
-        if value is not None:
-            table.add_row(name.replace("_", " "), printable(str(value)))
-    out().print(table)
+    print_facts(
+        (name.replace("_", " "), str(value)) for name, value in facts.items() if value is not None
+    )
 
 
-# --- models -----------------------------------------------------------------------------------
-
-
-@app.command()
-def models(  # noqa: PLR0913 - each is a filter
-    search: Annotated[str | None, typer.Argument(help="Words in the name or slug.")] = None,
-    supports: Annotated[list[str] | None, typer.Option(help="A parameter, as tools.")] = None,
-    input_: Annotated[list[str] | None, typer.Option("--input", help="image, file, ...")] = None,
-    max_price: Annotated[float | None, typer.Option(help="USD a million prompt tokens.")] = None,
-    limit: Annotated[int, typer.Option(help="How many, at the most.", min=1)] = 30,
-    *,
-    free: Annotated[bool, typer.Option("--free", help="Those that cost nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON, all fields as sent.")] = False,
-    refresh: Annotated[
-        bool, typer.Option("--refresh", help="Renew what is known of all models, list nothing.")
-    ] = False,
-) -> None:
-    """List models."""
-    from langchain_openrouter.catalog import Catalog  # noqa: PLC0415 - slow to import
-
-    if refresh:
-        out().print(f"Profiles written to {Catalog().refresh_profiles()}")
-        return
-
-    terms = (search or "").lower().split()
-    matches = [
-        model
-        for model in Catalog().models()
-        if all(term in f"{model.id} {model.name}".lower() for term in terms)
-        and set(supports or ()) <= set(model.supported_parameters)
-        and set(input_ or ()) <= set(model.input_modalities)
-        and (not free or model.is_free)
-        and (max_price is None or (model.prompt_price or 0) * 1e6 <= max_price)
-    ]
-    if as_json:
-        print(json.dumps([dict(model.data) for model in matches[:limit]]))  # noqa: T201 - for a script
-        return
-
-    table = Table("model", "context", "in $/M", "out $/M", "takes")
-    for model in matches[:limit]:
-        table.add_row(
-            printable(model.id),
-            f"{model.context_length or ''}",
-            _per_million(model.prompt_price),
-            _per_million(model.completion_price),
-            printable(", ".join(model.input_modalities)),
-        )
-
-    out().print(table)
-    if len(matches) > limit:
-        out().print(f"{len(matches) - limit} more: narrow the search, or raise --limit.")
-
-
-def _per_million(price: float | None) -> str:
-    return "" if price is None else f"{price * 1e6:g}"
-
-
-# --- chat -------------------------------------------------------------------------------------
-
-
-@app.command()
-def chat(
-    prompt: Annotated[list[str] | None, typer.Argument(help="The question.")] = None,
-    model: Annotated[str, typer.Option(help="Slug.")] = "openai/gpt-4o-mini",
-    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
-    reasoning: Annotated[str | None, typer.Option(help="low, medium, high, ...")] = None,
-    *,
-    as_json: Annotated[bool, typer.Option("--json", help="The complete answer as JSON.")] = False,
-) -> None:
-    """Ask a model; piped input is added to the question. Without one, chat line by line."""
-    from langchain_openrouter.chat_models import ChatOpenRouter  # noqa: PLC0415 - slow to import
-
-    key = _key()
-    chat_model = ChatOpenRouter(
-        model=model,
-        base_url=key.base_url,
-        reasoning={"effort": reasoning} if reasoning else None,
-    ).for_user(key)
-    messages: list[Any] = [("system", system)] if system else []
-    piped = "" if sys.stdin.isatty() else sys.stdin.read()
-    question = "\n\n".join(filter(None, [" ".join(prompt or ()), piped.strip()]))
-    if question:
-        _answer(chat_model, [*messages, ("user", question)], as_json=as_json)
-        return
-
-    if not sys.stdin.isatty():
-        msg = "nothing was asked"
-        raise ValueError(msg)
-    while line := _line():
-        messages.append(("user", line))
-        messages.append(_answer(chat_model, messages, as_json=as_json))
-
-
-def _line() -> str:
-    try:
-        return input("> ").strip()
-    except EOFError:
-        return ""
-
-
-def _answer(model: Any, messages: list[Any], *, as_json: bool) -> Any:
-    """Stream an answer: text to standard output, reasoning and cost, dim, to standard error."""
-    stdout, stderr = out(), err()
-    answer, after_reasoning = None, False
-
-    for chunk in model.stream(messages):
-        answer = chunk if answer is None else answer + chunk
-        if as_json:
-            continue
-        if reasoning := chunk.additional_kwargs.get("reasoning_content"):
-            stderr.print(reasoning, style="dim", end="")
-            after_reasoning = True
-        elif chunk.text:
-            if after_reasoning:
-                stderr.print()
-                after_reasoning = False
-            stdout.file.write(printable(chunk.text, keep=PRINTED))  # `print` turns tabs into spaces
-            stdout.file.flush()
-
-    assert answer is not None  # noqa: S101 - a stream has a chunk, or has raised
-    metadata = answer.response_metadata
-    if as_json:
-        fields = {"text": answer.text, "usage": answer.usage_metadata, **metadata}
-        print(json.dumps(fields, default=str))  # noqa: T201 - for a script
-        return answer
-
-    stdout.print()
-    cost = metadata.get("cost")
-    price = None if cost is None else f"${cost:.6f}"
-    parts = filter(None, (metadata.get("provider"), metadata.get("model_name"), price))
-    stderr.print(printable(" · ".join(map(str, parts))), style="dim")
-    return answer
-
-
+add_models(app)
+add_chat(app, _key)
 add_batch(app, _key)
 add_batches(app, _key)
 

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
-from langchain_openrouter._redaction import printable
+from langchain_openrouter._cli_console import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
 
 _SUFFIX = ".batch.json"
 _STILL_RUNNING = 1
-_PIPE_WIDTH = 200  # characters
 HandlePath = Annotated[Path, typer.Argument(help="The handle's file, or the output of `batch`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON.")]
 
@@ -120,15 +117,7 @@ def show_batches(batches: Iterable[RemoteBatch], *, as_json: bool) -> None:
         print(json.dumps(records))  # noqa: T201 - for a script
         return
 
-    table = Table(
-        Column("id", no_wrap=True, overflow="ignore"),
-        "status",
-        "model",
-        "rows",
-        "failed",
-        "USD",
-        "created",
-    )
+    rows = []
     for record in records:
         created = record["created_at"]
         when = "" if created is None else f"{datetime.fromtimestamp(created, UTC):%Y-%m-%d %H:%M}"
@@ -142,11 +131,8 @@ def show_batches(batches: Iterable[RemoteBatch], *, as_json: bool) -> None:
             cost,
             when,
         )
-        table.add_row(*(printable(str(cell)) for cell in cells))
-    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-    if not console.is_terminal:  # a pipe has no width
-        console.width = max(console.width, console.measure(table).maximum, _PIPE_WIDTH)
-    console.print(table)
+        rows.append([str(cell) for cell in cells])
+    print_table(("id", "status", "model", "rows", "failed", "USD", "created"), rows)
 
 
 def _to_record(batch: RemoteBatch) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What all commands share: consoles that print no terminal escapes of others, and the key store."""
+"""What all commands share: consoles that print no escapes of others, tables, key stores."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Column, Table
 
 from langchain_openrouter._redaction import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from rich.text import Text
 
     from langchain_openrouter.key_store import KeyStore
 
-__all__ = ["PRINTED", "Remember", "err", "open_store", "out"]
+__all__ = ["PRINTED", "Remember", "err", "open_store", "out", "print_facts", "print_table"]
 
 PRINTED = "\n\t\u200c\u200d"  # line ends, tabs, and the joiners of emoji and several scripts
 
@@ -45,6 +48,45 @@ def out() -> Console:
 def err() -> Console:
     """Return the console of standard error."""
     return _PlainConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows, no cell cut: a table, or lines of one cell where the terminal is too narrow.
+
+    Where the standard output is no terminal, a row is a line, its cells are separated by tabs, and
+    there is no heading.
+    """
+    lines = [[printable(cell) for cell in row] for row in rows]
+    console = out()
+    if not console.is_terminal:
+        for line in lines:
+            print("\t".join(line))  # noqa: T201 - for a script
+        return
+
+    table = Table(*(Column(heading, overflow="fold") for heading in headings))
+    for line in lines:
+        table.add_row(*line)
+    if console.measure(table).minimum <= console.width:
+        console.print(table, soft_wrap=False)
+        return
+    for first, *others in lines:
+        console.print(first, style="bold")
+        for heading, cell in zip(headings[1:], others, strict=True):
+            if cell:
+                console.print(f"  {heading}: {cell}")
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, no value cut; separated by a tab where it is no terminal."""
+    lines = [(printable(name), printable(value)) for name, value in facts]
+    console = out()
+    width = max((len(name) for name, _ in lines), default=0)
+
+    for name, value in lines:
+        if console.is_terminal:
+            console.print(f"{name:<{width}}  {value}")  # a long value goes on in the next line
+        else:
+            print(f"{name}\t{value}")  # noqa: T201 - for a script
 
 
 def open_store(where: Remember) -> KeyStore:

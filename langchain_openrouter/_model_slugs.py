@@ -30,6 +30,11 @@ def suggest_slugs(unknown: str | None) -> str | None:
     return f"did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else None
 
 
+def known_slugs() -> list[str]:
+    """Return the snapshot's slugs without variants, sorted."""
+    return list(_slugs())
+
+
 def _nearest(slug: str) -> list[str]:
     """Return up to three slugs, nearest first; a name without an author is compared to names."""
     if "/" in slug:

@@ -108,6 +108,17 @@ def contains_api_key(text: str) -> bool:
     return _KEY.search(text) is not None
 
 
+def mask_secrets(value: Any) -> Any:
+    """Return a JSON value in which what looks like a key is masked, at any depth."""
+    if isinstance(value, str):
+        return _KEY.sub(_MASK, value)
+    if isinstance(value, dict):
+        return {name: mask_secrets(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_secrets(item) for item in value]
+    return value
+
+
 def prompt_text(messages: Any) -> str:
     """Return every text of a request's messages, for `redact`.
 

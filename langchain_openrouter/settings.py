@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from langchain_openrouter._environ import variables_with_prefix
 from langchain_openrouter._http.api_key import (
     InferenceSecret,
     ManagementKey,
@@ -199,7 +199,7 @@ _environment: tuple[int, OpenRouterSettings] | None = None
 
 def _environment_digest() -> int:
     """Return a hash of the OPENROUTER_* variables; no frame holds their values."""
-    return hash(tuple(item for item in os.environ.items() if item[0][:11].upper() == "OPENROUTER_"))
+    return hash(variables_with_prefix("OPENROUTER_"))
 
 
 def environment_settings() -> OpenRouterSettings:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from langchain_openrouter.key_store import KeyStore
+from langchain_openrouter.oauth import UserKey
 from langchain_openrouter.testing import error
 from tests.support.loopback import Reply, events, sse
 from tests.support.terminal import Terminal, closed, query_of
@@ -61,9 +62,7 @@ def terminal():
 def test_login_by_paste_keeps_the_key(shell, browse, terminal):
     """The code is not shown; the key is kept in a file and used by the next command."""
     browser = browse()
-    term = terminal(
-        "login", "--mode", "headless", "--remember", "file", "--label", "CLI", "--limit", "2"
-    )
+    term = terminal("login", "--mode", "headless", "--label", "CLI", "--limit", "2")
     url = term.until(r"\n?(http://\S+)\n")[1]
     term.until("Paste the code")
     browser.decide(url)
@@ -76,20 +75,30 @@ def test_login_by_paste_keeps_the_key(shell, browse, terminal):
     told = json.loads(shell("whoami", "--json").stdout)
     assert (told["user_id"], told["label"], told["remaining"]) == ("user_ann", "CLI", 2.0)
     assert "revoked" in shell("logout").stdout
-    assert "login --remember" in shell("whoami", code=3).stderr
+    assert "langchain-openrouter login" in shell("whoami", code=3).stderr
 
 
 def test_login_by_loopback(shell, browse, terminal):
-    """The browser comes back; without --remember nothing is kept."""
-    term = terminal("login", "--mode", "loopback", "--no-browser")
+    """The browser comes back; with --no-remember nothing is kept."""
+    term = terminal("login", "--mode", "loopback", "--no-browser", "--no-remember")
     url = term.until(r"\n?(http://\S+)\n")[1]
     term.until("Paste the code")
     browse().decide(url)
     term.until("Signed in as user_ann")
-    term.until("forgotten now")
+    term.until(r"works until you delete it: http")
 
     assert closed(urlsplit(query_of(url)["callback_url"]).port)
     assert shell("whoami", code=3)
+
+
+def test_a_second_login_says_that_the_key_was_stored(shell):
+    """`--remember file` is the default by another name; it excludes `--no-remember`."""
+    shell.keys.set("default", UserKey(shell.key, "user_ann", shell.emulator.url))
+
+    for options in ([], ["--remember", "file"]):
+        assert "`logout` first" in shell("login", "--mode", "headless", *options).stdout
+    refused = shell("login", "--remember", "file", "--no-remember", code=2)
+    assert "exclude each other" in refused.stderr
 
 
 def test_a_wrong_code_and_a_denial(shell, browse):
@@ -163,7 +172,11 @@ def test_models(shell):
     assert [row["id"] for row in json.loads(shell("models", "--free", "--json").stdout)] == [
         "deepseek/deepseek-chat:free"
     ]
-    assert "more" in shell("models", "--limit", "1").stdout
+    one = shell("models", "--limit", "1")
+    assert "17 more" in one.stderr
+    assert one.stdout.count("\n") == 1
+    assert one.stdout.split("\t")[0] == "openai/gpt-4o-mini"
+    assert shell("models", "no such thing", code=1).stderr == "No model matches.\n"
 
 
 def test_models_refresh_writes_the_profiles(shell, tmp_path):
@@ -190,7 +203,7 @@ def test_chat(shell):
 
     assert said.stdout.startswith("Hello! I am the emulator")
     assert "The user asks" in said.stderr
-    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.000\d+", said.stderr)
+    assert re.search(r"Anthropic · anthropic/claude-sonnet-4\.6 · \$0\.00\d+", said.stderr)
     piped = shell(
         "chat",
         "Sum up:",

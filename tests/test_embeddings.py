@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import struct
@@ -207,3 +208,46 @@ class TestEmbeddingsStandard(EmbeddingsIntegrationTests):
 
     embeddings_class = OpenRouterEmbeddings
     embedding_model_params = {"model": "openai/text-embedding-3-small"}  # noqa: RUF012 - as the parent has it
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_progress_is_told_to_a_callable(emulate, asynchronous):
+    """After each request: inputs, cost, the rest of the time; the call's goes before the field's."""
+    reports, others = [], []
+    embeddings = OpenRouterEmbeddings(
+        model="openai/text-embedding-3-small", api_key="k", base_url=emulate().url,
+        chunk_size=2, progress=others.append,
+    )  # fmt: skip
+
+    if asynchronous:
+        result = asyncio.run(embeddings.aembed(list("abcde"), progress=reports.append))
+    else:
+        result = embeddings.embed(list("abcde"), progress=reports.append)
+    assert [report.done for report in reports] == [0, 2, 4, 5, 5]
+    assert {report.total for report in reports} == {5}
+    assert [report.is_last for report in reports] == [False] * 4 + [True]
+    assert reports[-1].spent == pytest.approx(result.cost)
+    assert not others
+    embeddings.embed_documents(["a"])
+    assert others[-1].done == 1
+
+
+def test_a_callable_that_raises_ends_the_progress_alone(emulate):
+    """With a warning; the vectors come."""
+    embeddings = OpenRouterEmbeddings(model="openai/text-embedding-3-small", api_key="k", base_url=emulate().url, chunk_size=1)  # fmt: skip
+
+    with pytest.warns(UserWarning, match="progress raised ZeroDivisionError"):
+        result = embeddings.embed(["a", "b"], progress=lambda _: 1 / 0)
+    assert len(result.vectors) == 2
+
+
+def test_a_bar_where_somebody_sees_it(emulate, capfd):
+    """`True` shows it, on standard error; by default nothing is shown where nobody watches."""
+    embeddings = OpenRouterEmbeddings(model="openai/text-embedding-3-small", api_key="k", base_url=emulate().url, chunk_size=1)  # fmt: skip
+
+    embeddings.embed(["a", "b"])
+    assert capfd.readouterr() == ("", "")
+    embeddings.embed(["a", "b"], progress=True)
+    shown = capfd.readouterr()
+    assert "2/2 inputs" in shown.err
+    assert not shown.out

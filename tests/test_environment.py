@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 
 import pytest
@@ -144,3 +145,22 @@ def test_the_model_shows_what_the_environment_said(monkeypatch):
     assert model.openai_api_key.get_secret_value() == "sk-or-v1-shown"
     assert model.openai_api_base == "https://eu.openrouter.ai/api/v1"
     assert "shown" not in repr(model)
+
+
+@pytest.mark.parametrize("patched", [False, True])
+def test_variables_are_compared_as_they_are_now(monkeypatch, patched):
+    """Whatever the case of the name; also where a test replaces the whole mapping."""
+    from langchain_openrouter import _environ
+
+    if patched:
+        monkeypatch.setattr(os, "environ", dict(os.environ))
+    names = ("HTTP_PROXY", "NO_PROXY")
+    states = [(_environ.variables_with_prefix("OPENROUTER_"), _environ.values_of(names))]
+    for name, value in [("openrouter_x", "ü"), ("OPENROUTER_X", "2"), ("no_proxy", "a")]:
+        monkeypatch.setitem(os.environ, name, value)
+        states.append((_environ.variables_with_prefix("OPENROUTER_"), _environ.values_of(names)))
+    assert len(set(states)) == len(states)
+
+    monkeypatch.setitem(os.environ, "HTTP_PROXY", "")  # counts as none
+    assert not _environ.values_of(names)[0]
+    assert _environ.values_of(names)[1] == states[-1][1][1]

@@ -220,7 +220,7 @@ def test_what_was_built_is_fit_for_an_index(built):
         ("<a href='docs'>x</a>", "links to docs"),
         ("[x](#nowhere)", "links to #"),
         ("[x](https://openrouter.ai)", None),
-        ("[x](#settings)", None),
+        ("[x](#sign-a-user-in)", None),
         ("`[x](y)`", None),
     ],
 )

@@ -7,9 +7,8 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from langchain_openrouter._cli_console import out
+from langchain_openrouter._cli_console import out, print_facts, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,10 +88,8 @@ def show_rows(rows: Iterable[Any], *, as_json: bool) -> None:
 
     from langchain_openrouter.accounts._rows import format_cell  # noqa: PLC0415 - slow to import
 
-    table = Table(*values[0].cells())
-    for row in values:
-        table.add_row(*(format_cell(value) for value in row.cells().values()))
-    out().print(table)
+    cells = [row.cells() for row in values]
+    print_table(tuple(cells[0]), [[format_cell(cell) for cell in row.values()] for row in cells])
 
 
 def show_row(row: Any, *, as_json: bool, **more: str) -> None:
@@ -109,12 +106,9 @@ def show_row(row: Any, *, as_json: bool, **more: str) -> None:
 
     from langchain_openrouter.accounts._rows import format_cell  # noqa: PLC0415 - slow to import
 
-    table = Table(show_header=False, box=None)
     cells = {**row.cells(), **({"hash": row.hash} if hasattr(row, "hash") else {}), **more}
-    for heading, value in cells.items():
-        if text := format_cell(value):
-            table.add_row(heading, text)
-    out().print(table)
+    lines = [(heading, format_cell(value)) for heading, value in cells.items()]
+    print_facts((heading, text) for heading, text in lines if text)
 
 
 def parse_reset(value: str | None) -> str | None:

@@ -22,6 +22,7 @@ from openai import APIStatusError
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 
 from langchain_openrouter._distribution import VERSION
+from langchain_openrouter._environ import values_of
 from langchain_openrouter._http.attempts import build_request, to_connection_error
 from langchain_openrouter._http.deadlines import Deadline, RemainingTimeouts, hang_up
 from langchain_openrouter._http.error_mapping import error_from_response
@@ -332,20 +333,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def _proxy_environment() -> tuple[str | None, ...]:
+def _proxy_environment() -> tuple[Any, ...]:
     """Return the variables that httpx2 reads when a client is created."""
-    get = os.environ.get
-    return tuple(get(name) or get(name.lower()) for name in _PROXIES)
+    return values_of(_PROXIES)
 
 
 @lru_cache(maxsize=8)
-def _ssl_context(environment: tuple[str | None, ...]) -> ssl.SSLContext:
+def _ssl_context(environment: tuple[Any, ...]) -> ssl.SSLContext:
     """Return the certificates of an environment; reading them takes some 20 ms in each new loop."""
     del environment  # httpx2 reads SSL_CERT_FILE and SSL_CERT_DIR itself
     return httpx2.create_ssl_context()
 
 
-def _client_options(environment: tuple[str | None, ...], keepalive: int) -> dict[str, Any]:
+def _client_options(environment: tuple[Any, ...], keepalive: int) -> dict[str, Any]:
     return {
         "cookies": _empty_cookie_jar(),
         "limits": httpx2.Limits(
@@ -358,7 +358,7 @@ def _client_options(environment: tuple[str | None, ...], keepalive: int) -> dict
     }
 
 
-def _make_shards(kind: Any, http: Any, environment: tuple[str | None, ...]) -> Shards:
+def _make_shards(kind: Any, http: Any, environment: tuple[Any, ...]) -> Shards:
     def make(keepalive: int) -> Any:
         return _make_client(kind, http(**_client_options(environment, keepalive)), is_shared=True)
 

@@ -19,8 +19,8 @@ import httpx2
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-MAX_BUSY = 8
-"""Requests of one client at once."""
+MAX_BUSY = 2
+"""Requests of one client at once: with eight, a call after a crowd takes a tenth longer."""
 KEEPALIVE_SECONDS = 60.0
 """For which an idle connection is kept, and a client with nothing but idle connections."""
 MAX_KEEPALIVE = 200

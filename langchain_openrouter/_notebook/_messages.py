@@ -20,6 +20,7 @@ from langchain_openrouter._notebook._markdown import (
     visible,
 )
 from langchain_openrouter._notebook._media import media_html
+from langchain_openrouter._notebook._tables import usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -131,7 +132,7 @@ def _facts_line(message: AIMessage) -> str:
         get_str(metadata, "model_name"),
         get_str(metadata, "provider"),
         *_token_facts(message),
-        _cost(get_number(metadata, "cost")),
+        usd(get_number(metadata, "cost")),
         f"ended by: {end}" if end and end not in _EXPECTED_ENDS else None,
     ]
 
@@ -152,10 +153,6 @@ def _token_facts(message: AIMessage) -> list[str]:
         f"{received or 0:,} out" + (f" ({thought:,} reasoning)" if thought else ""),
     ]
     return facts if sent or received else []
-
-
-def _cost(cost: float | None) -> str | None:
-    return None if cost is None else f"${cost:.6f}"
 
 
 def _refusal(block: Mapping[str, Any]) -> str:

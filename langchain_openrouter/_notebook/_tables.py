@@ -30,9 +30,11 @@ __all__ = [
     "providers_html",
     "rerank_html",
     "rows_html",
+    "usd",
 ]
 
 _MAX_ROWS = 200
+_MILLIONTH = 1e-6
 _MAX_TEXT = 200  # characters of a cell
 _PRICES = "<p>Prices: USD a million tokens.</p>"
 
@@ -87,7 +89,7 @@ def generation_html(generation: Generation) -> str:
             "provider": generation.provider,
             "tokens in": generation.prompt_tokens,
             "tokens out": generation.completion_tokens,
-            "cost": _usd(generation.cost),
+            "cost": usd(generation.cost),
         }
     )
 
@@ -114,7 +116,7 @@ def embeddings_html(result: EmbeddingsResult) -> str:
             "model": result.model_name,
             "provider": result.provider,
             "tokens": tokens,
-            "cost": _usd(result.cost),
+            "cost": usd(result.cost),
             "requests": len(result.ids) or None,
         }
     )
@@ -125,7 +127,7 @@ def rerank_html(result: RerankResult) -> str:
     facts = {
         "model": result.model_name,
         "provider": result.provider,
-        "cost": _usd(result.cost),
+        "cost": usd(result.cost),
     }
 
     rows = (
@@ -140,7 +142,7 @@ def rerank_html(result: RerankResult) -> str:
 def rows_html(results: Sequence[RowResult]) -> str:
     """Return a row for each result of a batch."""
     rows = (
-        (row.key, row.error or row.output, row.model, row.provider, _usd(row.cost))
+        (row.key, row.error or row.output, row.model, row.provider, usd(row.cost))
         for row in results
     )
     return _table(("key", "output or error", "model", "provider", "cost"), rows, len(results))
@@ -173,5 +175,8 @@ def _per_million(price: float | None) -> str:
     return "" if price is None else f"{price * 1e6:g}"
 
 
-def _usd(cost: float | None) -> str | None:
-    return None if cost is None else f"${cost:.6f}"
+def usd(cost: float | None) -> str | None:
+    """Return an amount in USD; what is less than a millionth, as embeddings cost, to two digits."""
+    if cost is None:
+        return None
+    return f"${cost:.1e}" if 0 < cost < _MILLIONTH else f"${cost:.6f}"

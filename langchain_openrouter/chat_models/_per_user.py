@@ -10,6 +10,7 @@ from langchain_openrouter._http.api_key import UserSecret, cache_fingerprint, to
 from langchain_openrouter._http.run_key import current_user
 from langchain_openrouter.chat_models._arguments import API_KEY_FIELD
 from langchain_openrouter.chat_models._private_arguments import PRIVATE_KWARGS, REDACTED, reveal
+from langchain_openrouter.oauth._options import with_model_login_signature
 from langchain_openrouter.oauth._user_key import UserKey, to_user_secret
 
 if TYPE_CHECKING:
@@ -92,13 +93,14 @@ class PerUserMixin(_Model):
         return self.for_user(current_user)
 
     @classmethod
+    @with_model_login_signature
     def login(cls, *, model: str, login_timeout: float | None = 300.0, **kwargs: Any) -> Self:
         """Sign a user in and return the model that runs on the user's own key.
 
         Args:
             model: Slug.
             login_timeout: Seconds to wait for the user; None waits without a limit.
-            **kwargs: Arguments of `oauth.login` (`mode`, `prompt`, `remember`, `limit`, ...) and
+            **kwargs: Arguments of `oauth.login` (`mode`, `prompt`, `key_store`, `limit`, ...) and
                 of the model. `timeout` is the model's.
 
         Raises:
@@ -110,6 +112,7 @@ class PerUserMixin(_Model):
         return keyless_model.for_user(oauth.login(**options))
 
     @classmethod
+    @with_model_login_signature
     async def alogin(
         cls, *, model: str, login_timeout: float | None = 300.0, **kwargs: Any
     ) -> Self:

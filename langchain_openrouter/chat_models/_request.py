@@ -57,6 +57,8 @@ _NOT_IN_BODY = {
 # Arguments that are no fields of the body, and change others.
 _DIRECTIVES = {"prompt_caching"}
 _MESSAGE_FIELDS = {"messages", "prompt", "input"}  # the messages are an argument of their own
+_FIELDS = {*wire.REQUEST_FIELDS, *RESPONSES_ONLY} - _MESSAGE_FIELDS
+_RANKS = {name: rank for rank, name in enumerate(wire.REQUEST_FIELDS)}
 
 
 def build_payload(  # noqa: PLR0913 - where the fields of a body come from
@@ -83,8 +85,8 @@ def build_payload(  # noqa: PLR0913 - where the fields of a body come from
         ValueError: An argument is not known, or a message cannot be sent.
     """
     validate_stateless(call)
-    fields = {*wire.REQUEST_FIELDS, *RESPONSES_ONLY} - _MESSAGE_FIELDS
-    _refuse_responses_fields({} if responses else {**params, **call})
+    if not responses:
+        _refuse_responses_fields({**params, **call})
 
     body = dict(params)
     for argument, value in call.items():
@@ -94,7 +96,7 @@ def build_payload(  # noqa: PLR0913 - where the fields of a body come from
         if name in _MESSAGE_FIELDS:
             msg = f"`{name}` is not accepted: the messages are the first argument of the call"
             raise ValueError(msg)
-        if name not in fields and name not in {*(extra_fields or ()), *_DIRECTIVES}:
+        if name not in _FIELDS and name not in {*(extra_fields or ()), *_DIRECTIVES}:
             known = [*wire.REQUEST_FIELDS, *WIRE_NAMES, *_NOT_IN_BODY, *_DIRECTIVES]
             raise ValueError(unknown_argument_message(name, known))
         merged = _merge_field(name, body.get(name), validate_vocabulary(name, value), responses)
@@ -113,8 +115,8 @@ def build_payload(  # noqa: PLR0913 - where the fields of a body come from
     apply_prompt_caching(body, body.pop("prompt_caching", None))
     body["session_id"] = resolve_session_id(body.get("session_id"))
     body["user"] = body.get("user") or None
-    ordered = {name: body.pop(name) for name in wire.REQUEST_FIELDS if name in body}
-    return {name: value for name, value in {**ordered, **body}.items() if value is not None}
+    names = sorted(body, key=lambda name: _RANKS.get(name, len(_RANKS)))
+    return {name: body[name] for name in names if body[name] is not None}
 
 
 def _refuse_responses_fields(arguments: Mapping[str, Any]) -> None:

@@ -254,7 +254,10 @@ class _LoginFlow:
 
         _announce("Sign in with OpenRouter at", self._login.url, in_jupyter=self._in_jupyter)
         if self._in_jupyter and self._server is None:
-            self._on_paste(prompt_in_notebook(self._prompt))
+            try:
+                self._on_paste(prompt_in_notebook(self._prompt, self._timeout))
+            except TimeoutError:
+                self._outcome.set_result(self._timeout_error())
         elif self._server is None or self._prompt is not None or has_terminal():
             self._terminal_prompt = CancellablePrompt(self._prompt, self._on_paste, self._on_error)
 

@@ -127,3 +127,16 @@ def with_login_signature(function: F) -> F:
         login_parameters(), return_annotation="UserKey"
     )
     return function
+
+
+def with_model_login_signature(function: F) -> F:
+    """Give `login` of a model class the keywords of the sign-in, beside those of the model."""
+    parameters = Signature.from_callable(function).parameters
+    named = [item for item in parameters.values() if item.kind is not Parameter.VAR_KEYWORD]
+    rest = [item for item in parameters.values() if item.kind is Parameter.VAR_KEYWORD]
+    taken = {"timeout", "settings", "base_url"}  # the model's
+    options = [item for item in login_parameters() if item.name not in taken]
+
+    signature = Signature([*named, *options, *rest], return_annotation="Self")
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    return function

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextvars
 import getpass
 import os
@@ -20,9 +21,57 @@ if TYPE_CHECKING:
 _TEXT = "Paste the code, or the whole address, here: "
 
 
-def prompt_in_notebook(prompt: Callable[[str], str] | None) -> str:
-    """Prompt in this thread, without echo: a kernel cannot prompt in another one."""
-    return (prompt or getpass.getpass)(_TEXT)
+def prompt_in_notebook(prompt: Callable[[str], str] | None, timeout: float | None) -> str:
+    """Prompt in this thread, without echo: a kernel cannot prompt in another one.
+
+    Args:
+        prompt: The user's own function; None prompts in the notebook.
+        timeout: Seconds to wait, where this is the main thread; None waits without limit.
+
+    Raises:
+        TimeoutError: Nothing was typed in that time.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    deadline = _InterruptAfter(timeout if is_main else None)
+
+    try:
+        with deadline:
+            return (prompt or getpass.getpass)(_TEXT)
+    except KeyboardInterrupt:
+        if deadline.has_passed:
+            raise TimeoutError from None
+        raise
+
+
+class _InterruptAfter:
+    """Interrupts the main thread, like Ctrl-C, if a block takes longer; a context manager.
+
+    Args:
+        seconds: Until then; None never interrupts.
+    """
+
+    def __init__(self, seconds: float | None) -> None:
+        self.has_passed = False
+        self._is_over = False
+        self._lock = threading.Lock()
+        self._timer = None if seconds is None else threading.Timer(seconds, self._interrupt)
+
+    def __enter__(self) -> None:
+        if self._timer is not None:
+            self._timer.daemon = True
+            self._timer.start()
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._is_over = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _interrupt(self) -> None:
+        with self._lock:
+            if not self._is_over:
+                self.has_passed = True
+                _thread.interrupt_main()
 
 
 class CancellablePrompt:

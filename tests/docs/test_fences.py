@@ -28,6 +28,7 @@ REQUESTED = {
     "docs/guides/responses.md": {"/responses"},
     "docs/guides/accounts.md": {"/keys", "/guardrails"},
 }
+RAY = "docs/guides/ray.md"
 LABELS = {"README.md": "My script", "docs/guides/users.md": "My app"}
 
 
@@ -56,7 +57,10 @@ def emulator(emulate, browse, monkeypatch, tmp_path):
     return started
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "python")], ids=str)
+PYTHON = [page for page in PAGES if fences(page, "python") and page != RAY]
+
+
+@pytest.mark.parametrize("page", PYTHON)
 def test_every_python_fence_of_a_page_runs(page, emulator, browse, capsys):
     """In order and from the page's own imports, the sign-ins through a real page included."""
     names = {}
@@ -73,11 +77,34 @@ def test_every_python_fence_of_a_page_runs(page, emulator, browse, capsys):
     assert page not in LABELS or LABELS[page] in labels
 
 
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("default")  # of Ray's own modules
+def test_the_page_on_ray_runs(emulator, monkeypatch, capsys):
+    """On a cluster of one node, whose workers read the key from their environment."""
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "180")  # a busy machine
+    monkeypatch.setenv("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray = pytest.importorskip("ray", reason="Ray is not installed: make test-ray")
+    ray.init(
+        num_cpus=2, object_store_memory=80 * 2**20, include_dashboard=False, log_to_driver=False
+    )
+    try:
+        names = {}
+        for fence in fences(RAY, "python"):
+            exec(compile(fence, RAY, "exec"), names)  # noqa: S102 - the page is ours
+    finally:
+        ray.shutdown()
+
+    assert "2 0" in capsys.readouterr().out
+    assert len(emulator.chats) == 4
+
+
 def test_every_fence_says_its_language():
-    """And has one that a test or a person can run, `py` (Ray alone) aside."""
+    """And it is one whose fences are run or read by a test; `js` by those of the web."""
     for page in PAGES:
         languages = re.findall(r"^```(\S*).*?\n.*?^```$", read(page), re.MULTILINE | re.DOTALL)
-        assert {x for x in languages if x[:1] != "{"} <= {"python", "py", "sh", "toml", "js"}, page
+        assert {x for x in languages if x[:1] != "{"} <= {"python", "sh", "toml", "js"}, page
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if fences(page, "toml")], ids=str)

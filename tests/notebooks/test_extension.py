@@ -180,6 +180,26 @@ def test_what_a_model_writes_does_no_harm(show, monkeypatch, plain):
     assert "steal()" in html  # shown as text
 
 
+def test_a_browser_runs_and_requests_nothing(show, browser):
+    """What a model writes, in a real page: no script ran, and no request was sent."""
+    message = AIMessage(
+        HOSTILE,
+        additional_kwargs={"images": [{"image_url": {"url": "https://evil.example/p.png"}}]},
+        tool_calls=[{"name": HOSTILE, "args": {"a": HOSTILE}, "id": "1"}],
+        response_metadata={"model_provider": "openrouter", "model_name": HOSTILE},
+    )
+    page, requests = browser.new_page(), []
+    page.route("**/*", lambda route: (requests.append(route.request.url), route.abort()))
+
+    stolen = "<script>window.stolen = 0; window.steal = () => { window.stolen += 1 }</script>"
+    page.set_content(stolen + show(message)["text/html"])
+    for link in page.locator("a").all():
+        link.hover()
+    assert page.evaluate("window.stolen") == 0
+    assert requests == []
+    page.close()
+
+
 def test_pictures_and_sounds_are_in_the_output(show):
     """By how their data begins, whatever they are called; raw samples become a WAV file."""
     message = AIMessage(

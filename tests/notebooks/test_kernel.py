@@ -8,6 +8,8 @@ import re
 import pytest
 from jupyter_client.manager import start_new_kernel
 
+from langchain_openrouter.testing import Reply, error_reply
+
 
 @pytest.fixture
 def kernel(monkeypatch, tmp_path):
@@ -71,3 +73,36 @@ def test_the_login_cell(emulate, browse, kernel, call):
     assert "<table>" in json.dumps(info, default=str)
     assert secret not in everything
     assert browser.code() not in everything
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_extension_in_a_kernel(emulate, kernel):
+    """An answer as HTML and text, a bar that is one output, a short error that holds no key."""
+    url = emulate([Reply("**Blue**"), error_reply("rate_limit")]).url
+    secret = "sk-or-v1-0123456789abcdef"
+    setup = (
+        "%load_ext langchain_openrouter\n"
+        "from langchain_openrouter import ChatOpenRouter, OpenRouterEmbeddings\n"
+        f"options = dict(api_key={secret!r}, base_url={url!r}, max_retries=0)\n"
+        "model = ChatOpenRouter(model='openai/gpt-4o-mini', **options)\n"
+        "vectors = OpenRouterEmbeddings(model='a/b', chunk_size=1, **options)"
+    )
+    run(kernel, setup)
+
+    answer, _ = run(kernel, "model.invoke('Why?')")
+    shown = next(output["data"] for output in answer if "data" in output)
+    assert "<strong>Blue</strong>" in shown["text/html"]
+    assert shown["text/plain"].startswith("AIMessage(")
+
+    bar, _ = run(kernel, "result = vectors.embed(['a', 'b', 'c'])")
+    states = [output["data"]["text/html"] for output in bar if "data" in output]
+    assert "0/3 inputs" in states[0]
+    assert "3/3 inputs" in states[-1]
+    assert len({output["transient"]["display_id"] for output in bar if "data" in output}) == 1
+
+    failed, _ = run(kernel, "model.invoke('Why?')")
+    error = next(output for output in failed if "traceback" in output)
+    assert error["ename"] == "RateLimitError"
+    assert len(error["traceback"]) < 12
+    assert "model.invoke('Why?')" in "".join(error["traceback"])
+    assert secret not in json.dumps([answer, bar, failed], default=str)

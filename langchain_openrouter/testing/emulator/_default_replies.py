@@ -4,7 +4,7 @@ One rule reads the user's words: a tool is called when a word of its name, of th
 and other than `get`, is in the last user message, in any of its endings. Names are split at
 underscores and capitals: `get_weather` and `GetWeather` are called for "weather", `multiply` for
 "multiplied". Everything else follows from the fields of the request: a forced tool, a response
-format, modalities, plugins, reasoning.
+format, modalities, plugins, reasoning and its effort.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["default_reply"]
 
+_CHECK = "\nLet me go through it once more: is anything missing, and is every step right?"
+_CHECKS = {"medium": 2, "high": 6, "xhigh": 12, "max": 20}
 _NO_REASONING = {"none", None}
 _SEARCH_TOOLS = {"openrouter:web_search", "web_search", "web_search_preview"}
 _AUDIO = {
@@ -56,7 +58,7 @@ def default_reply(body: Mapping[str, Any]) -> Reply:
     """
     prompt = _last_user_text(body)
     calls = _tool_calls(body, prompt)
-    reasoning = _reasoning(prompt, calls) if _wants_reasoning(body) else None
+    reasoning = _reasoning(body, prompt, calls) if _wants_reasoning(body) else None
     if calls:
         return Reply(tool_calls=calls, reasoning=reasoning)
 
@@ -116,11 +118,14 @@ def _count(items: list[Any], name: str) -> str:
     return f"{len(items)} {name}{'' if len(items) == 1 else 's'}"
 
 
-def _reasoning(prompt: str, calls: list[Call]) -> str:
-    """Return what the reply shows as its reasoning."""
+def _reasoning(body: Mapping[str, Any], prompt: str, calls: list[Call]) -> str:
+    """Return what the reply shows as its reasoning: the more effort, the longer it is."""
     names = " and ".join(call.name for call in calls)
     step = f"That is a task for {names}." if names else "No tool is needed for that."
-    return f"The user asks: {prompt[:80]}\n{step} I answer in a few sentences."
+    effort = body.get("reasoning_effort") or get_str(get_dict(body, "reasoning"), "effort")
+    checks = _CHECK * _CHECKS.get(str(effort), 0)
+
+    return f"The user asks: {prompt[:80]}\n{step} I answer in a few sentences.{checks}"
 
 
 def _json_object(prompt: str) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""Read variables of the environment at each call, as bytes where the system has them as bytes.
+
+`os.environ` decodes every name and value that it is asked for: with 35 variables, looking for those
+of a prefix takes 25 us so, and 6 us here.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+_ENVIRON: Any = os.environ
+_BYTES: Any = getattr(os, "environb", None)
+
+
+def variables_with_prefix(prefix: str) -> tuple[tuple[Any, Any], ...]:
+    """Return names and values, to be compared with those of another time; of a prefix in any case.
+
+    Args:
+        prefix: ASCII, in upper case.
+    """
+    environ: Any
+    start: Any
+    if _BYTES is None or os.environ is not _ENVIRON:  # Windows; a test's own mapping
+        environ, start = os.environ, prefix
+    else:
+        environ, start = _BYTES, prefix.encode()
+    length = len(prefix)
+
+    names = [name for name in environ if name[:length].upper() == start]
+    return tuple([(name, environ.get(name)) for name in names])
+
+
+def values_of(names: tuple[str, ...]) -> tuple[Any, ...]:
+    """Return the values of variables, or of those of the same names in lower case; for comparison.
+
+    An empty value counts as none.
+    """
+    if _BYTES is None or os.environ is not _ENVIRON:
+        get, both = os.environ.get, [(name, name.lower()) for name in names]
+        return tuple([get(upper) or get(lower) for upper, lower in both])
+
+    get = _BYTES.get
+    return tuple([get(upper) or get(lower) for upper, lower in _encoded(names)])
+
+
+def _encoded(names: tuple[str, ...]) -> list[tuple[bytes, bytes]]:
+    pairs = _pairs.get(names)
+    if pairs is None:
+        pairs = _pairs[names] = [(name.encode(), name.lower().encode()) for name in names]
+    return pairs
+
+
+_pairs: dict[tuple[str, ...], list[tuple[bytes, bytes]]] = {}
