@@ -16,6 +16,7 @@ from langchain_openrouter._http.frames import StrippedTracebacks
 from langchain_openrouter._http.limits import LimitExceededError
 from langchain_openrouter._http.metering import aobserved, observed
 from langchain_openrouter._http.sse import DONE, SSEDecoder
+from langchain_openrouter._http.turns import turns_of_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamEvent", "aiter_events", "iter_events"]
 
-_EVENTS_PER_YIELD = 32  # events of one stream before other tasks of the loop have their turn
 _MAX_DRAIN_SECONDS = 1.0
 _MAX_DRAIN_BYTES = 65_536  # read after the end of an answer, so that its connection is reused
 
@@ -73,15 +73,15 @@ def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
 async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
     """Yield like `iter_events`.
 
-    Events that arrived together are read without waiting; every 32 events the event loop gets to
-    run other tasks.
+    Events that arrived together are read without waiting, up to what one turn of the event loop
+    allows all its streams together; see `turns`.
     """
     if response.stream is None:
         yield response
         return
 
     deadline = response.deadline
-    decoder, in_a_row = SSEDecoder(), 0
+    decoder, turns = SSEDecoder(), turns_of_loop()
     chunks = aobserved(response.stream.aiter_bytes(), response.call)
     if deadline is not None:
         chunks = in_time(response.stream, chunks, deadline)
@@ -89,20 +89,17 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
     end: StreamEvent = None
     with StrippedTracebacks():
         try:
-            async for chunk in (
-                chunks if deadline is None else in_time(response.stream, chunks, deadline)
-            ):
+            async for chunk in chunks:
                 body.add(chunk)
+                await turns.enter()
                 for data in decoder.feed(chunk):
                     yield data
                     body.is_stream = True
-                    in_a_row += 1
-                    if in_a_row == _EVENTS_PER_YIELD:
-                        in_a_row = 0
-                        await asyncio.sleep(0)
                     if data.strip() == DONE:
                         await _adrain(chunks)
                         return
+                    if turns.spend():
+                        await turns.wait()
             for data in decoder.flush():
                 yield data
                 body.is_stream = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from langchain_openrouter._json import get_str, is_empty
+from langchain_openrouter.chat_models._pieces import TextBuffer
 
 # Fields that come in parts, one in each fragment.
 _TEXT_FIELDS = ("text", "summary", "data", "arguments", "result")
@@ -16,7 +17,7 @@ class ReasoningDetailsAccumulator:
     def __init__(self) -> None:
         self.was_sent = False  # the response has the field, be it empty
         self._entries: list[dict[str, Any]] = []
-        self._parts: list[dict[str, list[str]]] = []  # of the text fields of each entry
+        self._parts: list[dict[str, TextBuffer]] = []  # of the text fields of each entry
         self._with_text: list[set[str]] = []  # the text fields of each entry that are not empty
 
         # The latest detail of each type and index, of each type, and of each index.
@@ -72,7 +73,9 @@ class ReasoningDetailsAccumulator:
         for key, value in fragment.items():
             if key in _TEXT_FIELDS and isinstance(value, str):
                 entry[key] = ""
-                parts.setdefault(key, []).append(value)
+                if key not in parts:
+                    parts[key] = TextBuffer()
+                parts[key].append(value)
                 if value:
                     self._with_text[position].add(key)
             elif key not in entry or (is_empty(entry[key]) and not is_empty(value)):

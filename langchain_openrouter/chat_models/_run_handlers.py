@@ -6,21 +6,26 @@ the run's manager. Meters among the handlers must know of the request all the sa
 
 from __future__ import annotations
 
-from contextlib import ExitStack, aclosing, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from langchain_core.callbacks import CallbackManager
-from langchain_core.runnables.config import ensure_config
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 
 from langchain_openrouter._http import metering, run_key
+from langchain_openrouter.chat_models._unobserved import (
+    CallPlan,
+    ChunkJoiner,
+    has_handlers,
+    without_format,
+)
 from langchain_openrouter.chat_models._usage import without_costs_of_cached
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessageChunk, BaseMessage
+    from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.runnables import RunnableConfig
 
     from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
@@ -73,7 +78,7 @@ class RunHandlersMixin(_Model):
 
     A stream's request is sent when its first piece is asked for: in the user's run, and under the
     ceilings, in which the stream was created. They are not current while pieces are in the reader's
-    hands.
+    hands. Where no handler is attached, LangChain's run is left out; see `_unobserved`.
     """
 
     def stream(
@@ -88,18 +93,39 @@ class RunHandlersMixin(_Model):
 
         A stream that was created inside `as_user`, or under a ceiling, may be read outside.
         """
-        pieces: Any = super().stream(input, config, stop=stop, **kwargs)
-        return self._pieces(pieces, config, _Creation())
+        return self._pieces((input, config, stop, kwargs), _Creation())
 
-    def _pieces(
-        self, pieces: Generator[AIMessageChunk], config: RunnableConfig | None, creation: _Creation
-    ) -> Iterator[AIMessageChunk]:
-        with closing(pieces):
-            with creation.restored(), _known(self._handlers_of(config)):
-                first = next(pieces, None)
+    def _pieces(self, call: tuple[Any, ...], creation: _Creation) -> Iterator[AIMessageChunk]:
+        value, config, stop, kwargs = call
+        with ExitStack() as stack:
+            with creation.restored():
+                plan = CallPlan(self, value, config, kwargs, CallbackManager, is_stream=True)
+                pieces: Any
+                if plan.messages is not None:
+                    pieces = self._unobserved_pieces(plan, stop, without_format(kwargs))
+                else:
+                    pieces = super().stream(value, config, stop=stop, **kwargs)
+                stack.enter_context(closing(pieces))
+                with _known(plan.handlers):
+                    first = next(pieces, None)
+
             if first is not None:
                 yield first
                 yield from pieces
+
+    def _unobserved_pieces(
+        self, plan: CallPlan, stop: list[str] | None, kwargs: dict[str, Any]
+    ) -> Iterator[AIMessageChunk]:
+        run, chunk = plan.start(), None
+        chunks: Any = self._stream(plan.messages or [], stop=stop, **kwargs)
+
+        with closing(chunks):
+            for chunk in chunks:
+                if chunk.generation_info or chunk.message.id is None:
+                    run.complete(chunk)
+                yield chunk.message
+        if end := run.end_of(chunk):
+            yield end
 
     def astream(
         self,
@@ -110,26 +136,99 @@ class RunHandlersMixin(_Model):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """Yield like `stream`."""
-        pieces: Any = super().astream(input, config, stop=stop, **kwargs)
-        return self._apieces(pieces, config, _Creation())
+        return self._apieces((input, config, stop, kwargs), _Creation())
 
     async def _apieces(
-        self,
-        pieces: AsyncGenerator[AIMessageChunk],
-        config: RunnableConfig | None,
-        creation: _Creation,
+        self, call: tuple[Any, ...], creation: _Creation
     ) -> AsyncIterator[AIMessageChunk]:
-        async with aclosing(pieces):
-            with creation.restored(), _known(self._handlers_of(config)):
-                first = await anext(pieces, None)
-            if first is not None:
-                yield first
-                async for piece in pieces:
-                    yield piece
+        value, config, stop, kwargs = call
+        async with AsyncExitStack() as stack:
+            with creation.restored():
+                plan = CallPlan(self, value, config, kwargs, AsyncCallbackManager, is_stream=True)
+                pieces: Any
+                if plan.messages is None:
+                    run, pieces = None, super().astream(value, config, stop=stop, **kwargs)
+                else:
+                    run, rest = await plan.astart(), without_format(kwargs)
+                    pieces = self._astream(plan.messages, stop=stop, **rest)
+                await stack.enter_async_context(aclosing(pieces))
+                with _known(plan.handlers):
+                    first = await anext(pieces, None)
 
-    def _handlers_of(self, config: RunnableConfig | None) -> list[Any]:
-        callbacks = ensure_config(config).get("callbacks")
-        return CallbackManager.configure(callbacks, self.callbacks).handlers
+            if run is None:
+                if first is not None:
+                    yield first
+                    async for piece in pieces:
+                        yield piece
+                return
+
+            # In this generator and not in one of its own, which each piece would pass through.
+            chunk = first
+            if chunk is not None:
+                run.complete(chunk)
+                yield chunk.message
+            async for chunk in pieces:
+                if chunk.generation_info or chunk.message.id is None:
+                    run.complete(chunk)
+                yield chunk.message
+            if end := run.end_of(chunk):
+                yield end
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Return the answer; see LangChain's `Runnable.invoke`."""
+        plan = None
+        if not has_handlers(self, config):
+            plan = CallPlan(self, input, config, kwargs, CallbackManager, is_stream=False)
+        if plan is None or plan.messages is None:
+            return super().invoke(input, config, stop=stop, **kwargs)
+
+        run, kwargs = plan.start(), without_format(kwargs)
+        with _known([]):
+            if not self._should_stream(async_api=False, run_manager=run.manager, **kwargs):
+                return run.message(
+                    self._generate(plan.messages, stop=stop, run_manager=run.manager, **kwargs)
+                )
+            joiner = ChunkJoiner(run)
+            for chunk in self._stream(plan.messages, stop=stop, **kwargs):
+                joiner.add(chunk)
+        return run.message(joiner.result())
+
+    async def ainvoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002 - LangChain's name
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AIMessage:
+        """Return like `invoke`."""
+        plan = None
+        if not has_handlers(self, config):
+            plan = CallPlan(self, input, config, kwargs, AsyncCallbackManager, is_stream=False)
+        if plan is None or plan.messages is None:
+            return await super().ainvoke(input, config, stop=stop, **kwargs)
+
+        run, kwargs = await plan.astart(), without_format(kwargs)
+        with _known([]):
+            if not self._should_stream(async_api=True, run_manager=run.manager, **kwargs):
+                return run.message(
+                    await self._agenerate(
+                        plan.messages, stop=stop, run_manager=run.manager, **kwargs
+                    )
+                )
+            joiner = ChunkJoiner(run)
+            chunks: Any = self._astream(plan.messages, stop=stop, **kwargs)
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    joiner.add(chunk)
+        return run.message(joiner.result())
 
     def _generate_with_cache(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         with _known(handlers_of_run(kwargs.get("run_manager"))):

@@ -36,7 +36,7 @@ from langchain_openrouter.chat_models._parsing import (
     unwrap_nested_body,
     was_truncated,
 )
-from langchain_openrouter.chat_models._pieces import TextDeduplicator
+from langchain_openrouter.chat_models._pieces import TextBuffer, TextDeduplicator
 from langchain_openrouter.chat_models._plain_messages import ARGUMENTS
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
@@ -89,12 +89,12 @@ class StreamState:
         self._debug: list[Any] = []
 
         # The message.
-        self._text: list[str] = []
+        self._text = TextBuffer()
         self._parts: list[dict[str, Any]] = []  # of the content, of unknown types
-        self._reasoning: list[str] = []
+        self._reasoning = TextBuffer()
         self._details = ReasoningDetailsAccumulator()
         self._deduplicated = TextDeduplicator()
-        self._shown_texts: dict[int, list[str]] = {}  # what chunks have shown of each detail
+        self._shown_texts: dict[int, TextBuffer] = {}  # what chunks have shown of each detail
         self._calls = ToolCallAccumulator()
         self._extra_fields = ExtraFieldsAccumulator()
 
@@ -214,7 +214,7 @@ class StreamState:
             if isinstance(content, str):
                 self._text.append(content)
             else:
-                self._text += [part for part in content if isinstance(part, str)]
+                self._text.append("".join(part for part in content if isinstance(part, str)))
                 self._parts += [part for part in content if isinstance(part, dict)]
             chunks.append(self._chunk(content, calls=calls))
 
@@ -227,7 +227,10 @@ class StreamState:
         for detail_index, text in self._take_reasoning(delta):
             self._reasoning.append(text)
             if detail_index is not None:
-                self._shown_texts.setdefault(detail_index, []).append(text)
+                shown = self._shown_texts.get(detail_index)
+                if shown is None:
+                    shown = self._shown_texts[detail_index] = TextBuffer()
+                shown.append(text)
 
             extras = {REASONING_CONTENT: text} if text else {}
             chunks.append(self._chunk("", extras, detail_index=detail_index))

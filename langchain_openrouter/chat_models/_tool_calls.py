@@ -12,6 +12,7 @@ from langchain_openrouter.chat_models._parsing import (
     parse_arguments,
     unique_call_id,
 )
+from langchain_openrouter.chat_models._pieces import MAX_PARTS
 
 if TYPE_CHECKING:
     from langchain_core.messages import InvalidToolCall
@@ -36,6 +37,16 @@ class _Call:
     @property
     def arguments(self) -> str:
         return "".join(self.argument_parts)
+
+    def add_arguments(self, text: str) -> None:
+        """Add a piece of the arguments; 1,024 pieces are joined, scanned and unscanned apart."""
+        self.argument_parts.append(text)
+        if len(self.argument_parts) < MAX_PARTS:
+            return
+
+        halves = self.argument_parts[: self._scanned], self.argument_parts[self._scanned :]
+        self.argument_parts = ["".join(half) for half in halves if half]
+        self._scanned = min(self._scanned, 1)
 
     def is_complete(self) -> bool:
         """Tell whether the arguments are a complete JSON object.
@@ -98,7 +109,7 @@ class ToolCallAccumulator:
             self._by_index_and_id[index, wire_id] = position
 
         call = self._calls[position]
-        call.argument_parts.append(text)
+        call.add_arguments(text)
         new_name = name if call.name is None else None
         call.name = call.name or name
         return tool_call_chunk(

@@ -14,9 +14,11 @@ from langchain_openrouter._http.metering import new_call
 from langchain_openrouter._http.run_key import user_id
 from langchain_openrouter._http.stream_events import aiter_events, iter_events
 from langchain_openrouter._http.timeouts import to_httpx_timeout
+from langchain_openrouter._http.turns import await_turn
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
+from langchain_openrouter.chat_models._core_methods import remember_methods
 from langchain_openrouter.chat_models._endpoints import RESPONSES
 from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
 from langchain_openrouter.chat_models._per_user import PerUserMixin
@@ -240,6 +242,7 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        await await_turn()
         warn_if_key_in_run_config(run_manager)
         payload = self._chat_payload(messages, stop=stop, **{**kwargs, "stream": None})
         response = await self._asend(payload, kwargs, run_manager, stream=False)
@@ -288,6 +291,7 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         del stream_usage  # OpenRouter always sends the usage
+        await await_turn()
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         response = await self._asend(payload, kwargs, run_manager, stream=True)
@@ -423,3 +427,6 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
     async def aclose() -> None:
         """Close the connections of the running event loop; a later call opens new ones."""
         await transport.aclose()
+
+
+remember_methods(ChatOpenRouter)
