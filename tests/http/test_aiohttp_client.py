@@ -40,6 +40,12 @@ async def streamed(model, question="x", **words):
     return total
 
 
+def without_ids(message):
+    """Return what a message has beside its content, without the random ids of its calls."""
+    kwargs = dict(message.additional_kwargs)
+    return {**kwargs, "tool_call_arguments": list(kwargs["tool_call_arguments"].values())}
+
+
 async def test_streams_and_answers_arrive_as_with_the_shared_client(emulate, client):
     """Text, reasoning, tool calls and usage are the same, streamed and whole."""
     reply = Answer("Hello. " * 50, reasoning="Well.", tool_calls=[Call("f", {"a": 1})])
