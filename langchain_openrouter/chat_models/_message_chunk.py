@@ -14,7 +14,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call
 from pydantic import model_validator
 
 from langchain_openrouter._json import get_dicts, get_str, parse_cut_json
-from langchain_openrouter._pydantic import copy_unvalidated, set_attribute
+from langchain_openrouter._pydantic import set_attribute
 from langchain_openrouter.chat_models import _content_blocks  # noqa: F401 - registers the translator
 from langchain_openrouter.chat_models._incomplete_arguments import (
     quote_incomplete,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.tool import ToolCallChunk
-    from langchain_core.outputs import ChatGenerationChunk
 
 
 REASONING_CONTENT = "reasoning_content"
@@ -84,6 +83,16 @@ class OpenRouterMessageChunk(_BuildsMessage, AIMessageChunk):
         if name and isinstance(total, AIMessageChunk):
             total.name = name
         return total
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the name of one that is no field goes into a set of this chunk alone.
+
+        The chunks of a stream share a set of all fields, see `_chunk_template`.
+        """
+        if name not in type(self).__pydantic_fields__:
+            fields_set = set(self.__pydantic_fields_set__)
+            set_attribute(self, "__pydantic_fields_set__", fields_set)
+        super().__setattr__(name, value)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by `_new_chunk`: this class bears core's name, by which pickle finds core's."""
@@ -207,58 +216,6 @@ def _parse_partial_arguments(text: str | None) -> dict[str, Any] | None:
 def is_argument_continuation(call: ToolCallChunk) -> bool:
     """Tell whether a fragment is from the middle of some arguments and cannot be parsed alone."""
     return bool(call["args"]) and call["args"].lstrip()[:1] != "{"  # type: ignore[union-attr]
-
-
-def make_template(chunk: ChatGenerationChunk) -> ChatGenerationChunk:
-    """Make one validated chunk the template of the chunks that follow it in a stream.
-
-    Every field of it is marked as set, so that assigning one changes no set, and the chunks of a
-    stream can share the template's sets. A set for each chunk would nearly double the cost of a
-    chunk of a long stream, in work for the garbage collector.
-
-    Args:
-        chunk: A validated chunk without content, extras or calls; it is changed.
-
-    Returns:
-        The same chunk, for `from_template`.
-    """
-    set_attribute(chunk.message, "__pydantic_fields_set__", set(type(chunk.message).model_fields))
-    set_attribute(chunk, "__pydantic_fields_set__", set(type(chunk).model_fields))
-    return chunk
-
-
-def from_template(
-    template: ChatGenerationChunk,
-    text: str,
-    extras: dict[str, Any] | None = None,
-    calls: list[ToolCallChunk] | None = None,
-) -> ChatGenerationChunk:
-    """Return one more chunk of a stream, equal to a validated one at half of the cost.
-
-    Args:
-        template: The result of `make_template`.
-        text: The content.
-        extras: The `additional_kwargs`.
-        calls: Fragments from the middle of tool calls (`is_argument_continuation`).
-    """
-    empty = template.message
-    message = copy_unvalidated(
-        empty,
-        {
-            **empty.__dict__,
-            "content": text,
-            "additional_kwargs": extras or {},
-            "response_metadata": dict(empty.response_metadata),
-            "tool_calls": [],
-            "invalid_tool_calls": [],
-            "tool_call_chunks": calls or [],
-        },
-    )
-
-    chunk: ChatGenerationChunk = copy_unvalidated(
-        template, {**template.__dict__, "text": text, "message": message}
-    )
-    return chunk
 
 
 def _merge_runs(chunks: list[AIMessageChunk]) -> list[AIMessageChunk]:

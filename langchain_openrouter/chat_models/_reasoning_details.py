@@ -9,6 +9,7 @@ from langchain_openrouter.chat_models._pieces import TextBuffer
 
 # Fields that come in parts, one in each fragment.
 _TEXT_FIELDS = ("text", "summary", "data", "arguments", "result")
+_REPEATED_FIELDS = {"text", "summary"}  # many fragments are the one before but for one of these
 
 
 class ReasoningDetailsAccumulator:
@@ -25,7 +26,9 @@ class ReasoningDetailsAccumulator:
         self._by_type: dict[str, int] = {}
         self._by_index: dict[int, int] = {}
 
+        # The latest fragment without its text, the field of the text, and its position.
         self._last_envelope: dict[str, Any] | None = None
+        self._last_field = "text"
         self._last_position = 0
 
     def add(self, fragment: dict[str, Any]) -> int:
@@ -37,16 +40,29 @@ class ReasoningDetailsAccumulator:
         Returns:
             The position of the detail that it belongs to.
         """
-        envelope, text = {**fragment, "text": None}, fragment.get("text")
-        if envelope == self._last_envelope and isinstance(text, str):  # only the text is new
-            self._parts[self._last_position]["text"].append(text)
-            if text:
-                self._with_text[self._last_position].add("text")
-            return self._last_position
+        field = self._last_field
+        text = fragment.get(field)
+        if isinstance(text, str) and {**fragment, field: None} == self._last_envelope:
+            return self.add_text(text)  # only the text is new
 
         self._last_position = self._merge(fragment)
         text_fields = [key for key in _TEXT_FIELDS if isinstance(fragment.get(key), str)]
-        self._last_envelope = envelope if text_fields == ["text"] else None
+        self._last_envelope = None
+        if len(text_fields) == 1 and text_fields[0] in _REPEATED_FIELDS:
+            self._last_field = text_fields[0]
+            self._last_envelope = {**fragment, self._last_field: None}
+        return self._last_position
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether the latest fragment had a text and nothing else that comes in parts."""
+        return self._last_envelope is not None
+
+    def add_text(self, text: str) -> int:
+        """Add a fragment that is the one before it but for its text; return like `add`."""
+        self._parts[self._last_position][self._last_field].append(text)
+        if text:
+            self._with_text[self._last_position].add(self._last_field)
         return self._last_position
 
     def result(self) -> list[dict[str, Any]] | None:

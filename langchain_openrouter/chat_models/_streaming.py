@@ -18,13 +18,13 @@ from langchain_openrouter._http.metering import CallFacts
 from langchain_openrouter._http.sse import DONE
 from langchain_openrouter._json import get_dict, get_dicts, get_list, get_str, is_empty, parse_json
 from langchain_openrouter._pydantic import set_attribute
+from langchain_openrouter._shortcuts import shortcuts
+from langchain_openrouter.chat_models._chunk_template import ChunkTemplate, mark_fields_set
 from langchain_openrouter.chat_models._extra_fields import ExtraFieldsAccumulator, set_latest
 from langchain_openrouter.chat_models._message_chunk import (
     REASONING_CONTENT,
     OpenRouterMessageChunk,
-    from_template,
     is_argument_continuation,
-    make_template,
 )
 from langchain_openrouter.chat_models._parsing import (
     PROVIDER,
@@ -39,6 +39,11 @@ from langchain_openrouter.chat_models._parsing import (
 from langchain_openrouter.chat_models._pieces import TextBuffer, TextDeduplicator
 from langchain_openrouter.chat_models._plain_messages import ARGUMENTS
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
+from langchain_openrouter.chat_models._repeated_events import (
+    RepeatedEvent,
+    RepeatedEvents,
+    TextField,
+)
 from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 from langchain_openrouter.chat_models._usage import to_usage_metadata, tokens_only
 
@@ -98,9 +103,13 @@ class StreamState:
         self._calls = ToolCallAccumulator()
         self._extra_fields = ExtraFieldsAccumulator()
 
-        # For speed: the latest event without its delta, and a validated chunk to copy.
+        # For speed: the latest event without its delta, the event that the next may repeat, and a
+        # validated chunk to copy.
+        self._takes_shortcuts = shortcuts.enabled
         self._last_envelope: tuple[dict[str, Any], dict[str, Any]] | None = None
-        self._chunk_template: ChatGenerationChunk | None = None
+        self._repeated_events = RepeatedEvents()
+        self._repeated: RepeatedEvent | None = None
+        self._chunk_template: ChunkTemplate | None = None
 
     @property
     def finished(self) -> bool:
@@ -128,6 +137,15 @@ class StreamState:
             OpenRouterError: The event is not a JSON object, or is an error; its `partial` is the
                 message so far.
         """
+        repeated = self._repeated
+        if repeated is not None:
+            text = repeated.find_text(data)
+            if text is not None:
+                repeated.repeats += 1
+                return self._handle_text(repeated, text)
+            self._repeated_events.note_end(repeated)
+            self._repeated = None
+
         if data.strip() == DONE:
             self.saw_done = True
         if self.saw_done or not data.strip():
@@ -139,7 +157,36 @@ class StreamState:
             event = None
         if not isinstance(event, dict) and not self.ended:
             raise self.error({"message": "an event of the stream cannot be read"})
-        return self.handle_event(event) if isinstance(event, dict) else []
+        if not isinstance(event, dict):
+            return []
+
+        envelope = self._last_envelope
+        chunks = self.handle_event(event)
+        if self._takes_shortcuts and envelope is not None and envelope is self._last_envelope:
+            self._repeated = self._expect_repetition(data, event)
+        return chunks
+
+    def _expect_repetition(self, data: bytes, event: dict[str, Any]) -> RepeatedEvent | None:
+        """Return what the next events may repeat of this one, of which only the delta was new."""
+        repeated = self._repeated_events.expect(data, event)
+        if repeated is not None and repeated.field is TextField.DETAIL:
+            is_shown_once = self._details.takes_text and not self._deduplicated.pending
+            return repeated if is_shown_once else None
+        return repeated
+
+    def _handle_text(self, repeated: RepeatedEvent, text: str) -> list[ChatGenerationChunk]:
+        """Add an event that repeats another but for its text, as `handle_event` would."""
+        field = repeated.field
+        if field is TextField.CONTENT:
+            self._text.append(text)
+            return [self._chunk(text)] if text else []
+        if field is TextField.ARGUMENTS:
+            return [self._chunk("", calls=[self._calls.add_arguments(repeated.call_index, text)])]
+        if field is TextField.DETAIL:
+            return [self._reasoning_chunk(self._details.add_text(text), text)]
+
+        new_text = self._deduplicated.add(0, text)
+        return [self._reasoning_chunk(None, new_text)] if new_text else []
 
     def handle_event(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
         """Add one event.
@@ -178,7 +225,9 @@ class StreamState:
             if choice is None:
                 return
 
-        self._id = self._id or get_str(event, "id")
+        if self._id is None:
+            self._id = get_str(event, "id")
+            self._chunk_template = None  # it has the id
         for name, value in event.items():
             if name not in _NOT_METADATA:
                 set_latest(self._body, name, value)
@@ -223,18 +272,18 @@ class StreamState:
         return chunks
 
     def _reasoning_chunks(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
-        chunks = []
-        for detail_index, text in self._take_reasoning(delta):
-            self._reasoning.append(text)
-            if detail_index is not None:
-                shown = self._shown_texts.get(detail_index)
-                if shown is None:
-                    shown = self._shown_texts[detail_index] = TextBuffer()
-                shown.append(text)
+        return [self._reasoning_chunk(*piece) for piece in self._take_reasoning(delta)]
 
-            extras = {REASONING_CONTENT: text} if text else {}
-            chunks.append(self._chunk("", extras, detail_index=detail_index))
-        return chunks
+    def _reasoning_chunk(self, detail_index: int | None, text: str) -> ChatGenerationChunk:
+        self._reasoning.append(text)
+        if detail_index is not None:
+            shown = self._shown_texts.get(detail_index)
+            if shown is None:
+                shown = self._shown_texts[detail_index] = TextBuffer()
+            shown.append(text)
+
+        extras = {REASONING_CONTENT: text} if text else {}
+        return self._chunk("", extras, detail_index=detail_index)
 
     def _take_reasoning(self, delta: dict[str, Any]) -> list[tuple[int | None, str]]:
         """Return pairs of the index of a reasoning detail, or None, and new text to show.
@@ -366,14 +415,16 @@ class StreamState:
         detail_index: int | None = None,
     ) -> ChatGenerationChunk:
         """Return a chunk that is not the final one, from the template if it can be."""
-        if not isinstance(content, str) or not all(map(is_argument_continuation, calls or ())):
-            chunk = self._validated_chunk(content, extras, calls)
-        else:
+        is_plain = isinstance(content, str) and all(map(is_argument_continuation, calls or ()))
+        if is_plain and self._takes_shortcuts:
             template = self._chunk_template
-            if template is None or template.message.id != (self._id or self._generation_id):
-                template = self._chunk_template = make_template(self._validated_chunk(""))
-            chunk = from_template(template, content, extras, calls)
+            if template is None:
+                template = self._chunk_template = ChunkTemplate(self._validated_chunk(""))
+            return template.copy(content, extras, calls, detail_index)
 
+        chunk = self._validated_chunk(content, extras, calls)
+        if is_plain:
+            mark_fields_set(chunk)
         set_attribute(chunk.message, "detail_index", detail_index)
         set_attribute(chunk.message, "shown_details", None)
         return chunk

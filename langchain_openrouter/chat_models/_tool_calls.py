@@ -116,6 +116,17 @@ class ToolCallAccumulator:
             name=new_name, args=text, id=self._record_id(call, position, wire_id), index=position
         )
 
+    def add_arguments(self, index: int, text: str) -> ToolCallChunk:
+        """Add a fragment like the one before it, with neither an id nor a name; return its chunk.
+
+        Args:
+            index: Its index.
+            text: Its arguments.
+        """
+        position = self._by_index[index]
+        self._calls[position].argument_parts.append(text)
+        return tool_call_chunk(name=None, args=text, id=None, index=position)
+
     def _record_id(self, call: _Call, position: int, wire_id: str | None) -> str | None:
         """Record the first id that a call has; return it if it is new."""
         if not wire_id or call.wire_id:

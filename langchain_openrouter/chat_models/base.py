@@ -36,7 +36,6 @@ from langchain_openrouter.chat_models._response import (
     to_chat_result,
 )
 from langchain_openrouter.chat_models._run_handlers import RunHandlersMixin, handlers_of_run
-from langchain_openrouter.chat_models._structured_output import build_structured_output
 from langchain_openrouter.chat_models._token_counts import TokenCountsMixin
 from langchain_openrouter.chat_models._tools import build_tool_kwargs
 from langchain_openrouter.chat_models._usage import counts_integers
@@ -405,6 +404,10 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
                 `OutputParserException` for a response that was truncated or does not fit, and
                 `RefusalError`.
         """
+        from langchain_openrouter.chat_models._structured_output import (  # noqa: PLC0415 - when used
+            build_structured_output,
+        )
+
         return build_structured_output(
             self,
             schema,

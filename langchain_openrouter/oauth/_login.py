@@ -260,6 +260,7 @@ class _LoginFlow:
                 self._outcome.set_result(self._timeout_error())
         elif self._server is None or self._prompt is not None or has_terminal():
             self._terminal_prompt = CancellablePrompt(self._prompt, self._on_paste, self._on_error)
+            self._terminal_prompt.start()
 
     def browse(self) -> None:
         """Open the page in a browser if there is one; the URL is printed in any case."""

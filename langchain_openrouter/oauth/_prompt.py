@@ -106,21 +106,29 @@ class CancellablePrompt:
         self._on_paste = on_paste
         self._on_error = on_error
         self._cancel_r, self._cancel_w = os.pipe()
+        self._has_ended = threading.Event()
 
+    def start(self) -> None:
+        """Prompt. An interrupt may come before this returns: `cancel` is called then as well."""
         run = contextvars.copy_context().run
-        self._thread = threading.Thread(
+        threading.Thread(
             target=run, args=(self._run,), daemon=True, name="openrouter-sign-in-prompt"
-        )
-        self._thread.start()
+        ).start()
 
     def cancel(self) -> None:
         """Stop the prompt and restore the terminal. A function of the user's own continues."""
         with suppress(OSError):
             os.close(self._cancel_w)
         if self._prompt is None:
-            self._thread.join(timeout=2)
+            self._has_ended.wait(timeout=2)
 
     def _run(self) -> None:
+        try:
+            self._prompt_until_done()
+        finally:
+            self._has_ended.set()
+
+    def _prompt_until_done(self) -> None:
         try:
             while self._on_paste(self._read()):
                 pass

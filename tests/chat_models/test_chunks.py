@@ -16,18 +16,16 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter import ChatOpenRouter
-from langchain_openrouter.chat_models._message_chunk import (
-    OpenRouterMessageChunk,
-    from_template,
-    make_template,
-)
+from langchain_openrouter.chat_models._chunk_template import ChunkTemplate
+from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._streaming import StreamState
 from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 from langchain_openrouter.testing import Reply
 
 FACTS = {"id": "gen-1", "response_metadata": {"model_provider": "openrouter"}}
-PATTERN = make_template(ChatGenerationChunk(message=OpenRouterMessageChunk(content="", **FACTS)))
+PATTERN = ChatGenerationChunk(message=OpenRouterMessageChunk(content="", **FACTS))
+TEMPLATE = ChunkTemplate(PATTERN)
 MIDDLE = [tool_call_chunk(name=None, args='"a": 1', id=None, index=0)]
 
 
@@ -37,7 +35,7 @@ MIDDLE = [tool_call_chunk(name=None, args='"a": 1', id=None, index=0)]
 )  # fmt: skip
 def test_a_chunk_made_from_a_pattern_is_what_validation_makes(text, extras, calls):
     """Equal, and it copies, pickles, dumps, prints, takes assignments and adds up the same."""
-    quick = from_template(PATTERN, text, extras, calls)
+    quick = TEMPLATE.copy(text, extras, calls)
     given = {"additional_kwargs": extras or {}, "tool_call_chunks": calls or []}
     slow = ChatGenerationChunk(message=OpenRouterMessageChunk(content=text, **FACTS, **given))
 
@@ -57,14 +55,14 @@ def test_a_chunk_made_from_a_pattern_is_what_validation_makes(text, extras, call
 
 def test_chunks_share_nothing_that_can_change():
     """What is done to one is not done to another."""
-    one, two = from_template(PATTERN, "one"), from_template(PATTERN, "two")
+    one, two = TEMPLATE.copy("one"), TEMPLATE.copy("two")
     one.message.response_metadata["x"] = one.message.additional_kwargs["x"] = 1
     for name in ("tool_calls", "invalid_tool_calls", "tool_call_chunks"):
         getattr(one.message, name).append("x")
     one.message.name = "n"
     one.message.colour = "blue"
 
-    assert two == from_template(PATTERN, "two")
+    assert two == TEMPLATE.copy("two")
     assert not PATTERN.message.additional_kwargs
     assert two.message.__pydantic_extra__ == {}
     assert two.message.model_dump(exclude_unset=True) == two.message.model_dump()
