@@ -72,6 +72,7 @@ def test_run_all_by_hand(lab, page, name):
 
     first = notebook.run_all(during)
     notebook.shoot(name)
+    assert page.locator(".Toastify__toast, .jp-Dialog").count() == 0, "it asks about Jupyter's news"
     assert jupyter.errors_in(first) == []
     second = notebook.run_all(during)
     assert jupyter.errors_in(second) == []
