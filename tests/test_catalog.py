@@ -54,7 +54,7 @@ def test_the_catalogue(emulate, how):
     ]
     assert providers[0].slug == "openai"
     assert any(m.is_free for m in mine)
-    assert "<table>" in models._repr_html_()
+    assert "<table" in models._repr_html_()
     assert isinstance(models[:1], Models)
     assert emulator.asked[0].query == {"supported_parameters": "tools,reasoning"}
 
@@ -207,7 +207,7 @@ def test_a_row_of_any_shape_is_read(serve, row):
     assert len(models) == 1
     assert models[0].prompt_price is None
     assert models[0].profile in ({}, {"name": None}) or models[0].profile is not None
-    assert "<table>" in models._repr_html_()
+    assert "<table" in models._repr_html_()
 
 
 @pytest.mark.off_spec("a private list")
