@@ -124,8 +124,9 @@ def test_an_unknown_generation_ends(emulate, monkeypatch):
     monkeypatch.setattr("langchain_openrouter.catalog._GENERATION_BACKOFF", (0.0, 0.0))
     emulator = emulate()
 
-    with pytest.raises(errors.ModelUnavailableError, match="not found"):
+    with pytest.raises(errors.ModelUnavailableError, match="not found") as caught:
         Catalog(base_url=emulator.url, api_key="k").generation("gen-none")
+    assert "some seconds after the answer" in str(caught.value)
     assert len(emulator.asked) == 3
 
 
