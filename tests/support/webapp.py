@@ -15,7 +15,7 @@ from urllib.parse import urljoin
 
 import httpx2
 
-from langchain_openrouter.testing.emulator._thread_server import ThreadServer
+from langchain_openrouter.testing.emulator._thread_server import ThreadServer, listen
 
 SECRET = "a secret of sixteen bytes and more"
 
@@ -29,7 +29,7 @@ def free_port():
 @contextmanager
 def in_thread(app, *, ws="none"):
     """Serve an app, with the WebSocket library of a name; yield its address."""
-    sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    sock = listen()
     server = ThreadServer(app, sock, name="web-app", ws=ws)
     server.start()
     try:

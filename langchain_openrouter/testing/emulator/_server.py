@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
@@ -41,7 +40,7 @@ from langchain_openrouter.testing.emulator._routing import Route as ModelRoute
 from langchain_openrouter.testing.emulator._routing import choose_route
 from langchain_openrouter.testing.emulator._script import ReceivedRequest, Script, ScriptedReplies
 from langchain_openrouter.testing.emulator._sign_in import SignInPages
-from langchain_openrouter.testing.emulator._thread_server import ThreadServer
+from langchain_openrouter.testing.emulator._thread_server import ThreadServer, listen
 from langchain_openrouter.testing.emulator._validation import validate_fields
 
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class Emulator:
         self._generation_count = 0
         self._lock = threading.Lock()
 
-        self._socket = socket.create_server((host, port), backlog=1024)
+        self._socket = listen(host, port)
         self._host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - the user's choice
         self.port: int = self._socket.getsockname()[1]
         self._server: ThreadServer | None = None
@@ -213,6 +212,7 @@ class Emulator:
             timeout_keep_alive=75,
             server_header=False,
         )
+
         self._server.start()
 
     def stop(self) -> None:
