@@ -66,8 +66,8 @@ def build_request(
     if body is None:
         return httpx2.Request(method, parsed, headers=headers, content=body, extensions=extensions)
 
-    # With a `stream`, httpx2 does not look for what a body may need. Nobody else sets these headers:
-    # `request_headers` refuses them.
+    # With a `stream`, httpx2 does not look for what a body may need. Nobody else sets these
+    # headers: `request_headers` refuses them.
     headers = {"Host": parsed.netloc.decode(), **headers, "Content-Length": f"{len(body)}"}
     stream = httpx2.ByteStream(body)
     return httpx2.Request(method, parsed, headers=headers, stream=stream, extensions=extensions)
