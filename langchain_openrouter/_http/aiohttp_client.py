@@ -63,6 +63,6 @@ def correct_exception(error: Exception) -> Exception:
     if not type(cause).__module__.startswith("aiohttp."):
         return error
 
-    is_refused = "Connector" in type(cause).__name__
+    is_refused = any(kind.__name__ == "ClientConnectorError" for kind in type(cause).__mro__)
     corrected = httpx2.ConnectError if is_refused else httpx2.RemoteProtocolError
     return corrected(str(error))

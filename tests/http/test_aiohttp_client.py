@@ -134,6 +134,20 @@ async def test_a_refused_connection_is_no_timeout(client):
     assert not isinstance(caught.value, errors.ConnectionTimeoutError)
 
 
+async def test_a_proxy_that_refuses_is_no_timeout():
+    """Nor a connection that was lost after it was made."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    async with DefaultAioHttpClient(proxy=proxy) as behind:
+        dead = ChatOpenRouter(
+            model="a/b", api_key=A, base_url="http://127.0.0.1:9/v1", http_async_client=behind,
+            max_retries=0,
+        )  # fmt: skip
+        with pytest.raises(errors.ConnectionFailedError, match="ConnectError"):
+            await dead.ainvoke("x")
+
+
 async def test_a_server_that_hangs_up_is_no_timeout(client):
     """Neither is a connection that was lost before an answer."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
