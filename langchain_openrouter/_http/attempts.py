@@ -19,6 +19,7 @@ from langchain_openrouter._http.aiohttp_client import correct_exception
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_FRAMING = {"host", "content-length", "transfer-encoding"}
 _parse_url = lru_cache(maxsize=64)(httpx2.URL)
 
 
@@ -61,13 +62,15 @@ def build_request(
             method, url, params=query or None, headers=headers, content=body, timeout=timeout
         )
         return built
-    return httpx2.Request(
-        method,
-        _parse_url(url),
-        headers={**_own_headers(client), **headers},
-        content=body,
-        extensions={"timeout": timeout.as_dict()},
-    )
+    parsed, extensions = _parse_url(url), {"timeout": timeout.as_dict()}
+    headers = {**_own_headers(client), **headers}
+    if body is None or not _FRAMING.isdisjoint(headers):
+        return httpx2.Request(method, parsed, headers=headers, content=body, extensions=extensions)
+
+    # With a `stream`, httpx2 does not look for what a body may need.
+    headers = {"Host": parsed.netloc.decode(), **headers, "Content-Length": f"{len(body)}"}
+    stream = httpx2.ByteStream(body)
+    return httpx2.Request(method, parsed, headers=headers, stream=stream, extensions=extensions)
 
 
 def _own_headers(client: Any) -> dict[str, str]:

@@ -25,6 +25,7 @@ from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._environ import values_of
 from langchain_openrouter._http.aiohttp_client import disable_session_cookies
 from langchain_openrouter._http.attempts import build_request, to_connection_error
+from langchain_openrouter._http.bodies import aiter_body, iter_body
 from langchain_openrouter._http.deadlines import Deadline, RemainingTimeouts, hang_up
 from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
@@ -217,7 +218,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
         total, max_body, chunks = 0, response_limits.body, []
         try:
             with hang_up(response, self.deadline):
-                for chunk in response.iter_bytes():
+                for chunk in iter_body(response):
                     chunks.append(chunk)
                     total = count_bytes(total, chunk, "body", max_body)
         finally:
@@ -266,7 +267,7 @@ class _AsyncClient(_ClientOverrides, AsyncAPIClient):
 
         total, max_body, chunks = 0, response_limits.body, []
         try:
-            async for chunk in response.aiter_bytes():
+            async for chunk in aiter_body(response):
                 chunks.append(chunk)
                 total = count_bytes(total, chunk, "body", max_body)
         finally:
