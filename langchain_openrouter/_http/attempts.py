@@ -7,6 +7,7 @@ the SDK's own rules of how long to wait and the names of its errors.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,6 +83,21 @@ def _own_headers(client: Any) -> dict[str, str]:
 
 
 _headers_by_client: dict[type, dict[str, str]] = {}
+
+
+def drop_cookies(client: Any, response: Any) -> None:
+    """Drop the cookies of a response, which are one user's, from the jar of an app's own client.
+
+    Cookies that the app has put into `client.cookies` are sent with every request.
+    """
+    if "set-cookie" not in response.headers:
+        return
+    received = type(client.cookies)()
+    received.extract_cookies(response)
+
+    for cookie in received.jar:
+        with suppress(KeyError):
+            client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
 
 
 def to_connection_error(error: Exception, request: httpx2.Request) -> APIConnectionError | None:
