@@ -209,4 +209,4 @@ class Talk:
         err().print("a new conversation", style="dim")
 
     def _help(self, _: str) -> None:
-        out().print(help_text())
+        out().print(help_text(), soft_wrap=False)
