@@ -21,28 +21,6 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 WAV = b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(30)
 
 
-@pytest.fixture
-def shell(tmp_path, emulate, monkeypatch):
-    """Run `langchain-openrouter` against an emulator, with a home of its own."""
-    script = []
-    emulator = emulate(lambda request: script[0] if script else None)
-    monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-or-v1-0123456789abcdef")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words, stdin=b"", code=0, **more):
-        done, out, err = commands.run(words, stdin=stdin, env={**os.environ, **more})
-        assert done == code, out + err
-        return out.decode() + (err.decode() if code else "")
-
-    run.emulator = emulator
-    run.reply = script.append
-    run.body = lambda: emulator.chats[-1].body
-    run.folder = tmp_path / "data" / "langchain-openrouter-chat"
-    return run
-
-
 def test_options_reach_the_request(shell):
     """Short and long ones; an unknown one is refused with the nearest."""
     words = ("-m", "anthropic/claude-sonnet-4.6", "-s", "Brief", "-o", "temperature=0.5")

@@ -18,30 +18,6 @@ KEY = "sk-or-v1-0123456789abcdef"
 MARKDOWN = "# Title\n\nSome **bold** words that go on until the line is full, and then some more.\n\n```python\nx = 1\n```\n\n| a | b |\n|---|---|\n| 1 | two |\n"
 
 
-@pytest.fixture
-def talk(tmp_path, emulate, monkeypatch):
-    """Start the chat at a terminal, against an emulator."""
-    script = []
-    emulator = emulate(lambda request: script.pop(0) if script else None)
-    monkeypatch.setenv("OPENROUTER_BASE_URL", emulator.url)
-    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    started = []
-
-    def start(*words, **more):
-        started.append(ScreenTerminal("chat", *words, **more))
-        started[-1].until_prompt()
-        return started[-1]
-
-    start.emulator, start.script = emulator, script
-    start.folder = tmp_path / "data" / "langchain-openrouter-chat"
-    start.texts = lambda: [message["content"] for message in emulator.chats[-1].body["messages"]]
-    yield start
-    for term in started:
-        term.close()
-
-
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_an_answer_is_rendered(talk, columns):
     """Words are not broken, marks are gone, reasoning and cost are beside; Ctrl-D leaves."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage
 from rich.console import Console
@@ -171,6 +172,7 @@ def rendered(pieces, width=40):
     return file.getvalue()
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.lists(st.integers(1, 9), min_size=1))
 def test_markdown_in_any_pieces_looks_the_same(sizes):
     """Whatever the pieces are."""
@@ -183,13 +185,20 @@ def test_markdown_in_any_pieces_looks_the_same(sizes):
     assert rendered([*pieces, rest]) == rendered([MARKDOWN])
 
 
+@pytest.mark.parametrize("begin", ["", "Some ", "| ", "```\n", "    ", "* "])
+def test_a_line_without_an_end(begin):
+    """Each piece of it is read once: this takes a second, and minutes else."""
+    plain = re.sub(r"\x1b\[[\d;]*m|\s", "", rendered([begin, *["xy"] * 60_000]))
+
+    assert plain.count("xy") == 60_000
+
+
+@settings(deadline=None)  # a busy machine
 @given(st.text("ab *_`~#|>-\n1.\\", max_size=60))
 def test_any_text_is_printed(text):
     """Nothing raises, and no letter is lost."""
     plain = rendered([text], width=20)
     for letter in "ab":
-        import re
-
         stripped = re.sub(r"\x1b\[[\d;]*m", "", plain)
         missing = text.count(letter) - stripped.count(letter)
         assert missing == 0 or "```" in text or "~~~" in text or "|" in text

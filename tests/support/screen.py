@@ -23,9 +23,8 @@ class ScreenTerminal:
         self.raw = b""
         self._screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.5)
         self._stream = pyte.ByteStream(self._screen)
-        environment = {**os.environ, "TERM": "xterm-256color", **(env or {})}
-        for name in ("NO_COLOR", "COLUMNS", "LINES"):
-            environment.pop(name, None)
+        plain = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "COLUMNS", "LINES"}}
+        environment = {**plain, "TERM": "xterm-256color", **(env or {})}
         self._process = None
         if program is None:
             self.fd, terminal = pty.openpty()
