@@ -32,21 +32,21 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="JSON, complete.")] = False,
 ) -> None:
     """List conversations, the last first; exit code 1 if none matches."""
-    found: list[Conversation] = []
+    matches: list[Conversation] = []
     for conversation in _conversations(_open()):
         if _has_words(conversation, query or ""):
-            found.append(conversation)
-        if len(found) == limit:
+            matches.append(conversation)
+        if len(matches) == limit:
             break
 
     if as_json:
-        print(json.dumps([_fields(one) for one in found]))  # noqa: T201 - for a script
-    elif found:
-        rows = [(one.id, one.model, f"${one.cost:.6f}", one.title) for one in found]
+        print(json.dumps([_fields(match) for match in matches]))  # noqa: T201 - for a script
+    elif matches:
+        rows = [(match.id, match.model, f"${match.cost:.6f}", match.title) for match in matches]
         print_table(("id", "model", "cost", "begins with"), rows)
     else:
         err().print("No conversation matches." if query else "No conversation is saved.")
-    if query and not found:
+    if query and not matches:
         raise typer.Exit(_NOTHING)
 
 
