@@ -16,7 +16,10 @@ def main() -> None:
     except ImportError:
         sys.stderr.write("The command line: pip install 'langchain-openrouter-oauth[cli]'\n")
         sys.exit(1)
-    from langchain_openrouter import _cli  # noqa: PLC0415 - needs the extra
+    try:
+        from langchain_openrouter import _cli  # noqa: PLC0415 - needs the extra
+    except KeyboardInterrupt:
+        sys.exit(130)
 
     _cli.main()
 

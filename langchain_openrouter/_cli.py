@@ -72,12 +72,7 @@ def main() -> None:
     """Run the command line; an error becomes a line on standard error and an exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = app(standalone_mode=False)  # typer turns an interrupt into a code
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
-    except BrokenPipeError:  # who reads has read enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = BROKEN_PIPE
+        code = _run()
     except errors.SignInError as error:
         _end(error, NO_SIGN_IN)
     except errors.KeyRevokedError as error:
@@ -96,6 +91,27 @@ def main() -> None:
     if code == INTERRUPTED:
         err().print("interrupted")
     sys.exit(code or 0)
+
+
+def _run() -> Any:
+    """Run the command that the arguments name; return its exit code."""
+    try:
+        # typer turns an interrupt into a code; the name also stands in scripts of shells
+        return app(prog_name="langchain-openrouter", standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _leave_pipe()
+    except SystemExit as end:  # so click and rich end where a pipe closes
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        return _leave_pipe()
+
+
+def _leave_pipe() -> int:
+    """Write no more to a reader that has read enough, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 def _end(error: Exception, code: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -17,9 +18,19 @@ if TYPE_CHECKING:
 
     from langchain_openrouter.key_store import KeyStore
 
-__all__ = ["PRINTED", "Remember", "err", "open_store", "out", "print_facts", "print_table"]
+__all__ = [
+    "PRINTED",
+    "Remember",
+    "column_widths",
+    "err",
+    "open_store",
+    "out",
+    "print_facts",
+    "print_table",
+]
 
 PRINTED = "\n\t\u200c\u200d"  # line ends, tabs, and the joiners of emoji and several scripts
+_BORDER = 3  # cells of a column: a line, and a space on each side
 
 
 class Remember(StrEnum):
@@ -63,17 +74,47 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             print("\t".join(line))  # noqa: T201 - for a script
         return
 
-    table = Table(*(Column(heading, overflow="fold") for heading in headings))
-    for line in lines:
-        table.add_row(*line)
-    if console.measure(table).minimum <= console.width:
+    widths = column_widths([list(headings), *lines], console.width)
+    if widths is not None:
+        columns = zip(headings, widths, strict=True)
+        table = Table(*(Column(name, width=width, overflow="fold") for name, width in columns))
+        for line in lines:
+            table.add_row(*line)
         console.print(table, soft_wrap=False)
         return
+
     for first, *others in lines:
         console.print(first, style="bold")
         for heading, cell in zip(headings[1:], others, strict=True):
             if cell:
                 console.print(f"  {heading}: {cell}")
+
+
+def column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Return how wide the columns of a table are, so that no word is broken.
+
+    Args:
+        rows: The cells, headings included.
+        width: Of the terminal, in cells.
+
+    Returns:
+        None where there is no room for the longest word of each column.
+    """
+    columns = list(zip(*rows, strict=True))
+    widest = [max(map(cell_len, column)) for column in columns]
+    widths = [
+        max(cell_len(word) for cell in column for word in (cell.split() or [""]))
+        for column in columns
+    ]
+    spare = width - sum(widths) - _BORDER * len(widths) - 1
+    if spare < 0:
+        return None
+
+    for n in sorted(range(len(widths)), key=lambda n: widest[n] - widths[n]):
+        more = min(spare, widest[n] - widths[n])
+        widths[n] += more
+        spare -= more
+    return widths
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from langchain_openrouter.key_store import KeyStore
 from langchain_openrouter.oauth import UserKey
 from langchain_openrouter.testing import error
+from tests.support.commands import run as run_command
 from tests.support.loopback import Reply, events, sse
 from tests.support.terminal import Terminal, closed, query_of
 
@@ -31,12 +33,9 @@ def shell(tmp_path, emulate, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words, stdin="", code=0, **more):
-        done = subprocess.run(
-            [sys.executable, "-m", "langchain_openrouter", *words], input=stdin, capture_output=True, text=True,
-            timeout=60, check=False, env={**os.environ, **more}, start_new_session=True,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        done, out, err = run_command(words, stdin=stdin.encode(), env={**os.environ, **more})
+        assert done == code, out + err
+        return SimpleNamespace(stdout=out.decode(), stderr=err.decode())
 
     run.emulator = emulator
     run.keys = KeyStore.file(tmp_path / "data" / "langchain-openrouter")

@@ -14,7 +14,9 @@ from langchain_openrouter._redaction import printable
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk
 
-__all__ = ["Answer", "Screen", "receive"]
+    from langchain_openrouter._cli_chat._conversation import Conversation, Conversations
+
+__all__ = ["Answer", "Screen", "receive", "save"]
 
 
 class Answer(NamedTuple):
@@ -96,6 +98,7 @@ def receive(model: Any, messages: list[Any], screen: Screen | None, *, stream: b
         OpenRouterError: There is no complete answer.
     """
     answer: Any = None
+    chunks: list[Any] = []
     is_stopped = False
 
     try:
@@ -104,9 +107,9 @@ def receive(model: Any, messages: list[Any], screen: Screen | None, *, stream: b
             if screen is not None:
                 screen.show(answer)
         else:
-            with closing(model.stream(messages)) as chunks:
-                for chunk in chunks:
-                    answer = chunk if answer is None else answer + chunk
+            with closing(model.stream(messages)) as pieces:
+                for chunk in pieces:
+                    chunks.append(chunk)
                     if screen is not None:
                         screen.show(chunk)
     except KeyboardInterrupt:
@@ -115,7 +118,18 @@ def receive(model: Any, messages: list[Any], screen: Screen | None, *, stream: b
         if screen is not None:
             screen.end()
 
+    if chunks:  # added at once: one by one, a long answer takes the square of its time
+        answer = chunks[0] + chunks[1:]
     if is_stopped:  # its reasoning has no signature, and no model would take it back
         text = answer.text if answer is not None else ""
         return Answer(AIMessage(text) if text.strip() else None, is_stopped=True)
     return Answer(cast("AIMessage", message_chunk_to_message(answer)))
+
+
+def save(saved: Conversations | None, conversation: Conversation) -> None:
+    """Save a conversation, and say so where it has another id than before."""
+    if saved is None or not conversation.messages:
+        return
+    if not saved.save(conversation):
+        line = f"another process went on with it, too: this one is saved as {conversation.id}"
+        err().print(line, style="dim")

@@ -73,9 +73,10 @@ def detect_type(data: bytes, name: str) -> str | None:
         # a PDF may be readable as text; a page or a program is one, whatever it begins with
         return "application/pdf" if data.startswith(b"%PDF-") else by_name or "text/plain"
     try:
-        return puremagic.from_string(data[:4096], mime=True, filename=name) or by_name
+        guesses = puremagic.magic_string(data[:4096], filename=name)  # the likeliest first
     except (puremagic.PureError, ValueError):
         return by_name
+    return next((guess.mime_type for guess in guesses if guess.mime_type), by_name)
 
 
 def _is_text(data: bytes) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_openrouter._cli_chat._answer import Screen, receive
+from langchain_openrouter._cli_chat._answer import Screen, receive, save
 from langchain_openrouter._cli_chat._attachments import read_attachment, split_type
 from langchain_openrouter._cli_chat._conversation import (
     Conversation,
@@ -142,13 +142,21 @@ def _question(options: ChatOptions) -> str:
     reads_stdin = "-" in options.attachment or any(
         text.startswith("-=") for text in options.attachment_type
     )
-    piped = "" if reads_stdin or sys.stdin.isatty() else sys.stdin.read()
+    piped = "" if reads_stdin or sys.stdin.isatty() else _read_stdin()
     question = "\n\n".join(filter(None, [options.prompt, piped.strip()]))
 
     if options.template is None:
         return question
     text = Path(options.template).expanduser().read_text(encoding="utf-8").strip()
     return fill_template(text, split_pairs(options.param), question)
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        msg = "the standard input is no text: attach it with -a -"
+        raise ValueError(msg) from None
 
 
 def _messages(conversation: Conversation) -> list[Any]:
@@ -177,8 +185,7 @@ def _answer(
     if message is not None:
         conversation.messages.append(message)
         conversation.cost += message.response_metadata.get("cost") or 0.0
-        if saved is not None and options.saves:
-            saved.save(conversation)
+        save(saved if options.saves else None, conversation)
     if is_stopped or message is None:
         raise KeyboardInterrupt
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage, messages_from_dict, messages_to_dict
 
+from langchain_openrouter._cli_console import PRINTED
 from langchain_openrouter._json import get_dicts, get_number, get_str, parse_json
-from langchain_openrouter._redaction import mask_secrets
+from langchain_openrouter._redaction import mask_secrets, printable
 from langchain_openrouter.key_store import FileStore
 
 if TYPE_CHECKING:
@@ -63,7 +64,10 @@ class Conversation:
         Raises:
             ValueError: It is none.
         """
-        value = parse_json(data)
+        try:
+            value = parse_json(data)
+        except ValueError:
+            value = {}
         if get_str(value, "format") != _FORMAT:
             msg = "this is no saved conversation"
             raise ValueError(msg)
@@ -94,10 +98,24 @@ class Conversations:
     def __init__(self) -> None:
         self._folder = chat_folder()
         self._store = FileStore(self._folder)
+        self._read: dict[str, bytes] = {}  # what was read or written here, by id
 
-    def save(self, conversation: Conversation) -> None:
-        """Write one."""
-        self._store.mset([(f"{conversation.id}.json", conversation.to_json())])
+    def save(self, conversation: Conversation) -> bool:
+        """Write one; under a new id if another process has changed it since it was read here.
+
+        Returns:
+            Whether it has its id still.
+        """
+        known = self._read.get(conversation.id)
+        data = conversation.to_json()
+        is_saved = self._store.compare_and_set(f"{conversation.id}.json", known, data)
+
+        if not is_saved:
+            conversation.id = _new_id()
+            data = conversation.to_json()
+            self._store.compare_and_set(f"{conversation.id}.json", None, data)
+        self._read[conversation.id] = data
+        return is_saved
 
     def ids(self) -> list[str]:
         """Return all ids, the one that was last continued first."""
@@ -121,7 +139,9 @@ class Conversations:
         if data is None:
             msg = f"there is no conversation {id_}" if id_ else "there is no saved conversation"
             raise ValueError(msg)
-        return Conversation.from_json(data)
+        conversation = Conversation.from_json(data)
+        self._read[conversation.id] = data
+        return conversation
 
     def delete(self, ids: list[str]) -> None:
         """Delete some."""
@@ -141,4 +161,4 @@ def to_markdown(conversation: Conversation) -> str:
         kinds = [block.get("type") for block in blocks if isinstance(block, dict)]
         parts += [f"*[{kind}]*" for kind in kinds if kind != "text"]
         parts.append(message.text)
-    return "\n\n".join(parts) + "\n"
+    return printable("\n\n".join(parts) + "\n", keep=PRINTED)

@@ -67,11 +67,16 @@ def _key_bindings() -> KeyBindings:
     bindings = KeyBindings()
 
     @bindings.add("enter")
+    @bindings.add("c-j")  # Enter, pressed while an answer came
     def _send(event: Any) -> None:
         event.current_buffer.validate_and_handle()
 
+    @bindings.add("c-@")  # Ctrl-D, pressed while an answer came
+    def _leave(event: Any) -> None:
+        if not event.current_buffer.text:
+            event.app.exit(exception=EOFError)
+
     @bindings.add("escape", "enter")
-    @bindings.add("c-j")
     def _new_line(event: Any) -> None:
         event.current_buffer.insert_text("\n")
 

@@ -24,7 +24,9 @@ __all__ = ["MarkdownStream"]
 
 # A run without spaces, or one wide character, after which a line may be broken.
 _WIDE = "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60"
-_TOKEN = re.compile(rf"[ \t]+|[{_WIDE}]|[^ \t{_WIDE}]+")
+# A run has an end, lest each piece of a long one is read again with those before it.
+_MAX_RUN = 500  # characters
+_TOKEN = re.compile(rf"[ \t]+|[{_WIDE}]|[^ \t{_WIDE}]{{1,{_MAX_RUN}}}")
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})\s*([\w+#.-]*)")
 _HEADING = re.compile(r"(#{1,6})\s+")
 _ITEM = re.compile(r"(\s*)([-*+]|\d{1,9}[.)])\s+")
@@ -44,6 +46,7 @@ class MarkdownStream:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._pending = ""  # of the line that comes
+        self._more: list[str] = []  # the rest of it, where it is printed at its end alone
         self._is_in_line = False
         self._inline = InlineStyles()
 
@@ -55,23 +58,41 @@ class MarkdownStream:
 
     def feed(self, text: str) -> None:
         """Print what is complete."""
-        *lines, rest = (self._pending + text).split("\n")
+        if "\n" not in text and self._waits_for_line():
+            self._more.append(text)
+            return
+        *lines, rest = "".join((self._pending, *self._more, text)).split("\n")
+        self._more.clear()
         for line in lines:
             self._end_line(line)
         self._pending = rest
 
-        if not self._fence and not self._rows and (self._is_in_line or _DECIDED.match(rest)):
+        if self._fence or self._rows:
+            return
+        if self._is_in_line or _DECIDED.match(rest) or self._is_long_word(rest):
             if not self._is_in_line:
                 rest = self._begin_line(rest)
             self._pending = self._print_complete(rest)
 
     def finish(self) -> None:
         """Print the rest; the cursor is at the beginning of a line then."""
+        self._pending += "".join(self._more)
+        self._more.clear()
         if self._pending or self._is_in_line:
             self._end_line(self._pending)
             self._pending = ""
         self._end_table()
         self._fence = ""
+
+    def _waits_for_line(self) -> bool:
+        """Tell whether nothing can be printed before the end of the line."""
+        is_row = not self._is_in_line and self._pending.lstrip().startswith("|")
+        return bool(self._fence) or is_row
+
+    @staticmethod
+    def _is_long_word(line: str) -> bool:
+        """Tell whether a line begins with text that is too long for a mark."""
+        return len(line) > _MAX_RUN and not line.lstrip().startswith(("|", "`", "~"))
 
     # --- lines ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["extract_code", "fill_template", "parse_options", "split_pairs"]
 
-_FENCED = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
 def split_pairs(pairs: Iterable[str]) -> dict[str, str]:
@@ -68,5 +68,17 @@ def fill_template(text: str, params: dict[str, str], question: str) -> str:
 
 def extract_code(text: str, *, last: bool = False) -> str:
     """Return the first fenced block of a text, or the last; the text if it has none."""
-    blocks = [match[2] for match in _FENCED.finditer(text)]
+    blocks: list[str] = []
+    lines: list[str] = []
+    fence = ""
+
+    for line in text.splitlines(keepends=True):
+        match = _FENCE.match(line)
+        if not fence and match:
+            fence, lines = match[1], []
+        elif match and match[1].startswith(fence) and not line[match.end() :].strip():
+            blocks.append("".join(lines))
+            fence = ""
+        elif fence:
+            lines.append(line)
     return blocks[-1 if last else 0] if blocks else text

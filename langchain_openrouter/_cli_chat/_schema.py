@@ -21,7 +21,7 @@ def parse_schema(text: str) -> dict[str, Any]:
         ValueError: It is none of them.
         OSError: The file cannot be read.
     """
-    if text.lstrip().startswith("{"):
+    if text.lstrip().startswith(("{", "[")):
         schema = _parse_json(text, "--schema")
     elif text.endswith(".json") or ("\n" not in text and Path(text).is_file()):
         schema = _parse_json(Path(text).read_text(encoding="utf-8"), text)

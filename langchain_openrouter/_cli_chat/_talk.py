@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import HumanMessage
 
 from langchain_openrouter import errors
-from langchain_openrouter._cli_chat._answer import Screen, receive
+from langchain_openrouter._cli_chat._answer import Screen, receive, save
 from langchain_openrouter._cli_chat._attachments import read_attachment
 from langchain_openrouter._cli_chat._conversation import Conversation, to_markdown
 from langchain_openrouter._cli_chat._line_editor import read_lines
@@ -139,8 +139,7 @@ class Talk:
             err().print("stopped; /retry asks again", style="dim")
         elif answer.message is not None:
             screen.show_facts(answer.message, conversation.cost)
-        if self._saved is not None and conversation.messages:
-            self._saved.save(conversation)
+        save(self._saved, conversation)
 
     def _retry(self, _: str) -> None:
         messages = self.conversation.messages
@@ -209,4 +208,4 @@ class Talk:
         err().print("a new conversation", style="dim")
 
     def _help(self, _: str) -> None:
-        out().print(help_text())
+        out().print(help_text(), soft_wrap=False)

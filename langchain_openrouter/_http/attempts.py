@@ -20,7 +20,6 @@ from langchain_openrouter._http.aiohttp_client import correct_exception
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FRAMING = {"host", "content-length", "transfer-encoding"}
 _parse_url = lru_cache(maxsize=64)(httpx2.URL)
 
 
@@ -65,10 +64,11 @@ def build_request(
         return built
     parsed, extensions = _parse_url(url), {"timeout": timeout.as_dict()}
     headers = {**_own_headers(client), **headers}
-    if body is None or not _FRAMING.isdisjoint(headers):
+    if body is None:
         return httpx2.Request(method, parsed, headers=headers, content=body, extensions=extensions)
 
-    # With a `stream`, httpx2 does not look for what a body may need.
+    # With a `stream`, httpx2 does not look for what a body may need. Nobody else sets these
+    # headers: `request_headers` refuses them.
     headers = {"Host": parsed.netloc.decode(), **headers, "Content-Length": f"{len(body)}"}
     stream = httpx2.ByteStream(body)
     return httpx2.Request(method, parsed, headers=headers, stream=stream, extensions=extensions)
