@@ -82,7 +82,8 @@ class Screen:
             parts.append(f"${cost:.6f}")
         if total is not None:
             parts.append(f"${total:.6f} in all")
-        self._err.print(printable(" · ".join(str(part) for part in parts if part)), style="dim")
+        line = printable(" · ".join(str(part) for part in parts if part))
+        self._err.print(line, style="dim", soft_wrap=not self._err.is_terminal)  # breaks no number
 
 
 def receive(model: Any, messages: list[Any], screen: Screen | None, *, stream: bool) -> Answer:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,6 +142,17 @@ def test_version_and_short_help(shell):
     for words in ((), ("chat",), ("models",), ("accounts", "keys", "list"), ("conversations",)):
         assert "Usage:" in shell(*words, "-h")
     assert "Examples:" in shell("chat", "-h")
+
+
+def test_the_help_of_a_narrow_terminal_cuts_nothing():
+    """No name of an option or a variable."""
+    env = {**os.environ, "COLUMNS": "60"}
+    done = subprocess.run([COMMAND, "chat", "-h"], capture_output=True, env=env, check=True)
+    text = done.stdout.decode()
+
+    assert "--attachment-type" in text
+    assert "LANGCHAIN_OPENROUTER_NO_LOG" in re.sub(r"\s", "", text)
+    assert "…" not in text
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])
