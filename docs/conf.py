@@ -25,6 +25,7 @@ copyright = "the authors of langchain-openrouter-oauth"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+pygments_dark_style = "a11y-dark"  # the theme's own underlines names of modules, like links
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_search_summary = False  # it is fetched, which browsers refuse from a file

@@ -157,7 +157,8 @@ class CostMeter(Meter):
     def __repr__(self) -> str:
         """Show what was spent, in one line."""
         more = f", {len(self.unsettled)} of unknown cost" if self.unsettled else ""
-        return f"<${self.spent:.6f} of ${self.max_cost:.6f}, {self.requests} requests{more}>"
+        noun = "request" if self.requests == 1 else "requests"
+        return f"<${self.spent:.6f} of ${self.max_cost:.6f}, {self.requests} {noun}{more}>"
 
     def _repr_html_(self) -> str:
         rows: list[tuple[Any, ...]] = [

@@ -53,7 +53,7 @@ def run(console: Console, *, live: bool | None = None) -> None:
         console.print(
             "The key of OPENROUTER_API_KEY is used."
             if live
-            else f"Signed in; the model runs on the user's own key: {model.openai_api_key!r}"
+            else "Signed in; the model runs on the user's own key."
         )
 
         console.rule("2. A stream, with reasoning")
@@ -133,6 +133,7 @@ def _print_usage(console: Console, usage: Any) -> None:
     from rich.table import Table  # noqa: PLC0415 - an extra
 
     table = Table("model", "provider", "requests", "in", "cached", "out", "USD")
+    table.columns[0].overflow = "fold"
     for key, totals in usage.totals_by_key.items():
         table.add_row(
             key.model,

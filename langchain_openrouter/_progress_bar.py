@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Self
 
 from langchain_openrouter._extras import import_extra
+from langchain_openrouter._html import NO_MATH
 
 __all__ = ["BarState", "in_notebook", "is_watched", "open_bar", "to_duration"]
 
@@ -115,7 +116,7 @@ def to_duration(seconds: float) -> str:
 
 def _to_html(state: BarState) -> str:
     value = "" if state.total is None else f' value="{state.finished}" max="{state.total or 1}"'
-    return f"<progress{value}></progress> {escape(state.text)}"
+    return f"<progress{value}></progress> <span {NO_MATH}>{escape(state.text)}</span>"
 
 
 def _render(state: BarState) -> Any:

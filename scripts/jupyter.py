@@ -15,6 +15,7 @@ from langchain_openrouter.testing import Emulator
 from langchain_openrouter.testing._command import run_command
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+DEFAULTS = Path(__file__).parent / "jupyter_config"  # no question about Jupyter's news, no requests
 LIVE = "The notebooks run live, and OPENROUTER_API_KEY pays for them: a few cents."
 EMULATED = (
     "No OPENROUTER_API_KEY: the notebooks run on the emulator of OpenRouter, which is no model, "
@@ -35,7 +36,8 @@ def main(arguments: list[str]) -> int:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # in a container everybody is root; it listens on loopback
 
-    environment = dict(KERNEL)
+    config_path = filter(None, (str(DEFAULTS), os.environ.get("JUPYTER_CONFIG_PATH")))
+    environment = {**KERNEL, "JUPYTER_CONFIG_PATH": os.pathsep.join(config_path)}
     with ExitStack() as stack:
         if os.environ.get("OPENROUTER_API_KEY"):
             say(LIVE)

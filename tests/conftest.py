@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.loopback import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell without job control starts what is in the background so, and its children inherit it.
@@ -29,6 +33,30 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     for name in list(os.environ):
         if (name.startswith(_PREFIXES) and name not in _OF_THE_TESTS) or (name.upper() in _PROXIES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _certificates_read_once() -> Iterator[None]:
+    """Share what each `httpx2.get` of a test would read anew: 20 ms of CPU time for TLS, unused.
+
+    The package makes its own contexts, with the function's public name.
+    """
+    from httpx2._transports import default
+
+    read, read_once = default.create_ssl_context, functools.cache(default.create_ssl_context)
+
+    def shared(verify: Any = True, cert: Any = None, *, trust_env: bool = True) -> Any:
+        if (
+            verify is not True
+            or cert is not None
+            or {"SSL_CERT_FILE", "SSL_CERT_DIR"} & {*os.environ}
+        ):
+            return read(verify=verify, cert=cert, trust_env=trust_env)
+        return read_once(trust_env=trust_env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(default, "create_ssl_context", shared)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ the SDK's own rules of how long to wait and the names of its errors.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -61,13 +62,16 @@ def build_request(
             method, url, params=query or None, headers=headers, content=body, timeout=timeout
         )
         return built
-    return httpx2.Request(
-        method,
-        _parse_url(url),
-        headers={**_own_headers(client), **headers},
-        content=body,
-        extensions={"timeout": timeout.as_dict()},
-    )
+    parsed, extensions = _parse_url(url), {"timeout": timeout.as_dict()}
+    headers = {**_own_headers(client), **headers}
+    if body is None:
+        return httpx2.Request(method, parsed, headers=headers, content=body, extensions=extensions)
+
+    # With a `stream`, httpx2 does not look for what a body may need. Nobody else sets these
+    # headers: `request_headers` refuses them.
+    headers = {"Host": parsed.netloc.decode(), **headers, "Content-Length": f"{len(body)}"}
+    stream = httpx2.ByteStream(body)
+    return httpx2.Request(method, parsed, headers=headers, stream=stream, extensions=extensions)
 
 
 def _own_headers(client: Any) -> dict[str, str]:
@@ -79,6 +83,21 @@ def _own_headers(client: Any) -> dict[str, str]:
 
 
 _headers_by_client: dict[type, dict[str, str]] = {}
+
+
+def drop_cookies(client: Any, response: Any) -> None:
+    """Drop the cookies of a response, which are one user's, from the jar of an app's own client.
+
+    Cookies that the app has put into `client.cookies` are sent with every request.
+    """
+    if "set-cookie" not in response.headers:
+        return
+    received = type(client.cookies)()
+    received.extract_cookies(response)
+
+    for cookie in received.jar:
+        with suppress(KeyError):
+            client.cookies.jar.clear(cookie.domain, cookie.path, cookie.name)
 
 
 def to_connection_error(error: Exception, request: httpx2.Request) -> APIConnectionError | None:

@@ -24,7 +24,12 @@ from openai._base_client import AsyncAPIClient, SyncAPIClient
 from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._environ import values_of
 from langchain_openrouter._http.aiohttp_client import disable_session_cookies
-from langchain_openrouter._http.attempts import build_request, to_connection_error
+from langchain_openrouter._http.attempts import (
+    build_request,
+    drop_cookies,
+    to_connection_error,
+)
+from langchain_openrouter._http.bodies import aiter_body, iter_body
 from langchain_openrouter._http.deadlines import Deadline, RemainingTimeouts, hang_up
 from langchain_openrouter._http.error_mapping import error_from_response
 from langchain_openrouter._http.limits import count_bytes, refuse_stacked_encodings, response_limits
@@ -208,8 +213,10 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
 
     def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
         self._limit_time(request)
-        response = self._client.send(request, stream=True, **kwargs)
+        response = self._client.send(request, stream=True, follow_redirects=False, **kwargs)
         self._note_generation(response)
+        if not self.is_shared:
+            drop_cookies(self._client, response)
         refuse_stacked_encodings(response)
         if stream and response.is_success and is_event_stream(response):
             return response
@@ -217,7 +224,7 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
         total, max_body, chunks = 0, response_limits.body, []
         try:
             with hang_up(response, self.deadline):
-                for chunk in response.iter_bytes():
+                for chunk in iter_body(response):
                     chunks.append(chunk)
                     total = count_bytes(total, chunk, "body", max_body)
         finally:
@@ -258,15 +265,17 @@ class _AsyncClient(_ClientOverrides, AsyncAPIClient):
             attempt += 1
 
     async def _send_request(self, request: httpx2.Request, *, stream: bool, **kwargs: Any) -> Any:
-        response = await self._client.send(request, stream=True, **kwargs)
+        response = await self._client.send(request, stream=True, follow_redirects=False, **kwargs)
         self._note_generation(response)
+        if not self.is_shared:
+            drop_cookies(self._client, response)
         refuse_stacked_encodings(response)
         if stream and response.is_success and is_event_stream(response):
             return response
 
         total, max_body, chunks = 0, response_limits.body, []
         try:
-            async for chunk in response.aiter_bytes():
+            async for chunk in aiter_body(response):
                 chunks.append(chunk)
                 total = count_bytes(total, chunk, "body", max_body)
         finally:

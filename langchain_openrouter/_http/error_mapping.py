@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from langchain_openrouter._http.failures import Failure
 
+_GENERATION_ADVICE = "its record comes some seconds after the answer, on the key that paid for it"
 _ADVICE: dict[type[OpenRouterError], str] = {
     AuthenticationError: "check the key at https://openrouter.ai/settings/keys",
     ContextOverflowError: "shorten the conversation or choose a model with a longer context",
@@ -188,6 +189,8 @@ def _write_message(
         advice = _NEEDS_MANAGEMENT_KEY
     if isinstance(error, RateLimitError) and draft.retry_after is not None:
         advice = f"wait {draft.retry_after:g} s and try again"
+    if isinstance(error, ModelUnavailableError) and message.lower().startswith("generation "):
+        advice = _GENERATION_ADVICE
     if draft.suggestion is not None:
         advice = draft.suggestion
     error.args = (f"{prefix}{message}{source}" + (f" - {advice}" if advice else ""),)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import httpx2
 
+from langchain_openrouter._http.bodies import aiter_body, iter_body
 from langchain_openrouter._http.deadlines import hang_up, in_time
 from langchain_openrouter._http.failures import Failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
@@ -44,7 +45,7 @@ def iter_events(response: ApiResponse) -> Generator[StreamEvent]:
         return
 
     deadline = response.deadline
-    decoder, chunks = SSEDecoder(), observed(response.stream.iter_bytes(), response.call)
+    decoder, chunks = SSEDecoder(), observed(iter_body(response.stream), response.call)
     body = _UntypedBody(response)
     end: StreamEvent = None
     with StrippedTracebacks():
@@ -82,7 +83,7 @@ async def aiter_events(response: ApiResponse) -> AsyncGenerator[StreamEvent]:
 
     deadline = response.deadline
     decoder, turns = SSEDecoder(), turns_of_loop()
-    chunks = aobserved(response.stream.aiter_bytes(), response.call)
+    chunks = aobserved(aiter_body(response.stream), response.call)
     if deadline is not None:
         chunks = in_time(response.stream, chunks, deadline)
     body = _UntypedBody(response)

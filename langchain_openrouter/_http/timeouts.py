@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import httpx2
@@ -38,7 +39,11 @@ def to_httpx_timeout(timeout: Any) -> httpx2.Timeout:
 
     if timeout is None:
         return httpx2.Timeout(None, connect=CONNECT_TIMEOUT)
-    seconds = _to_seconds(timeout)
+    return _idle_timeout(_to_seconds(timeout))
+
+
+@lru_cache(maxsize=64)
+def _idle_timeout(seconds: float) -> httpx2.Timeout:
     return httpx2.Timeout(seconds, connect=min(CONNECT_TIMEOUT, seconds))
 
 

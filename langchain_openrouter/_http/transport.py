@@ -13,6 +13,7 @@ from langchain_openrouter._http import urls
 from langchain_openrouter._http.aiohttp_client import correct_exception
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
 from langchain_openrouter._http.attempts import SendOptions
+from langchain_openrouter._http.bodies import headers_without_cookies
 from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
 from langchain_openrouter._http.encoding import encode_json
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
@@ -94,14 +95,22 @@ class ApiResponse:
     """Why there is no complete response."""
     key: SecretStr | None = None
     """The key that was sent, to be masked in messages."""
-    settings_url: str = field(default="", repr=False)
-    """The page where the owner of that key raises its limit."""
+    base_url: str = field(default="", repr=False)
+    """The API's base URL; empty where the key is the app's own, a management key."""
     stream: httpx2.Response | None = field(default=None, repr=False)
     """The open response, where events are to be read."""
     deadline: Deadline | None = field(default=None, repr=False)
     """When the stream must have ended."""
     call: Call | None = field(default=None, repr=False)
     """Ended by `error_context`, when the response has been read."""
+
+    @property
+    def settings_url(self) -> str:
+        """The page where the owner of the key raises its limit; empty where there is none."""
+        if self.key is None or not self.base_url:
+            return ""
+        hash_ = urls.key_hash(self.key.get_secret_value())
+        return urls.settings_url(urls.site_url(self.base_url), hash_)
 
     @property
     def is_error(self) -> bool:
@@ -181,7 +190,7 @@ def send(request: Request, *, stream: bool = False) -> ApiResponse:
     with StrippedTracebacks():
         if call is None:
             return _send(request, key, stream=stream)
-        call.admit(request._replace(body=b""), key)
+        call.admit(request._replace(body=b"", call=None), key)
         try:
             return _watched(_send(request, key, stream=stream), call)
         except BaseException as error:
@@ -230,7 +239,7 @@ async def _asend_admitted(request: Request, key: SecretStr | None, *, stream: bo
     if call is None:
         return await _asend(request, key, stream=stream)
 
-    await call.aadmit(request._replace(body=b""), key)
+    await call.aadmit(request._replace(body=b"", call=None), key)
     try:
         return _watched(await _asend(request, key, stream=stream), call)
     except BaseException as error:
@@ -300,10 +309,10 @@ def _to_response(
 
     return ApiResponse(
         response.status_code,
-        _without_cookies(response.headers),
+        headers_without_cookies(response.headers),
         body,
         key=key,
-        settings_url=_settings_url(request, key),
+        base_url=_owner_url(request),
         stream=None if response.is_closed else response,
         deadline=request.deadline,
     )
@@ -317,10 +326,10 @@ def _to_error_response(
         response = error.response
         return ApiResponse(
             response.status_code,
-            _without_cookies(response.headers),
+            headers_without_cookies(response.headers),
             body,
             key=key,
-            settings_url=_settings_url(request, key),
+            base_url=_owner_url(request),
         )
 
     if request.deadline is not None and request.deadline.has_passed:
@@ -338,17 +347,8 @@ def _to_error_response(
 def _failed(
     request: Request, key: SecretStr | None, failure: Failure, body: bytes = b""
 ) -> ApiResponse:
-    return ApiResponse(
-        body=body, failure=failure, key=key, settings_url=_settings_url(request, key)
-    )
+    return ApiResponse(body=body, failure=failure, key=key, base_url=_owner_url(request))
 
 
-def _without_cookies(headers: httpx2.Headers) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name != "set-cookie"}
-
-
-def _settings_url(request: Request, key: SecretStr | None) -> str:
-    if key is None or request.is_management:
-        return ""
-    site = urls.site_url(request.base_url)
-    return urls.settings_url(site, urls.key_hash(key.get_secret_value()))
+def _owner_url(request: Request) -> str:
+    return "" if request.is_management else request.base_url

@@ -3,8 +3,7 @@
 A turn ends after 32 events of any streams, or after 4 ms of them and of what their readers do with
 them; the start of a request counts as an event. Streams that have more wait in line, so that a
 crowd of them holds up the other tasks of the loop no longer than one stream would. The end of one
-turn and the start of the next can meet in one iteration of the loop, which then takes twice as
-many.
+turn and the start of the next can meet in one iteration of the loop, which takes both.
 """
 
 from __future__ import annotations

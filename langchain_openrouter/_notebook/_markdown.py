@@ -1,7 +1,8 @@
 """Markdown that nobody vouches for -> HTML that runs no script and fetches nothing.
 
 Raw HTML is shown as text. A link leads to an absolute http(s) or mailto address, or is none. A
-picture of a web address would be requested by the reader's browser: it becomes a link.
+picture of a web address would be requested by the reader's browser: it becomes a link. Math is left
+to Jupyter, which typesets it (`_math`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter._notebook._math import enable_math
 from langchain_openrouter._redaction import printable
 
 if TYPE_CHECKING:
@@ -73,6 +75,7 @@ def _parser() -> Any:
     parser.validateLink = is_external  # type: ignore[method-assign]
     parser.add_render_rule("link_open", _link_open)
     parser.add_render_rule("image", _image)
+    enable_math(parser)
     return parser
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from langchain_openrouter._html import NO_MATH
 from langchain_openrouter._json import get_dict, get_dicts, get_int, get_number, get_str
 from langchain_openrouter._notebook._markdown import (
     external_link,
@@ -44,7 +45,7 @@ def message_html(message: BaseMessage) -> str:
         role = f"{message.type} {name}" if name else message.type
         parts.insert(0, f"<p {_SMALL}><b>{escape(visible(role))}</b></p>")
 
-    return f"<div>{''.join(parts)}</div>"
+    return f"<div {NO_MATH}>{''.join(parts)}</div>"
 
 
 def conversation_html(messages: Iterable[BaseMessage]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _UNKNOWN = "not known"
 _SIZE = (8.0, 2.6)  # inches
+_INK = "#777777"  # readable on a light page and on a dark one
 
 
 def to_html(result: BatchResult) -> str:
@@ -65,7 +66,8 @@ def _plots(providers: list[tuple[str, ProviderStats]]) -> str:
         return ""
 
     picture = io.BytesIO()
-    draw(providers, Figure(figsize=_SIZE, layout="constrained")).savefig(picture, format="png")
+    figure = draw(providers, Figure(figsize=_SIZE, layout="constrained"))
+    figure.savefig(picture, format="png", transparent=True)
     data = base64.b64encode(picture.getvalue()).decode()
     names = escape(", ".join(name for name, _ in providers))
     return f'<img alt="cost and latency by provider: {names}" src="data:image/png;base64,{data}">'
@@ -80,10 +82,21 @@ def draw(providers: list[tuple[str, ProviderStats]], figure: Any) -> Any:
     cost.set_title("cost, USD", fontsize="medium")
     cost.invert_yaxis()
 
+    lines = {"color": _INK}
     latency.boxplot(
-        [stats.latencies for _, stats in providers], orientation="horizontal", showfliers=False
+        [stats.latencies for _, stats in providers],
+        orientation="horizontal",
+        showfliers=False,
+        boxprops=lines,
+        whiskerprops=lines,
+        capprops=lines,
     )
     latency.set_yticks(range(1, len(names) + 1), names)
     latency.set_title("latency, seconds", fontsize="medium")
     latency.invert_yaxis()
+
+    for axes in (cost, latency):
+        axes.title.set_color(_INK)
+        axes.tick_params(colors=_INK)
+        axes.spines[:].set_color(_INK)
     return figure

@@ -28,13 +28,14 @@ class RowMeter(Meter):
             self.cost = (self.cost or 0.0) + call.cost
 
     def fill(self, *results: RowResult) -> None:
-        """Write what was counted into the result of a row, or its shares into several."""
+        """Write what was counted into the result of a row, or its shares into several; once."""
         if self.cost is not None:
             costs = [self.cost] if len(results) == 1 else split_cost(self.cost, [1] * len(results))
             for result, cost in zip(results, costs, strict=True):
                 result.cost = cost
 
-        for call in self.calls:
+        calls, self.calls = self.calls, []  # a call has its meters: no cycle for the collector
+        for call in calls:
             facts = call.facts()
             usage = facts.usage
             inputs = get_dict(usage, "prompt_tokens_details")

@@ -93,6 +93,7 @@ FIELDS = tuple(field.name for field in fields(RowResult) if field.name != "retry
 _TEXTS = {"error_type", "error", "provider", "model", "generation_id", "finish_reason"}
 _AMOUNTS = {"cost", "latency"}
 _COUNTS = {"input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"}
+_NUMBERS = _AMOUNTS | _COUNTS
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -101,7 +102,7 @@ def _fits(name: str, value: Any) -> bool:
         return name != "request_hash"
     if name in _TEXTS or name == "request_hash":
         return isinstance(value, str)
-    if name in _AMOUNTS | _COUNTS:
+    if name in _NUMBERS:
         is_number = isinstance(value, int if name in _COUNTS else int | float)
         return is_number and not isinstance(value, bool) and 0 <= value < math.inf
 
@@ -109,10 +110,10 @@ def _fits(name: str, value: Any) -> bool:
 
 
 def _encode(record: dict[str, Any]) -> bytes:
-    text = json.dumps(
-        record, ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False
-    )
-    return text.encode() + b"\n"
+    return _encoder.encode(record).encode() + b"\n"
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=str, allow_nan=False)
 
 
 def without_infinity(value: Any) -> Any:

@@ -242,8 +242,9 @@ class OpenRouterUsage(BaseCallbackHandler, Meter):
     def __repr__(self) -> str:
         """Show the sums in one line."""
         total = self.total
+        noun = "request" if total.requests == 1 else "requests"
         return (
-            f"<{total.requests} requests, {total.input_tokens} + {total.output_tokens} tokens, "
+            f"<{total.requests} {noun}, {total.input_tokens} + {total.output_tokens} tokens, "
             f"{total.cached_tokens} cached, {total.cache_write_tokens} written to the cache, "
             f"${total.cost:.6f}{self._saved_text()}{self._exceptions_text()}>"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from operator import attrgetter
+from operator import attrgetter, is_
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -125,8 +125,13 @@ def remember_methods(model_class: type) -> None:
 def are_known(model: Any) -> bool:
     """Tell whether a model's methods, and core's below them, are those that `_unobserved` knows."""
     return (
-        _methods(type(model)) == _remembered["class"]
-        and _core_methods(BaseChatModel) == _remembered["core"]
+        _are_same(_methods(type(model)), _remembered["class"])
+        and _are_same(_core_methods(BaseChatModel), _remembered["core"])
         and _ON_INSTANCES.isdisjoint(model.__dict__)
         and is_known_core()
     )
+
+
+def _are_same(methods: tuple[Any, ...], remembered: tuple[Any, ...]) -> bool:
+    """Compare by identity: a method that wrapt has patched is equal to the one it wraps."""
+    return all(map(is_, methods, remembered))

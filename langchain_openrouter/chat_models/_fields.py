@@ -76,12 +76,22 @@ _EMPTY_IS_UNSET = {"stop", "session_id", "user"}
 
 @lru_cache(maxsize=64)
 def _fields_with_default(kind: type[RequestFields]) -> frozenset[int]:
-    """Return the indexes in `_WIRE_FIELDS` of the fields that have a value without being set."""
+    """Return the indexes in `_WIRE_FIELDS` of the fields that may have a value without being set.
+
+    A default that is validated may become another.
+    """
     fields = kind.model_fields
+    are_validated = kind.model_config.get("validate_default", False)
+
     return frozenset(
         index
         for name, index in _WIRE_INDEX.items()
-        if name in fields and fields[name].get_default(call_default_factory=False) is not None
+        if (field := fields.get(name)) is not None
+        and (
+            are_validated
+            or field.validate_default
+            or field.get_default(call_default_factory=False) is not None
+        )
     )
 
 

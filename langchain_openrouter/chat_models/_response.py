@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.utils import message_chunk_to_message
@@ -67,7 +66,8 @@ def to_chat_result(
     else:
         body = parse_body(response, endpoint)
         if response.call is not None:
-            response.call.facts = partial(facts_from_body, body)
+            facts = facts_from_body(body)
+            response.call.facts = lambda: facts
         result = result_from_body(body)
 
     for generation in result.generations:

@@ -124,7 +124,7 @@ class ToolCallAccumulator:
             text: Its arguments.
         """
         position = self._by_index[index]
-        self._calls[position].argument_parts.append(text)
+        self._calls[position].add_arguments(text)
         return tool_call_chunk(name=None, args=text, id=None, index=position)
 
     def _record_id(self, call: _Call, position: int, wire_id: str | None) -> str | None:

@@ -93,7 +93,10 @@ class UnobservedRun:
 
 
 class ChunkJoiner:
-    """The chunks of a stream, joined by the thousand, for an `invoke` that streams."""
+    """The chunks of a stream, joined by the thousand, for an `invoke` that streams.
+
+    Content that is a list stays apart: LangChain's sum of lists depends on their grouping.
+    """
 
     def __init__(self, run: UnobservedRun) -> None:
         self._run = run
@@ -108,10 +111,11 @@ class ChunkJoiner:
             self._join()
 
     def _join(self) -> None:
-        joined = merge_chat_generation_chunks(self._recent)
-        if joined is not None:
+        recent, self._recent = self._recent, []
+        if not all(isinstance(chunk.message.content, str) for chunk in recent):
+            self._joined += recent
+        elif joined := merge_chat_generation_chunks(recent):
             self._joined.append(joined)
-        self._recent = []
 
     def result(self) -> ChatResult:
         """Return the result of all chunks.

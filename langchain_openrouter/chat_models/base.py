@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import BaseMessage
 
 from langchain_openrouter._http import transport
@@ -164,7 +165,8 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
 
     def _to_messages(self, input_: LanguageModelInput) -> Sequence[BaseMessage]:
         """Return the messages of an input; core has converted those of a call already."""
-        is_list = type(input_) is list and shortcuts.enabled
+        is_cores = type(self)._convert_input is BaseChatModel._convert_input  # noqa: SLF001 - core has no other name
+        is_list = type(input_) is list and is_cores and shortcuts.enabled
         if is_list and all(issubclass(kind, BaseMessage) for kind in set(map(type, input_))):
             return input_  # type: ignore[return-value]
         return self._convert_input(input_).to_messages()

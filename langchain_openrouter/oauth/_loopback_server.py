@@ -168,6 +168,7 @@ def _handler(server: LoopbackServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _IDLE
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else the page waits 40 ms for the ACK of its head
         server_version, sys_version = "langchain-openrouter", ""
 
         def do_GET(self) -> None:

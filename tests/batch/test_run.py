@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import io
 import pickle
 import threading
 import time
@@ -11,6 +13,7 @@ import time
 import pytest
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
+from matplotlib.image import imread
 from pydantic import BaseModel
 
 from langchain_openrouter import as_user, current_user, errors
@@ -530,4 +533,6 @@ def test_the_summary_of_a_notebook(serve, model_on):
     assert "&lt;b&gt;Acme" in html
     assert "<b>Acme" not in html
     assert "InvalidRequestError" in html
-    assert "data:image/png;base64," in html
+    picture = base64.b64decode(html.partition("data:image/png;base64,")[2].partition('"')[0])
+    opacity = imread(io.BytesIO(picture))[2, 2, 3]
+    assert opacity == 0  # the page is its background, light or dark

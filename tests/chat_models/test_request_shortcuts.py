@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.prompt_values import ChatPromptValue
+from pydantic import ConfigDict, Field, field_validator
 
 from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter._http.encoding import PlainMessages, encode_json
@@ -169,3 +171,43 @@ def test_fields_of_every_origin_are_sent():
     assert {name: body[name] for name in sent} == sent
     assert "top_k" not in model._default_params
     assert "user" not in model._default_params
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_subclass_converts_its_input(monkeypatch, on):
+    """What a subclass makes of the input is sent, also of a list of messages."""
+
+    class Polite(ChatOpenRouter):
+        def _convert_input(self, model_input):
+            messages = super()._convert_input(model_input).to_messages()
+            return ChatPromptValue(messages=[SystemMessage("Please."), *messages])
+
+    with switched(monkeypatch, on=on):
+        payload = Polite(model="a/b", api_key="k")._chat_payload([HumanMessage("q")])
+    assert [message["role"] for message in payload["messages"]] == ["system", "user"]
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_validated_default_is_sent(monkeypatch, on):
+    """A default that a validator of a subclass replaces is a value, though nobody set the field."""
+
+    class Private(ChatOpenRouter):
+        openrouter_provider: dict | None = Field(default=None, validate_default=True)
+
+        @field_validator("openrouter_provider", mode="before")
+        @classmethod
+        def _demand_zdr(cls, value):
+            return value or {"zdr": True}
+
+    class Validated(ChatOpenRouter):
+        model_config = ConfigDict(validate_default=True)
+
+        @field_validator("top_k", mode="before")
+        @classmethod
+        def _choose(cls, value):
+            return value or 5
+
+    with switched(monkeypatch, on=on):
+        body = Private(model="a/b", api_key="k")._chat_payload([HumanMessage("q")])
+        assert body["provider"] == {"zdr": True}
+        assert Validated(model="a/b", api_key="k")._chat_payload([HumanMessage("q")])["top_k"] == 5

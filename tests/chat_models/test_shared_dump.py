@@ -103,3 +103,14 @@ def test_users_share_one_dump(dumps, monkeypatch):
     assert len(dumps) == 1
     assert size / len(models) < 2560
     assert models[0]._serialized["kwargs"]["user"] == "u"
+
+
+def test_change_of_one_users_dump_is_in_no_others(monkeypatch):
+    """A handler that notes something in what it is told notes it of one call."""
+    monkeypatch.setattr(shortcuts, "enabled", True)
+    base = ChatOpenRouter(model="a/b", api_key=KEY, trace={"a": "b"})
+    for model in (base, base.for_user(KEY, user="u1"), base.for_user(OTHER)):
+        dump = model._serialized
+        dump["note"] = dump["kwargs"]["note"] = dump["kwargs"]["trace"]["note"] = "mine"
+    for model in (base.for_user(OTHER, user="u2"), base.for_user(KEY).for_user(OTHER)):
+        assert "mine" not in str(model._serialized)

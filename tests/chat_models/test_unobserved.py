@@ -12,6 +12,7 @@ import uuid
 from contextlib import aclosing, closing
 
 import pytest
+import wrapt
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
@@ -189,6 +190,18 @@ def test_errors_and_ids(serve, model_on, monkeypatch, taken, mode, name):
     assert name != "no id" or f"lc_run--{RUN_ID}" in got[0][1]
     streaming = model.model_copy(update={"streaming": True})
     compare(streaming, monkeypatch, taken, is_stream=False, mode=mode)
+
+
+@pytest.mark.off_spec("content in parts of types that nobody knows")
+@MODES
+def test_content_in_parts(serve, model_on, monkeypatch, taken, mode):
+    """A list of parts adds up as in LangChain's run, also where texts without content precede it."""
+    part = {"content": [{"type": "new", "x": 1}]}
+    deltas = [{"content": "a"}, {"reasoning": "r"}, part, part, {"reasoning": "r"}, part]
+    model = model_on(serve(stream(*deltas, {"content": "b"}, *deltas)), streaming=True)
+    for size in (2, 3, 5):
+        monkeypatch.setattr(_unobserved, "_CHUNKS_AT_ONCE", size)
+        assert compare(model, monkeypatch, taken, is_stream=False, mode=mode)
 
 
 @pytest.mark.off_spec("an answer without an id")
@@ -489,6 +502,15 @@ def test_overridden_and_patched(serve, model_on, taken, monkeypatch):
             patch.setattr(owner, name, lambda *a, _o=original, **k: _o(*a, **k))
             list(model.stream("?"))
     assert told == ["subclass"]
+    assert taken == []
+
+    for name in ("stream", "generate", "invoke"):  # a method that wrapt wraps is equal to its own
+        with monkeypatch.context() as patch:
+            patch.setattr(core.BaseChatModel, name, getattr(core.BaseChatModel, name))
+            wrapt.wrap_function_wrapper(
+                core, f"BaseChatModel.{name}", lambda f, _, a, k: f(*a, **k)
+            )
+            list(model.stream("?"))
     assert taken == []
 
     class Plain(ChatOpenRouter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
@@ -116,7 +117,8 @@ def test_each_command_of_ours_is_one(monkeypatch, tmp_path):
                 assert set(extras.split(",")) <= set(PROJECT["optional-dependencies"]), page
         elif words[:2] == ["python", "-m"]:
             path = ROOT.joinpath(*words[2].split("."))
-            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), page
+            is_ours = path.with_suffix(".py").exists() or (path / "__main__.py").exists()
+            assert is_ours or words[2] in sys.stdlib_module_names, page
 
     assert {"langchain-openrouter", "pip", "python"} <= seen
 
@@ -126,3 +128,18 @@ def test_each_command_named_in_a_line_is_one():
     for page in DOCUMENTS:
         for target in re.findall(r"`make ([a-z-]+)", read(page)):
             assert target in TARGETS, (page, target)
+
+
+GUIDES = [page for page in PAGES if page.startswith("docs/guides/") and "terminal" not in page]
+UNITS = r"USD|seconds|tokens|\bms\b|\d s\b"
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_each_guide_says_what_is_raised_units_and_where_to_read_on(page):
+    """By its text alone: a newcomer comes from anywhere, and leaves knowing where to go."""
+    text = read(page)
+    targets = [urlsplit(target).path for target in re.findall(r"\]\(([^)\s]+)\)", prose(page))]
+
+    assert "reference/errors.md" in text or "#what-goes-wrong" in text
+    assert re.search(UNITS, text) or not re.search(r"cost|limit=|timeout=", text)
+    assert any(target.endswith(".md") for target in targets)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+import traceback
 
+import httpx2
 import pytest
 from aiohttp import ClientSession
 from langchain_core.messages import AIMessageChunk
@@ -72,20 +74,63 @@ async def test_each_call_goes_with_its_own_key(emulate, client):
 
 
 @pytest.mark.off_spec("a host's name, for aiohttp keeps no cookies of addresses")
-async def test_no_cookie_of_one_user_goes_out_with_anothers_key(serve):
-    """The library's session keeps cookies beside httpx2's jar; here it stores none."""
-    from http.cookiejar import CookieJar, DefaultCookiePolicy
-
+@pytest.mark.parametrize("make", [DefaultAioHttpClient, httpx2.AsyncClient])
+async def test_no_cookie_of_one_user_goes_out_with_anothers_key(serve, make):
+    """Neither aiohttp's jar nor httpx2's keeps one; the app's own cookie is sent."""
     server = serve(Reply(whole(), headers={"set-cookie": "user=a; Path=/"}))
     url = server.url.replace("127.0.0.1", "localhost")
-    jar = CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
-    async with DefaultAioHttpClient(cookies=jar) as client:
+    async with make() as client:
+        client.cookies.set("gateway", "g")
         shared = ChatOpenRouter(model="a/b", api_key=A, base_url=url, http_async_client=client)
         await shared.ainvoke("x")
         await shared.for_user(B).ainvoke("x")
 
-    assert len(server.seen) == 2
+    assert [seen.headers["cookie"] for seen in server.seen] == ["gateway=g"] * 2
+
+
+def test_nor_with_a_sync_client(serve):
+    """Of the app's own."""
+    server = serve(Reply(whole(), headers={"set-cookie": "user=a; Path=/"}))
+    with httpx2.Client() as client:
+        shared = ChatOpenRouter(model="a/b", api_key=A, base_url=server.url, http_client=client)
+        shared.invoke("x")
+        shared.for_user(B).invoke("x")
+
     assert not [seen for seen in server.seen if "cookie" in seen.headers]
+
+
+async def test_a_redirect_is_not_followed(serve, client):
+    """The SDK's clients follow them by themselves; a prompt goes nowhere but where it was sent."""
+    elsewhere = serve(Reply(whole()))
+    reply = Reply("", status=307, headers={"location": f"{elsewhere.url}/chat/completions"})
+
+    with pytest.raises(errors.UpstreamError):
+        await model(serve(reply), client).ainvoke("x")
+    assert not elsewhere.seen
+
+
+@pytest.mark.parametrize(
+    "head", [b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: %b\r\n\r\n" % (b"a" * 9000)]
+)
+async def test_what_is_no_response_is_an_error_without_the_key(client, head):
+    """The error of aiohttp has the request's headers, and the library lets it through."""
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/api/v1"
+    odd = ChatOpenRouter(
+        model="a/b", api_key=A, base_url=url, http_async_client=client, max_retries=0
+    )
+    for ask in (odd.ainvoke, lambda text: streamed(odd, text)):
+        with pytest.raises(errors.ConnectionFailedError) as caught:
+            await ask("x")
+        assert A not in "".join(traceback.format_exception(caught.value))
+    server.close()
 
 
 async def test_a_session_of_the_apps_own_is_used_as_it_is(emulate):
@@ -132,6 +177,20 @@ async def test_a_refused_connection_is_no_timeout(client):
     with pytest.raises(errors.ConnectionFailedError, match="ConnectError") as caught:
         await dead.ainvoke("x")
     assert not isinstance(caught.value, errors.ConnectionTimeoutError)
+
+
+async def test_a_proxy_that_refuses_is_no_timeout():
+    """Nor a connection that was lost after it was made."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    async with DefaultAioHttpClient(proxy=proxy) as behind:
+        dead = ChatOpenRouter(
+            model="a/b", api_key=A, base_url="http://127.0.0.1:9/v1", http_async_client=behind,
+            max_retries=0,
+        )  # fmt: skip
+        with pytest.raises(errors.ConnectionFailedError, match="ConnectError"):
+            await dead.ainvoke("x")
 
 
 async def test_a_server_that_hangs_up_is_no_timeout(client):

@@ -29,7 +29,7 @@ def lab(tmp_path):
     home = {"HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path / "data"),
             "IPYTHONDIR": str(tmp_path / "ipython"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}  # fmt: skip
     words = ["lab", "--no-browser", "--allow-root", f"--port={port}", "--IdentityProvider.token=", "--ServerApp.ip=127.0.0.1",
-             f"--ServerApp.root_dir={folder}", "--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+             f"--ServerApp.root_dir={folder}", "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
              "--expose-app-in-browser"]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "jupyter", *words], env={**os.environ, **home}, stdout=subprocess.DEVNULL,

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import suppress
 
+import nbformat
 import psutil
 import pytest
 
@@ -72,6 +73,7 @@ def test_run_all_by_hand(lab, page, name):
 
     first = notebook.run_all(during)
     notebook.shoot(name)
+    assert page.locator(".Toastify__toast, .jp-Dialog").count() == 0, "it asks about Jupyter's news"
     assert jupyter.errors_in(first) == []
     second = notebook.run_all(during)
     assert jupyter.errors_in(second) == []
@@ -83,6 +85,38 @@ def test_run_all_by_hand(lab, page, name):
         assert first == second
     left = [path.name for path in sorted(folder.iterdir()) if path not in files]
     assert left in ([], [".ipynb_checkpoints"])
+
+
+MATH = r"""
+It costs $5 and not $6. So $x_1^2$ and \(a * b * c\).
+
+\[ \begin{aligned} a &= b \\ c &= d \end{aligned} \]
+
+$\href{https://evil.example}{here}$
+"""
+
+
+def test_math_in_an_answer_is_typeset(lab, page):
+    """What is math, and nothing else: no price, and no command that leads elsewhere."""
+    url, folder = lab
+    source = (
+        "%load_ext langchain_openrouter\nfrom langchain_core.messages import AIMessage\n"
+        f"AIMessage({MATH!r})"
+    )
+    path = folder / "math.ipynb"
+    cells = [nbformat.v4.new_code_cell(source, id="answer")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=notebooks.METADATA), path)
+
+    notebook = jupyter.NotebookPage(page, url, path.stem)
+    notebook.run_all(seconds=60)
+    answer = page.locator(".jp-OutputArea-output").last
+    answer.locator("mjx-container").nth(2).wait_for(timeout=30_000, state="attached")
+    notebook.shoot(path.stem)
+    path.unlink()
+    assert answer.locator("mjx-container").count() == 3
+    assert answer.locator("mjx-itable").count() == 1
+    assert "It costs $5 and not $6." in answer.inner_text()
+    assert answer.locator("a").count() == 0
 
 
 def test_a_sign_in_that_nobody_answers_ends(lab, page):

@@ -25,6 +25,7 @@ class Gate:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else the body waits 40 ms for the ACK of the head
 
             def forward(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -62,7 +63,9 @@ class Gate:
                 """Say nothing: a killed client closes its connection."""
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
 
     @property
     def url(self):

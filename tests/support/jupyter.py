@@ -28,11 +28,10 @@ def free_port():
 
 
 def command(port, folder):
-    """Return what `make jupyter` runs, for a page that asks for no token and no news."""
+    """Return what `make jupyter` runs, for a page that asks for no token."""
     return [
         sys.executable, str(SCRIPT), "--no-browser", f"--port={port}", "--ServerApp.port_retries=0",
-        "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}", "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--expose-app-in-browser",
+        "--IdentityProvider.token=", f"--ServerApp.root_dir={folder}", "--expose-app-in-browser",
     ]  # fmt: skip
 
 

@@ -26,6 +26,8 @@ _ZERO = "00000000-0000-0000-0000-000000000000"
 _KEY = "sk-or-v1-redacted-0"
 _MANAGEMENT_KEY = "sk-or-v1-redacted-management"
 
+METADATA = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+
 
 def cassette_of(path):
     """Return where a notebook's cassette is; None for one that has none."""
@@ -66,9 +68,7 @@ def run(path, *, record=False, change=lambda source: source):
     for output in (one for cell in notebook.cells for one in cell.get("outputs", ())):
         if "data" in output and "text/plain" in output.data:
             output.data["text/plain"] = _UUID.sub(_ZERO, output.data["text/plain"])
-    notebook.metadata = {
-        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
-    }
+    notebook.metadata = METADATA
     return notebook
 
 

@@ -8,14 +8,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import closing, contextmanager
 from html import unescape
 from urllib.parse import urljoin
 
 import httpx2
-import uvicorn
+
+from langchain_openrouter.testing.emulator._thread_server import ThreadServer, listen
 
 SECRET = "a secret of sixteen bytes and more"
 
@@ -29,19 +29,13 @@ def free_port():
 @contextmanager
 def in_thread(app, *, ws="none"):
     """Serve an app, with the WebSocket library of a name; yield its address."""
-    sock = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws=ws, log_level="critical"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://localhost:{sock.getsockname()[1]}"
-    server.should_exit = server.force_exit = True
-    thread.join(10)
-    sock.close()
+    sock = listen()
+    server = ThreadServer(app, sock, name="web-app", ws=ws)
+    server.start()
+    try:
+        yield f"http://localhost:{sock.getsockname()[1]}"
+    finally:
+        server.stop()
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.warm_pytest import WarmPytest
+
 ROOT = Path(__file__).parents[2]
 TESTS = textwrap.dedent('''
     """Three tests of a project that uses the package."""
@@ -74,9 +76,17 @@ def python(tmp_path_factory):
     return root / "venv" / "bin" / "python"
 
 
+@pytest.fixture(scope="module")
+def warm_pytest(python, tmp_path_factory):
+    """A pytest of that environment which has imported already."""
+    warm = WarmPytest(python, tmp_path_factory.mktemp("warm"))
+    yield warm
+    warm.close()
+
+
 @pytest.fixture
-def project(tmp_path, python):
-    """Make a project; return a function that runs its tests."""
+def project(tmp_path, python, warm_pytest):
+    """Make a project; return a function that runs its tests: `cold` in a process that starts anew."""
     (tmp_path / "pyproject.toml").write_text(
         "[tool.pytest.ini_options]\nfilterwarnings = ['error']\nopenrouter_cassettes = 'cassettes'\n"
         "asyncio_default_fixture_loop_scope = 'function'\n"
@@ -86,11 +96,20 @@ def project(tmp_path, python):
         n: v for n, v in os.environ.items() if n in {"PATH", "HOME", "LANG", "VIRTUAL_ENV"}
     }
 
-    def run(*arguments, fine=True, cwd=tmp_path, **more):
-        done = subprocess.run(
-            [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
-            cwd=cwd, env={**environment, **more}, capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
+    def run(*arguments, fine=True, cold=False, cwd=tmp_path, **more):
+        arguments, env = ["-q", "-p", "no:cacheprovider", *arguments], {**environment, **more}
+        if cold:
+            done = subprocess.run(
+                [str(python), "-m", "pytest", *arguments],
+                cwd=cwd,
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=100,
+                check=False,
+            )
+        else:
+            done = warm_pytest.run(arguments, cwd=cwd, env=env)
         assert fine is None or (done.returncode == 0) is fine, done.stdout + done.stderr
         return done.stdout
 
@@ -112,7 +131,7 @@ def test_a_users_project_records_and_replays(project):
     """Without a cassette it is told how; then recorded; then replayed with no key and no network."""
     told = project(fine=False)
     assert "--openrouter-record=once" in told
-    assert "4 passed" in project("--openrouter-record=once")
+    assert "4 passed" in project("--openrouter-record=once", cold=True)
     files = sorted(str(f.relative_to(project.path)) for f in project.path.rglob("*.yaml"))
     assert files == [
         "cassettes/test_mine/TestMany.test_batch-1.yaml",
@@ -123,7 +142,7 @@ def test_a_users_project_records_and_replays(project):
     before = {f: (project.path / f).read_bytes() for f in files}
     # a proxy that nobody serves: whatever left the process would fail
     dead = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-    assert "4 passed" in project(**dead)
+    assert "4 passed" in project(**dead, cold=True)
     assert "4 passed" in project("--openrouter-record=once")
     assert {f: (project.path / f).read_bytes() for f in files} == before
 
@@ -175,7 +194,7 @@ def test_the_plugin_is_inert_until_it_is_used(project):
         "    assert 'vcr' not in sys.modules and 'starlette' not in sys.modules\n"
     )
 
-    assert "1 passed" in project()
+    assert "1 passed" in project(cold=True)
 
 
 def test_the_network_is_blocked_while_replaying(project):

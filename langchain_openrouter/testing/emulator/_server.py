@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -42,6 +40,7 @@ from langchain_openrouter.testing.emulator._routing import Route as ModelRoute
 from langchain_openrouter.testing.emulator._routing import choose_route
 from langchain_openrouter.testing.emulator._script import ReceivedRequest, Script, ScriptedReplies
 from langchain_openrouter.testing.emulator._sign_in import SignInPages
+from langchain_openrouter.testing.emulator._thread_server import ThreadServer, listen
 from langchain_openrouter.testing.emulator._validation import validate_fields
 
 if TYPE_CHECKING:
@@ -125,11 +124,10 @@ class Emulator:
         self._generation_count = 0
         self._lock = threading.Lock()
 
-        self._socket = socket.create_server((host, port), backlog=1024)
+        self._socket = listen(host, port)
         self._host = "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104 - the user's choice
         self.port: int = self._socket.getsockname()[1]
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
+        self._server: ThreadServer | None = None
         self._app = Starlette(routes=self._routes())
 
     @property
@@ -204,35 +202,23 @@ class Emulator:
 
     def start(self) -> None:
         """Serve, in a thread; return when connections are accepted."""
-        config = uvicorn.Config(
+        self._server = ThreadServer(
             self,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
+            self._socket,
+            name="openrouter-emulator",
             ws="none",
             http="h11",
             loop="asyncio",
             timeout_keep_alive=75,
             server_header=False,
-            log_level="critical",
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run,
-            kwargs={"sockets": [self._socket]},
-            daemon=True,
-            name="openrouter-emulator",
         )
 
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
-            time.sleep(0.005)
+        self._server.start()
 
     def stop(self) -> None:
         """End every connection and free the port."""
-        if self._server is not None and self._thread is not None:
-            self._server.should_exit = self._server.force_exit = True
-            self._thread.join(timeout=10)
+        if self._server is not None:
+            self._server.stop()
         self._socket.close()
 
     def serve(self) -> None:
@@ -240,8 +226,8 @@ class Emulator:
         self.start()
 
         try:
-            while self._thread is not None and self._thread.is_alive():
-                self._thread.join(timeout=0.5)
+            while self._server is not None and not self._server.join(timeout=0.5):
+                pass
         except KeyboardInterrupt:
             pass
         finally:
