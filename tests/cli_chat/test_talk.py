@@ -11,6 +11,7 @@ import pytest
 
 from langchain_openrouter._cli_chat._slash import COMMANDS
 from langchain_openrouter.testing import Reply, error
+from langchain_openrouter.testing.emulator._replies import PIXEL
 from tests.support.loopback import Reply as RawReply
 from tests.support.loopback import events, sse
 from tests.support.screen import ScreenTerminal
@@ -129,6 +130,14 @@ def test_the_help_of_a_narrow_terminal(talk, columns):
     assert bool(indented) == (columns == 40)
     term.type("Hi")
     assert re.search(r"\$\d\.\d{6} in\s+all", term.until("all\n"))
+
+
+def test_a_picture_in_an_answer(talk):
+    """Cannot be shown; the line below says so."""
+    talk.script.append(Reply("See:", images=[PIXEL]))
+    term = talk()
+    term.type("Draw a dot")
+    assert "1 attached (image)" in " ".join(term.until("has it").split())
 
 
 def test_several_lines(talk):
