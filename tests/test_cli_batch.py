@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from tests.batch.conftest import echo, lines_of
+from tests.support.commands import run as run_command
 from tests.support.loopback import KEY, Reply, whole
 from tests.support.terminal import Terminal
 
@@ -26,16 +26,15 @@ def rows(tmp_path):
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
     """Run the command against a server."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
     def run(server, *words, code=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "langchain_openrouter", "batch", *map(str, words)], capture_output=True, text=True,
-            timeout=60, check=False, env={**os.environ, "OPENROUTER_BASE_URL": server.url}, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        env = {**os.environ, "OPENROUTER_BASE_URL": server.url}
+        done, out, err = run_command(["batch", *words], env=env)
+        assert done == code, out + err
+        return SimpleNamespace(stdout=out.decode(), stderr=err.decode())
 
     return run
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import pytest
 
 from langchain_openrouter.batch import submit
 from langchain_openrouter.testing import Reply
 from tests.support.batches import KEY, hurry, make_rows, model_on, posts, run_at_once, text_of
+from tests.support.commands import run as run_command
 
 
 @pytest.fixture
 def shell(tmp_path, emulate, monkeypatch):
     """Run commands against an emulator that completes batches at once."""
     hurry(monkeypatch)
+    monkeypatch.chdir(tmp_path)
     emulator = emulate(text_of)
     run_at_once(emulator)
     environment = {
@@ -26,12 +27,9 @@ def shell(tmp_path, emulate, monkeypatch):
     }  # fmt: skip
 
     def run(*words, code=0):
-        done = subprocess.run(
-            [sys.executable, "-m", "langchain_openrouter", *words], capture_output=True, text=True,
-            timeout=60, check=False, env=environment, cwd=tmp_path,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        done, out, err = run_command(words, env=environment)
+        assert done == code, out + err
+        return SimpleNamespace(stdout=out.decode(), stderr=err.decode())
 
     run.emulator, run.folder = emulator, tmp_path
     return run

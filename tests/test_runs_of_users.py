@@ -1,4 +1,4 @@
-"""A run with everything in it, for 200 users at once: each request is on its own user's key."""
+"""A run with everything in it, for 80 users at once: each request is on its own user's key."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from langchain_openrouter.callbacks import get_openrouter_callback
 from langchain_openrouter.middleware import CostLimit, PerUserModel
 from langchain_openrouter.testing import Call, Reply, error_reply
 
-USERS = 200
+USERS = 80
 OPERATOR = "sk-or-v1-operator"
 MAIN, BACKUP, SMALL = "test/main", "test/backup", "test/small"
 TOOLS = ("research", "write", "translate", "search")
@@ -134,7 +134,7 @@ def keys_of(store):
 
 
 @pytest.mark.parametrize("how", ["sync", "async"])
-def test_each_request_of_200_runs_is_on_its_own_users_key(emulator, how):
+def test_each_request_of_80_runs_is_on_its_own_users_key(emulator, how):
     """Summary, main model and backup, subagents, tools, embeddings, rerank: none is the operator's."""
     agent = make_agent(emulator.url, PerUserModel(keys_of(emulator.url), max_cost=1.0))
     users = [f"user-{number}" for number in range(USERS)]

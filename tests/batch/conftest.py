@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import commands
 from tests.support.loopback import Reply, whole
 
 ROOT = Path(__file__).parents[2]
@@ -33,26 +36,72 @@ def server(serve):
     return serve(echo)
 
 
+class Batch:
+    """A batch in a process of its own, as `subprocess.Popen` has one: see `support.commands`."""
+
+    def __init__(self, options):
+        # `close` closes them
+        self._out, self._err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        with Path(os.devnull).open("rb") as nothing:
+            self._process = commands.start(
+                [json.dumps(options)],
+                [nothing.fileno(), self._out.fileno(), self._err.fileno()],
+                env=os.environ,
+                module="tests.support.batch_process",
+            )
+        self.pid = self._process.pid
+        self.kill, self.wait = self._process.kill, self._process.wait
+        self.send_signal = self._process.send_signal
+
+    def communicate(self, timeout=60):
+        """Wait for its end; return what it printed, and on standard error."""
+        self.wait(timeout)
+        printed = []
+        for file in (self._out, self._err):
+            file.seek(0)
+            printed.append(file.read().decode())
+        return tuple(printed)
+
+    def close(self):
+        """End it, if it runs."""
+        self.kill()
+        self._out.close()
+        self._err.close()
+
+
+class RayBatch(subprocess.Popen):
+    """A batch in a process that starts anew, as Ray's drivers do."""
+
+    def __init__(self, options):
+        super().__init__(
+            [sys.executable, "-m", "tests.support.batch_process", json.dumps(options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+
+    def close(self):
+        """End it, if it runs."""
+        if self.poll() is None:
+            self.kill()
+        self.communicate()
+
+
 @pytest.fixture
-def start():
+def start(request):
     """Start batches in processes of their own."""
+    kind = RayBatch if request.node.get_closest_marker("ray") else Batch
     started = []
 
     def begin(server, rows, output, **options):
-        options = {"base_url": server.url, "rows": rows, "output": str(output), "prompt": "{text}", **options}  # fmt: skip
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.support.batch_process", json.dumps(options)],
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-            )
-        )  # fmt: skip
+        defaults = {"base_url": server.url, "rows": rows, "output": str(output), "prompt": "{text}"}
+        started.append(kind({**defaults, **options}))
         return started[-1]
 
     yield begin
     for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        process.close()
 
 
 def told(process):

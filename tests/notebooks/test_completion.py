@@ -21,6 +21,18 @@ from langchain_openrouter import ChatOpenRouter, OpenRouterEmbeddings, login, te
 """
 
 
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """A shell that has imported the package; jedi parses what it imports once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        started = InteractiveShell()
+        atexit.unregister(started.atexit_operations)
+        started.run_cell(IMPORTS)
+        yield started
+        started.atexit_operations()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("jedi", [True, False])
 @pytest.mark.parametrize(
@@ -36,21 +48,16 @@ from langchain_openrouter import ChatOpenRouter, OpenRouterEmbeddings, login, te
         ("OpenRouterEmbeddings(prog", "progress="),
     ],
 )
-def test_names_and_keywords_complete(monkeypatch, tmp_path, jedi, text, completion):
+def test_names_and_keywords_complete(shell, jedi, text, completion):
     """Names that are imported when first used, keywords of the sign-in, fields of the models."""
     if not jedi and ".login(" in text:
         pytest.skip("without jedi, IPython completes no keywords of a method")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    shell = InteractiveShell()
-    atexit.unregister(shell.atexit_operations)
-    shell.run_cell(IMPORTS)
     shell.Completer.use_jedi = jedi
 
     with provisionalcompleter():
         completions = [
             item.text.lstrip(".") for item in shell.Completer.completions(text, len(text))
         ]
-    shell.atexit_operations()
     assert completion in completions
 
 

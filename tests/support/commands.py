@@ -13,6 +13,7 @@ import functools
 import gc
 import json
 import os
+import runpy
 import shutil
 import signal
 import socket
@@ -36,6 +37,10 @@ class Process:
     def _number(self, seconds):
         self._connection.settimeout(seconds)
         return int.from_bytes(self._connection.recv(4), "big", signed=True)
+
+    def send_signal(self, number):
+        """Send it a signal."""
+        os.kill(self.pid, number)
 
     def kill(self):
         """End it, if it runs."""
@@ -75,7 +80,7 @@ def _prepared():
     return address
 
 
-def start(words, descriptors, *, env, terminal=False):
+def start(words, descriptors, *, env, terminal=False, module=None):
     """Start `langchain-openrouter` with some words, in this folder.
 
     Args:
@@ -83,10 +88,14 @@ def start(words, descriptors, *, env, terminal=False):
         descriptors: Its standard input, output and error.
         env: Its environment.
         terminal: Whether the first is a terminal that shall control it.
+        module: What runs in place of the command, as by `python -m`.
     """
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(_prepared())
-    fields = {"words": words, "env": dict(env), "folder": str(Path.cwd()), "terminal": terminal}
+    fields = {
+        "words": list(map(str, words)), "env": dict(env), "folder": str(Path.cwd()),
+        "terminal": terminal, "module": module,
+    }  # fmt: skip
     data = json.dumps(fields).encode()
     socket.send_fds(connection, [len(data).to_bytes(4, "big")], descriptors)
     connection.sendall(data)
@@ -135,9 +144,12 @@ def _import_everything():
 
     import langchain_openrouter.__main__
     import langchain_openrouter._cli
+    import langchain_openrouter._cli_batch
+    import langchain_openrouter._cli_batches
     import langchain_openrouter._cli_chat._command
     import langchain_openrouter._cli_chat._line_editor
     import langchain_openrouter._cli_chat._talk
+    import langchain_openrouter.batch
     import langchain_openrouter.catalog
     import langchain_openrouter.chat_models.base  # noqa: F401
 
@@ -170,7 +182,7 @@ def _become(fields, descriptors):
     os.environ.clear()
     os.environ.update(fields["env"])
     os.chdir(fields["folder"])
-    sys.argv = ["langchain-openrouter", *fields["words"]]
+    sys.argv = [fields["module"] or "langchain-openrouter", *fields["words"]]
     sys.modules["__main__"].__package__ = None  # else the name of the program is taken from it
 
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
@@ -179,7 +191,7 @@ def _become(fields, descriptors):
 
 
 def _serve(listener):
-    """Fork for each command; return in the process that is to be one."""
+    """Fork for each command; return in the process that is to be one, with the module to run."""
     while True:
         connection, _ = listener.accept()
         fields, descriptors = _receive(connection)
@@ -193,7 +205,7 @@ def _serve(listener):
         pid = os.fork()
         if pid == 0:
             _become(fields, descriptors)
-            return
+            return fields["module"]
         listener.close()
         for descriptor in descriptors:
             os.close(descriptor)
@@ -209,7 +221,9 @@ if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     _import_everything()
     gc.freeze()  # the end of a command does not go through all of it
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    from langchain_openrouter.__main__ import main
+    if module := _serve(socket.socket(fileno=int(sys.argv[1]))):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        from langchain_openrouter.__main__ import main
 
-    main()
+        main()
