@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sys
 from enum import StrEnum
@@ -26,8 +27,10 @@ from langchain_openrouter._distribution import VERSION
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.settings import OpenRouterSettings
 
+_PANELS = 80  # columns of a terminal in which typer's panels cut no name of an option
 app = typer.Typer(
     name="langchain-openrouter",
+    rich_markup_mode="rich" if shutil.get_terminal_size().columns >= _PANELS else None,
     help="OpenRouter from the command line.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

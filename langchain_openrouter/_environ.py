@@ -32,16 +32,16 @@ def variables_with_prefix(prefix: str) -> tuple[tuple[Any, Any], ...]:
 
 
 def values_of(names: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return the values of variables, or of those of the same names in lower case; for comparison.
+    """Return the values of variables, and of those of the same names in lower case; for comparison.
 
-    An empty value counts as none.
+    Both count where both are set: of proxies, the one in lower case, be it empty, is what is read.
     """
     if _BYTES is None or os.environ is not _ENVIRON:
         get, both = os.environ.get, [(name, name.lower()) for name in names]
-        return tuple([get(upper) or get(lower) for upper, lower in both])
+        return tuple([(get(upper) or None, get(lower)) for upper, lower in both])
 
     get = _BYTES.get
-    return tuple([get(upper) or get(lower) for upper, lower in _encoded(names)])
+    return tuple([(get(upper) or None, get(lower)) for upper, lower in _encoded(names)])
 
 
 def _encoded(names: tuple[str, ...]) -> list[tuple[bytes, bytes]]:

@@ -156,11 +156,16 @@ def test_variables_are_compared_as_they_are_now(monkeypatch, patched):
         monkeypatch.setattr(os, "environ", dict(os.environ))
     names = ("HTTP_PROXY", "NO_PROXY")
     states = [(_environ.variables_with_prefix("OPENROUTER_"), _environ.values_of(names))]
-    for name, value in [("openrouter_x", "ü"), ("OPENROUTER_X", "2"), ("no_proxy", "a")]:
+    changes = [("openrouter_x", "ü"), ("OPENROUTER_X", "2"), ("no_proxy", "a"), ("NO_PROXY", "b")]
+    for name, value in [
+        *changes,
+        ("no_proxy", "c"),
+        ("no_proxy", ""),
+    ]:  # which counts before NO_PROXY
         monkeypatch.setitem(os.environ, name, value)
         states.append((_environ.variables_with_prefix("OPENROUTER_"), _environ.values_of(names)))
     assert len(set(states)) == len(states)
 
     monkeypatch.setitem(os.environ, "HTTP_PROXY", "")  # counts as none
-    assert not _environ.values_of(names)[0]
+    assert _environ.values_of(names)[0] == (None, None)
     assert _environ.values_of(names)[1] == states[-1][1][1]

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from langchain_openrouter._cli_chat._conversation import Conversation, Conversations
 
-__all__ = ["Answer", "Screen", "receive", "save"]
+__all__ = ["Answer", "Screen", "media_blocks", "receive", "save"]
+
+_MEDIA = {"image", "audio", "video", "file"}
 
 
 class Answer(NamedTuple):
@@ -82,7 +84,16 @@ class Screen:
             parts.append(f"${cost:.6f}")
         if total is not None:
             parts.append(f"${total:.6f} in all")
-        self._err.print(printable(" · ".join(str(part) for part in parts if part)), style="dim")
+        if media := media_blocks(message):
+            kinds = ", ".join(sorted({block["type"] for block in media}))
+            parts.append(f"{len(media)} attached ({kinds}): --json has it")
+        line = printable(" · ".join(str(part) for part in parts if part))
+        self._err.print(line, style="dim", soft_wrap=not self._err.is_terminal)  # breaks no number
+
+
+def media_blocks(message: AIMessage) -> list[dict[str, Any]]:
+    """Return the pictures, sounds and files of an answer, which a terminal does not show."""
+    return [dict(block) for block in message.content_blocks if block["type"] in _MEDIA]
 
 
 def receive(model: Any, messages: list[Any], screen: Screen | None, *, stream: bool) -> Answer:

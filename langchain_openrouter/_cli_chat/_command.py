@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage, HumanMessage
 
-from langchain_openrouter._cli_chat._answer import Screen, receive, save
+from langchain_openrouter._cli_chat._answer import Screen, media_blocks, receive, save
 from langchain_openrouter._cli_chat._attachments import read_attachment, split_type
 from langchain_openrouter._cli_chat._conversation import (
     Conversation,
@@ -230,6 +230,8 @@ def _print_result(options: ChatOptions, message: AIMessage, value: Any) -> None:
             "usage": message.usage_metadata,
             **message.response_metadata,
         }
+        if media := media_blocks(message):
+            fields["media"] = media
         if value is not None:
             fields["parsed"] = value
         print(json.dumps(fields, default=str))  # noqa: T201 - for a script

@@ -155,7 +155,9 @@ class MarkdownStream:
         head, *body = [
             [self._to_text(cell) for cell in row + [""] * (columns - len(row))] for row in rows
         ]
-        table = Table(*(Column(cell, overflow="fold") for cell in head), box=box.SIMPLE_HEAD)
+        table = Table(
+            *(Column(cell, overflow="fold") for cell in head), box=box.SIMPLE_HEAD, show_edge=False
+        )
         for row in body:
             table.add_row(*row)
         self._console.print(table, soft_wrap=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["COMMANDS", "Command", "help_text", "parse_line"]
+__all__ = ["COMMANDS", "KEYS", "Command", "parse_line"]
 
 COMMANDS = {
     "model": ("[SLUG]", "show the model, or go on with another"),
@@ -19,6 +19,8 @@ COMMANDS = {
     "help": ("", "this"),
     "exit": ("", "leave; so does Ctrl-D"),
 }
+KEYS = """Enter sends, Alt+Enter begins a new line, Tab completes, Ctrl-X Ctrl-E opens the editor.
+Ctrl-C stops an answer, whose beginning stays in the conversation."""
 _ALIASES = {"quit": "exit"}
 _LINE = re.compile(r"([/!])([a-z]+)(?:\s+(.*))?", re.DOTALL)
 
@@ -52,14 +54,3 @@ def parse_line(line: str) -> Command | str:
         return line
     msg = f"there is no command /{name}: /help lists them"
     raise ValueError(msg)
-
-
-def help_text() -> str:
-    """Return a line for each command, and the keys."""
-    width = max(len(f"/{name} {usage}") for name, (usage, _) in COMMANDS.items())
-    lines = [f"{f'/{name} {usage}':<{width}}  {help_}" for name, (usage, help_) in COMMANDS.items()]
-    keys = (
-        "Enter sends, Alt+Enter begins a new line, Tab completes, Ctrl-X Ctrl-E opens the editor.",
-        "Ctrl-C stops an answer, whose beginning stays in the conversation.",
-    )
-    return "\n".join([*lines, *keys])

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import HumanMessage
+from rich.table import Table
 
 from langchain_openrouter import errors
 from langchain_openrouter._cli_chat._answer import Screen, receive, save
 from langchain_openrouter._cli_chat._attachments import read_attachment
 from langchain_openrouter._cli_chat._conversation import Conversation, to_markdown
 from langchain_openrouter._cli_chat._line_editor import read_lines
-from langchain_openrouter._cli_chat._slash import Command, help_text, parse_line
+from langchain_openrouter._cli_chat._slash import COMMANDS, KEYS, Command, parse_line
 from langchain_openrouter._cli_console import err, out
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.callbacks import get_openrouter_callback
@@ -139,6 +140,7 @@ class Talk:
             err().print("stopped; /retry asks again", style="dim")
         elif answer.message is not None:
             screen.show_facts(answer.message, conversation.cost)
+            err().print()
         save(self._saved, conversation)
 
     def _retry(self, _: str) -> None:
@@ -208,4 +210,8 @@ class Talk:
         err().print("a new conversation", style="dim")
 
     def _help(self, _: str) -> None:
-        out().print(help_text(), soft_wrap=False)
+        console, table = out(), Table.grid(padding=(0, 2))
+        for name, (usage, help_) in COMMANDS.items():
+            table.add_row(f"/{name} {usage}", help_)
+        console.print(table, soft_wrap=False)
+        console.print(KEYS, soft_wrap=False)

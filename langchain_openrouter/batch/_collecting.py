@@ -9,7 +9,7 @@ from langchain_openrouter.batch._batch_values import RemoteBatch
 from langchain_openrouter.batch._orphans import holds_shard
 from langchain_openrouter.batch._remote_rows import read_answers
 from langchain_openrouter.batch._steps import Call
-from langchain_openrouter.batch._waiting import DELETED
+from langchain_openrouter.batch._waiting import DELETED, refuse_other_key
 
 if TYPE_CHECKING:
     from langchain_openrouter.batch._handles import BatchHandle, Shard
@@ -23,12 +23,13 @@ def collecting(handle: BatchHandle, shard: Shard) -> Steps[Answers]:
     """Return the results of a shard.
 
     Raises:
+        BatchChangedError: The key does not see it, and is not the one that submitted it.
         BatchError: It was not submitted, or has not ended; or it is none of the batches that ran
             when its creation was not answered.
     """
     running: RemoteBatch | None = None
     for batch_id in (*shard.ids, *shard.candidates):
-        batch = yield from _read(batch_id)
+        batch = yield from _read(handle, batch_id)
         if not (batch.has_ended or batch.status == DELETED):
             running = batch
         elif batch_id in shard.ids or holds_shard(batch, handle, shard):
@@ -46,9 +47,10 @@ def collecting(handle: BatchHandle, shard: Shard) -> Steps[Answers]:
     raise errors.BatchError(msg)
 
 
-def _read(batch_id: str) -> Steps[RemoteBatch]:
+def _read(handle: BatchHandle, batch_id: str) -> Steps[RemoteBatch]:
     try:
         batch: RemoteBatch = yield Call("get", (batch_id,))
     except errors.ModelUnavailableError:
+        yield from refuse_other_key(handle, batch_id)
         batch = RemoteBatch(batch_id, DELETED)
     return batch

@@ -1,7 +1,8 @@
 """Call a chat model without LangChain's run around it, where nobody would see the run.
 
 A run costs as much as half of the request itself. Without callbacks, tracers, a cache or a rate
-limiter it changes nothing of the answer.
+limiter it changes nothing of the answer. A short cut, also left where a library has patched
+LangChain's methods, as one that traces does.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from langchain_core.callbacks import AsyncCallbackManager
 from langchain_core.globals import get_llm_cache
 from langchain_core.runnables.config import ensure_config
 
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.batch._prompts import to_messages
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding
+from langchain_openrouter.chat_models._core_methods import are_known
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,6 +43,8 @@ def direct_call(model: Any) -> Callable[[Any], Awaitable[Any]] | None:
 
 
 def _needs_run(model: ChatOpenRouter) -> bool:
+    if not shortcuts.enabled or not are_known(model):
+        return True
     has_cache = model.cache is not False and (model.cache or get_llm_cache() is not None)
     if has_cache or model.rate_limiter or model.streaming:
         return True

@@ -139,7 +139,8 @@ def collect(
 
     Raises:
         BatchError: A batch has not ended, or was not submitted.
-        BatchChangedError: The schema is not the one that was submitted.
+        BatchChangedError: The schema is not the one that was submitted; or the key is not, and does
+            not see the batch.
     """
     reader = _Reader(to_handle(handle), model, schema, include_raw=include_raw)
     for shard in reader.handle.shards:

@@ -64,18 +64,36 @@ def read_status(handle: BatchHandle) -> Steps[BatchStatus]:
             if batch_id in known:
                 batches.append(known[batch_id])
             else:
-                batches.append((yield from _read_one(batch_id, shard.sent_at or 0.0)))
+                batches.append((yield from _read_one(handle, batch_id, shard.sent_at or 0.0)))
     return _summarize(handle, batches)
 
 
-def _read_one(batch_id: str, sent_at: float) -> Steps[RemoteBatch]:
+def _read_one(handle: BatchHandle, batch_id: str, sent_at: float) -> Steps[RemoteBatch]:
     """Return a batch that was not listed; a new one may not be known yet."""
     try:
         batch: RemoteBatch = yield Call("get", (batch_id,))
     except errors.ModelUnavailableError:
+        yield from refuse_other_key(handle, batch_id)
         is_new = time.time() - sent_at < VISIBLE_AFTER
         return RemoteBatch(batch_id, "validating" if is_new else DELETED)
     return batch
+
+
+def refuse_other_key(handle: BatchHandle, batch_id: str) -> Steps[None]:
+    """Check that a batch that was not found is not one of another account.
+
+    Its rows would count as lost, and be sent again on the account of the key that does not see it.
+
+    Raises:
+        BatchChangedError: The key is not the one that the submission was made with.
+    """
+    fingerprint: str = yield Call("key_fingerprint")
+    if handle.key_fingerprint not in {"", fingerprint}:
+        msg = (
+            f"batch {batch_id!r} is not found with this key, and was submitted with another one: "
+            "pass that key, or one of its workspace; if it is one, the batch was deleted"
+        )
+        raise errors.BatchChangedError(msg)
 
 
 def _summarize(handle: BatchHandle, batches: list[RemoteBatch]) -> BatchStatus:

@@ -119,17 +119,22 @@ def is_known_core() -> bool:
 
 def remember_methods(model_class: type) -> None:
     """Remember the methods of `ChatOpenRouter`, and core's, as they are now."""
-    _remembered["class"], _remembered["core"] = _methods(model_class), _core_methods(BaseChatModel)
+    _remembered["class"], _remembered["core"] = _methods(model_class), _current_core()
 
 
 def are_known(model: Any) -> bool:
     """Tell whether a model's methods, and core's below them, are those that `_unobserved` knows."""
     return (
         _are_same(_methods(type(model)), _remembered["class"])
-        and _are_same(_core_methods(BaseChatModel), _remembered["core"])
+        and _are_same(_current_core(), _remembered["core"])
         and _ON_INSTANCES.isdisjoint(model.__dict__)
         and is_known_core()
     )
+
+
+def _current_core() -> tuple[Any, ...]:
+    starts = CallbackManager.on_chat_model_start, AsyncCallbackManager.on_chat_model_start
+    return (*_core_methods(BaseChatModel), *starts)
 
 
 def _are_same(methods: tuple[Any, ...], remembered: tuple[Any, ...]) -> bool:

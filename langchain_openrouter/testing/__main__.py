@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from langchain_openrouter.testing._command import run_command
 from langchain_openrouter.testing.cassettes._lint import lint_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sized
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,8 +58,12 @@ def _lint(paths: list[Path]) -> int:
     problems = [(file, problem) for file in files for problem in lint_file(file)]
     for file, problem in problems:
         print(f"{file}: {problem}")  # noqa: T201 - a command line
-    print(f"{len(files)} cassettes, {len(problems)} problems")  # noqa: T201 - a command line
+    print(f"{_count(files, 'cassette')}, {_count(problems, 'problem')}")  # noqa: T201 - a command line
     return 1 if problems else 0
+
+
+def _count(items: Sized, noun: str) -> str:
+    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
 
 
 def _run(command: list[str]) -> int:
@@ -79,6 +87,7 @@ def _serve(host: str, port: int) -> int:
 
     emulator = Emulator(host=host, port=port)
     print(f"OpenRouter, emulated: OPENROUTER_BASE_URL={emulator.url}", flush=True)  # noqa: T201
+    print("Any OPENROUTER_API_KEY is taken.")  # noqa: T201
     print(f"Keys are managed with OPENROUTER_MANAGEMENT_KEY={emulator.management_key}", flush=True)  # noqa: T201
     emulator.serve()
     return 0

@@ -336,6 +336,25 @@ def test_as_user(emulator):
     assert KEY not in {r.key for r in emulator.requests}
 
 
+@pytest.mark.parametrize("others", ["sk-or-v1-bens-key", "sk-or-v1-unknown"])
+def test_another_users_key_collects_nothing(emulator, others):
+    """A batch is its account's: with another's key there is an error, and none of its answers."""
+    emulator.accounts.add_key("sk-or-v1-anns-key", workspace_id="anns")
+    emulator.accounts.add_key("sk-or-v1-bens-key", workspace_id="bens")
+    anns = model_on(emulator, api_key="sk-or-v1-anns-key")
+    handle = submit(anns, ["one", "two"])
+    wait(handle, anns)
+    before = len(emulator.requests)
+
+    for read in (lambda m: list(collect(handle, m)), lambda m: wait(handle, m)):
+        with pytest.raises(errors.OpenRouterError) as caught:
+            read(anns.for_user(others))
+        assert isinstance(caught.value, errors.BatchChangedError | errors.AuthenticationError)
+        assert "anns-key" not in str(caught.value)
+    assert {r.key for r in emulator.requests[before:]} <= {others}
+    assert [result.output for result in collect(handle, anns)] == ["one", "two"]
+
+
 def test_batches_one_by_one(emulator):
     """The resource: create, get, list, delete."""
     batches = OpenRouterBatches(api_key=KEY, base_url=emulator.url)

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from matplotlib.image import imread
@@ -486,6 +487,20 @@ def test_as_user_applies_to_rows(server, model_on):
 
     assert {seen.key for seen in server.seen} == {"sk-or-v1-of-ann"}
     assert usage.total.requests == 3
+
+
+def test_a_library_that_traces_by_patching_sees_the_rows(model, monkeypatch):
+    """A row is then a run of LangChain's."""
+    told = []
+    original = BaseChatModel.ainvoke
+
+    async def traced(self, *args, **kwargs):
+        told.append(1)
+        return await original(self, *args, **kwargs)
+
+    monkeypatch.setattr(BaseChatModel, "ainvoke", traced)
+    assert run(model, ROWS[:3], prompt="{text}", **quiet).done == 3
+    assert told == [1, 1, 1]
 
 
 async def test_a_plan_pickles(model):

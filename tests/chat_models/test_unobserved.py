@@ -17,6 +17,7 @@ from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import (
     AsyncCallbackHandler,
     BaseCallbackHandler,
+    CallbackManager,
     get_usage_metadata_callback,
 )
 from langchain_core.globals import set_debug, set_llm_cache
@@ -496,6 +497,7 @@ def test_overridden_and_patched(serve, model_on, taken, monkeypatch):
     list(Mine(model="a/b", api_key="k", base_url=model.openai_api_base).stream("?"))
     names = ("generate", "stream", "_generate_with_cache", "_convert_input")
     patched = [(core.BaseChatModel, name) for name in names]
+    patched.append((CallbackManager, "on_chat_model_start"))
     for owner, name in [*patched, (ChatOpenRouter, "_stream"), (ChatOpenRouter, "_generate")]:
         with monkeypatch.context() as patch:
             original = getattr(owner, name)

@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from langchain_openrouter.testing import Reply
+from langchain_openrouter.testing.emulator._replies import PIXEL
 from tests.support import commands
 from tests.support.screen import ScreenTerminal
 
@@ -62,6 +64,18 @@ def test_attachments_reach_the_request(shell, tmp_path):
     assert "No such file" in shell("chat", "What?", "-a", "nothing.png", code=1)
     (tmp_path / "x").write_bytes(b"\x00\x01\xff")
     assert "--at" in shell("chat", "What?", "-a", "x", code=1)
+
+
+def test_a_picture_of_the_model(shell):
+    """Is said beside the answer, and is in the JSON."""
+    shell.reply(Reply("See:", images=[PIXEL]))
+    told = json.loads(shell("chat", "Draw a dot", "--json"))
+    shell("chat", "Draw a dot")
+    saved = json.loads(shell("conversations", "show", "--json"))
+
+    assert told["media"][0]["mime_type"] == "image/png"
+    assert PIXEL.endswith(told["media"][0]["base64"])
+    assert PIXEL in json.dumps(saved)
 
 
 def test_a_schema_gives_a_value(shell, tmp_path):
@@ -141,6 +155,17 @@ def test_version_and_short_help(shell):
     for words in ((), ("chat",), ("models",), ("accounts", "keys", "list"), ("conversations",)):
         assert "Usage:" in shell(*words, "-h")
     assert "Examples:" in shell("chat", "-h")
+
+
+def test_the_help_of_a_narrow_terminal_cuts_nothing():
+    """No name of an option or a variable."""
+    env = {**os.environ, "COLUMNS": "60"}
+    done = subprocess.run([COMMAND, "chat", "-h"], capture_output=True, env=env, check=True)
+    text = done.stdout.decode()
+
+    assert "--attachment-type" in text
+    assert "LANGCHAIN_OPENROUTER_NO_LOG" in re.sub(r"\s", "", text)
+    assert "…" not in text
 
 
 @pytest.mark.parametrize("name", ["bash", "zsh", "fish"])

@@ -9,7 +9,9 @@ import stat
 
 import pytest
 
+from langchain_openrouter._cli_chat._slash import COMMANDS
 from langchain_openrouter.testing import Reply, error
+from langchain_openrouter.testing.emulator._replies import PIXEL
 from tests.support.loopback import Reply as RawReply
 from tests.support.loopback import events, sse
 from tests.support.screen import ScreenTerminal
@@ -114,6 +116,28 @@ def test_commands(talk, tmp_path):
     term.until("a new conversation")
     term.type("/exit")
     assert term.wait() == 0
+
+
+@pytest.mark.parametrize("columns", [40, 100])
+def test_the_help_of_a_narrow_terminal(talk, columns):
+    """A line that goes on does so under its own column; a number of the cost is not broken."""
+    term = talk(columns=columns)
+    term.type("/help")
+    text = term.until("stays in the conversation" if columns == 100 else "conversation.")
+    indented = [line for line in text.splitlines() if line.startswith(" " * 20)]
+
+    assert all(f"/{name}" in text for name in COMMANDS)
+    assert bool(indented) == (columns == 40)
+    term.type("Hi")
+    assert re.search(r"\$\d\.\d{6} in\s+all", term.until("all\n"))
+
+
+def test_a_picture_in_an_answer(talk):
+    """Cannot be shown; the line below says so."""
+    talk.script.append(Reply("See:", images=[PIXEL]))
+    term = talk()
+    term.type("Draw a dot")
+    assert "1 attached (image)" in " ".join(term.until("has it").split())
 
 
 def test_several_lines(talk):

@@ -7,6 +7,7 @@ import gc
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -174,6 +175,21 @@ def test_idle_clients_are_closed(serve, model_on, monkeypatch):
         assert len(of_loop()[0]) == 1
 
     asyncio.run(run())
+
+
+def test_no_request_closes_a_whole_crowds_clients(monkeypatch):
+    """A few with each request, until none is left that is idle."""
+    found = shards.Shards(lambda _keepalive: SimpleNamespace())
+    monkeypatch.setattr(shards, "KEEPALIVE_SECONDS", 0.0)
+    for number in range(11 * MAX_BUSY):
+        found.take().shard.busy.add(number)
+    assert found.remove_idle() == []
+    for shard in found._shards:
+        shard.busy.clear()
+
+    closed = [len(found.remove_idle()) for _ in range(5)]
+    assert closed == [4, 4, 2, 0, 0]
+    assert len(found._shards) == 1
 
 
 def test_client_of_a_request_that_waits_for_its_retry_stays(serve, model_on, monkeypatch):
