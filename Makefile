@@ -19,7 +19,7 @@ demo: $(STAMP)
 
 # In two processes; make test WORKERS=0 runs in one. For one test: .venv/bin/python -m pytest -k name
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not ray"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ray"
 
 # On a cluster of two nodes on this machine; installs Ray, which is large, the first time.
 test-ray: $(RAY_STAMP)

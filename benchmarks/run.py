@@ -15,7 +15,9 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+import traceback
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -143,8 +145,9 @@ def server():
 class Bench:
     """Measurements by peer and name: lists of numbers, one for each round."""
 
-    def __init__(self, pythons, url, *, size, only):
+    def __init__(self, pythons, url, *, size, only, forks=False):
         self.pythons, self.url, self.size, self.only = pythons, url, size, only
+        self.forks = forks
         self.found = {name: {} for name in pythons}
 
     def ask(self, name, row):
@@ -157,7 +160,10 @@ class Bench:
         words = [python, HERE / "worker.py", name, row.task, self.url, json.dumps(small)]
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI", "OPENROUTER"))}
         start = time.monotonic()
-        done = subprocess.run(words, capture_output=True, text=True, env=clean, check=False)
+        if self.forks:
+            done = forked(words[2:], clean)
+        else:
+            done = subprocess.run(words, capture_output=True, text=True, env=clean, check=False)
         print(f"  {name} {row.task} {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
         if done.returncode:
             print(f"{name} {row.task} failed:\n{done.stderr[-2000:]}", file=sys.stderr)
@@ -189,6 +195,37 @@ class Bench:
                     self.found[name].setdefault(f"import {what}", []).append(
                         imported(self.pythons[name], statement)
                     )
+
+
+def forked(words, environ):
+    """Run one task in a fork of this process; return what `subprocess.run` would."""
+    import worker
+
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        sys.stdout.flush()
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.dup2(out.fileno(), 1)
+                os.dup2(errors.fileno(), 2)
+                os.environ.clear()
+                os.environ.update(environ)
+                sys.argv[1:] = words
+                worker.main()
+                code = 0
+            except BaseException:  # noqa: BLE001 - told to the caller
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+
+        _, status = os.waitpid(child, 0)
+        out.seek(0)
+        errors.seek(0)
+        code = os.waitstatus_to_exitcode(status)
+        return subprocess.CompletedProcess(words, code, out.read(), errors.read())
 
 
 def imported(python, statement):
@@ -232,6 +269,11 @@ def main():
     parser.add_argument("--size", type=float, default=1.0, help="share of each task")
     parser.add_argument("--only", default=",".join(ROWS), help="some of: " + ", ".join(ROWS))
     parser.add_argument("--here", action="store_true", help="in this environment")
+    parser.add_argument(
+        "--forks",
+        action="store_true",
+        help="with --here: tasks in forks of one process, which has imported; to see whether all run",
+    )
     parser.add_argument("--out", type=Path, default=HERE)
     parser.add_argument("--from", dest="old", type=Path, help="results.json to draw anew")
     given = parser.parse_args()
@@ -244,7 +286,10 @@ def main():
             only = set(given.only.split(","))
             if unknown := only - set(ROWS):
                 parser.error(f"no such rows: {', '.join(unknown)}")
-            bench = Bench(made, url, size=given.size, only=only)
+            if given.forks:
+                for name in names:
+                    exec("; ".join(IMPORTS[name].values()))  # noqa: S102 - our own statements
+            bench = Bench(made, url, size=given.size, only=only, forks=given.forks)
             for number in range(given.rounds):
                 print(f"round {number + 1} of {given.rounds}", file=sys.stderr, flush=True)
                 bench.round()

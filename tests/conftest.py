@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -90,6 +91,35 @@ def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+# The files that take half a minute and more, the longest first: a file that is begun last, and ends
+# long after all others, leaves a core idle.
+_LONGEST = (
+    "test_benchmarks.py",
+    "notebooks/test_run_all.py",
+    "notebooks/test_notebooks.py",
+    "web/test_web_examples.py",
+    "web/test_web_load.py",
+    "test_packaging.py",
+    "testing/test_plugin.py",
+    "web/test_web_browser.py",
+    "web/test_web_workers.py",
+    "notebooks/test_jupyterlab.py",
+    "accounts/test_provisioning_crashes.py",
+    "chat_models/test_faults.py",
+    "testing/test_emulator_clients.py",
+    "test_extras.py",
+    "test_cli.py",
+    "chat_models/test_isolation.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    folder = Path(__file__).parent
+    order = {folder / name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

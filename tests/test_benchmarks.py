@@ -18,6 +18,7 @@ def test_the_comparison_measures_tabulates_and_draws(tmp_path):
     """The floor and this package, in this environment; nothing that was sent is lost."""
     words = [
         "--here",
+        "--forks",
         "--peers",
         "floor,ours",
         "--rounds",
