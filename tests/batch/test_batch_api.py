@@ -444,7 +444,7 @@ def test_wait_has_a_timeout_and_batches_run_on(emulator):
     start = time.monotonic()
     with pytest.raises(errors.BatchTimeoutError, match="run on"):
         wait(handle, model, timeout=0.2)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     with pytest.raises(errors.BatchError, match="`wait` for it"):
         list(collect(handle, model))
     with pytest.raises(errors.BatchError, match="cannot be deleted"):

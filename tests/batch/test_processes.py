@@ -108,10 +108,10 @@ def test_ctrl_c(serve, start, tmp_path, times):
 
 def test_two_processes_do_not_write_one_output(serve, start, tmp_path):
     """The second is refused, by the first's number; after a kill the lock is free."""
-    delay = [1.0]  # the first must still run when the second has started
+    killed = threading.Event()  # the first must still run when the second has started
 
     def reply(seen):
-        time.sleep(delay[0])
+        killed.wait(60)
         return echo(seen)
 
     server = serve(reply)
@@ -123,7 +123,7 @@ def test_two_processes_do_not_write_one_output(serve, start, tmp_path):
     assert second["error"] == "BatchInUseError"
     assert f"process {first.pid} is writing out.jsonl" in second["message"]
     first.kill()
-    delay[0] = 0.01
+    killed.set()
     first.wait()
     (tmp_path / "out.jsonl.lock").write_text(str(os.getpid()))  # stale, as a kill leaves it
     third = start(server, 30, output)

@@ -117,10 +117,10 @@ def test_a_finished_answer_needs_no_done(mode, then, serve, model_on):
 def test_stall_before_any_byte(mode, serve, model_on):
     """Silence longer than `timeout` is a timeout."""
     started = time.monotonic()
-    _, error = run(model_on(serve(Reply([8.0])), timeout=0.3), mode)
+    _, error = run(model_on(serve(Reply([60.0])), timeout=0.3), mode)
 
     assert type(error) is errors.ConnectionTimeoutError
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("mode", ["stream", "astream"])
@@ -373,7 +373,7 @@ def test_retry_after_is_obeyed(mode, serve, model_on):
     started = time.monotonic()
     _, error = run(model_on(server, max_retries=2), mode)
 
-    assert 0.4 <= time.monotonic() - started < 5
+    assert 0.4 <= time.monotonic() - started < 30
     assert error.retry_after == 61
     assert "wait 61 s" in str(error)
     assert len(server.seen) == 2

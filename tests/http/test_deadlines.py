@@ -12,8 +12,8 @@ import pytest
 from langchain_openrouter import ChatOpenRouter, OpenRouterEmbeddings, errors
 from tests.support.loopback import Reply, event, sse, stream, whole
 
-TRICKLE = [b": keep-alive\n\n", 0.15] * 60
-SPACES = [b" ", 0.15] * 60
+TRICKLE = [b": keep-alive\n\n", 0.15] * 400
+SPACES = [b" ", 0.15] * 400
 BEGIN = sse([event({"content": "Hel"}), event({"content": "lo"})], done=False)
 
 
@@ -35,7 +35,7 @@ SLOW = {
     "no header": (lambda: Reply([])),
     "whole that trickles": lambda: Reply(SPACES),
     "stream that trickles": lambda: Reply([BEGIN, *TRICKLE], content_type="text/event-stream"),
-    "stream that falls silent": lambda: Reply([BEGIN, 9], content_type="text/event-stream"),
+    "stream that falls silent": lambda: Reply([BEGIN, 60], content_type="text/event-stream"),
 }
 
 
@@ -54,7 +54,7 @@ def test_a_call_ends_when_its_deadline_has_passed(serve, model_on, case, how):
     with pytest.raises(errors.DeadlineError, match=r"deadline=0\.6 seconds") as caught:
         ask(model, how)
 
-    assert time.monotonic() - started < 3  # 9 seconds and more without it
+    assert time.monotonic() - started < 20  # a minute without it
     assert isinstance(caught.value, errors.ConnectionTimeoutError)
     assert not caught.value.is_retryable
     assert "raise `deadline=`" in str(caught.value)
@@ -72,8 +72,8 @@ def test_retries_end_at_the_deadline(serve, model_on, how):
     started = time.monotonic()
     with pytest.raises(errors.OpenRouterError):
         ask(model, how)
-    assert time.monotonic() - started < 4
-    assert len(server.seen) >= 2
+    assert time.monotonic() - started < 20
+    assert 2 <= len(server.seen) < 50
 
     asked = Reply(
         {"error": {"code": 429, "message": "slow"}}, status=429, headers={"retry-after": "30"}

@@ -56,7 +56,7 @@ def test_a_stream_is_bounded_as_a_whole(serve, model_on, monkeypatch, how):
 
 
 @pytest.mark.parametrize("how", ["stream", "astream"])
-@pytest.mark.parametrize("rest", [[20.0], [b": x\n\n", 0.2] * 100], ids=["silent", "dripping"])
+@pytest.mark.parametrize("rest", [[60.0], [b": x\n\n", 0.2] * 300], ids=["silent", "dripping"])
 def test_a_connection_that_stays_open_after_the_answer_keeps_nobody_waiting(
     serve, model_on, rest, how
 ):
@@ -73,7 +73,7 @@ def test_a_connection_that_stays_open_after_the_answer_keeps_nobody_waiting(
     chunks = list(model.stream("x")) if how == "stream" else asyncio.run(astream())
 
     assert "".join(chunk.text for chunk in chunks) == "Hi"
-    assert time.monotonic() - start < 8
+    assert time.monotonic() - start < 25
 
 
 def test_a_connection_is_used_again_after_a_stream(serve, model_on):

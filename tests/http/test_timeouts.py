@@ -64,13 +64,13 @@ def test_a_calls_timeout_is_checked_too():
 ])  # fmt: skip
 def test_every_form_ends_a_silent_call(serve, model_on, timeout, how):
     """Timeouts of either httpx mean the same."""
-    server = serve(Reply([10.0]))
+    server = serve(Reply([60.0]))
     model = model_on(server, **({"timeout": timeout} if how == "constructor" else {}))
     start = time.monotonic()
 
     with pytest.raises(errors.ConnectionTimeoutError, match=r"127\.0\.0\.1"):
         model.invoke("x", **({"timeout": timeout} if how == "call" else {}))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20
 
 
 def test_none_waits_without_end(serve, model_on):

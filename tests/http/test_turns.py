@@ -66,7 +66,6 @@ def test_many_streams_share_a_turn(serve, model_on, number):
     taken, order = read_all(model, number)
     # The last event of a stream ends it, and its `[DONE]` brings one chunk more.
     assert max(taken) <= 2 * (MAX_EVENTS + 1)
-    assert len(taken) >= number * PIECES / (MAX_EVENTS + 1)
     assert number == 1 or len(set(order[: len(order) // 2])) > 1
 
 

@@ -766,11 +766,12 @@ def test_embeddings_and_rerank(emulate):
 
 def test_a_generation_is_known_a_moment_later(emulate):
     """404 first, then its cost; credits need another key."""
-    emulator = emulate(generation_delay=0.3)
+    emulator = emulate(generation_delay=3600)
     answer = model_on(emulator).invoke("x")
 
     assert get(emulator, "/generation", id=answer.id).status_code == 404
-    time.sleep(0.35)
+    emulator.generation_delay = 0.05
+    time.sleep(0.06)
     data = get(emulator, "/generation", id=answer.id).json()["data"]
     assert data["total_cost"] == answer.response_metadata["cost"]
     assert get(emulator, "/credits").status_code == 403

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import httpx2
 import pytest
 
 from langchain_openrouter.testing import Reply
+from langchain_openrouter.testing.emulator import _fault_injection
 from tests.support.webapp import Visit, as_program, redis_server
 
 USERS = 500
@@ -25,11 +27,26 @@ def connections_to(port):
 
 
 @pytest.fixture
+def all_are_there(monkeypatch):
+    """No response goes on before this is set, however long it takes until all have begun."""
+    event, disconnects_within = threading.Event(), _fault_injection._disconnects_within
+
+    async def paused(receive, seconds):
+        while not event.is_set():
+            if await disconnects_within(receive, 0.1):
+                return True
+        return await disconnects_within(receive, seconds)
+
+    monkeypatch.setattr(_fault_injection, "_disconnects_within", paused)
+    return event
+
+
+@pytest.fixture
 def site(emulate, tmp_path):
     """Two workers on Redis, or one without it."""
 
     def reply(asked):
-        return Reply(f"{asked.body['user']} " * 40, pause=0.2)
+        return Reply(f"{asked.body['user']} " * 20, pause=0.3)
 
     emulator = emulate(reply, any_key=False)
     with redis_server(tmp_path) as redis:
@@ -38,7 +55,7 @@ def site(emulate, tmp_path):
             yield url, emulator
 
 
-def test_500_users_stream_at_once(site):
+def test_500_users_stream_at_once(site, all_are_there):
     """Each gets own answer on own key; half leave in the middle; then no connection is left."""
     url, emulator = site
     one = Visit(url)
@@ -60,7 +77,7 @@ def test_500_users_stream_at_once(site):
         async with client.stream("POST", f"{url}/api/chat", json=body, headers=headers) as answer:
             async for piece in answer.aiter_text():
                 text += piece
-                if n % 2 and text.count("event: text") >= 30:
+                if n % 2 and text.count("event: text") >= 5:
                     break  # leaves in the middle
         said = "".join(re.findall(r'event: text\ndata: "(.*?)"', text)).split()
         return set(said) == {f"user_{n:03d}"} and (bool(n % 2) or "event: done" in text)
@@ -73,6 +90,8 @@ def test_500_users_stream_at_once(site):
             streams = [asyncio.create_task(stream(client, n, c)) for n, c in enumerate(sessions)]
             while not all(task.done() for task in streams):
                 most.append(connections_to(port))
+                if most[-1] == USERS:
+                    all_are_there.set()
                 await asyncio.sleep(0.1)
             return [task.result() for task in streams]
 
