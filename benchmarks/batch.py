@@ -2,7 +2,7 @@
 
 Each is run in a process of its own, in turn: rows a second, CPU per row and peak memory. The server
 answers at once, so that the clients are what is measured. The sizes are run on answers that are made
-in the process. Writes `batch.md` beside itself.
+in the process. Writes `docs/reference/benchmarks.md`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "reference" / "benchmarks.md"
+BEGIN, END = "<!-- batch: written by make bench-batch -->\n", "<!-- /batch -->\n"
 ROWS = 100_000
 SIZES = (10_000, 100_000, 1_000_000)
 AT_ONCE = 16
@@ -179,18 +181,24 @@ def report(medians, sizes, rows):
         )
     today = dt.datetime.now(dt.UTC).date().isoformat()
     lines += ["", f"{rows:,} rows each, {today}, `make bench-batch`.", ""]
-    lines += ["|rows, answers made in the process|rows/s|peak, MiB|", "|---|---:|---:|"]
-    lines += [f"|{n:,}|{found['rate']:,.0f}|{found['peak']:.0f}|" for n, found in sizes.items()]
+    lines += ["|rows, answers made in the process|CPU per row, µs|peak, MiB|", "|---|---:|---:|"]
+    lines += [f"|{n:,}|{found['cpu']:.0f}|{found['peak']:.0f}|" for n, found in sizes.items()]
     return "\n".join(lines) + "\n"
+
+
+def write_page(text):
+    """Put the tables into the page of the documentation."""
+    before, _, rest = PAGE.read_text().partition(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}{text}{END}{rest.partition(END)[2]}")
 
 
 def main():
     """Measure, and write what was found."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="rows; none with ''")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=HERE / "batch.md")
+    parser.add_argument("--out", type=Path, help="a file, in place of the documentation's page")
     parser.add_argument("--work", nargs=3, metavar=("TASK", "URL", "ROWS"))
     given = parser.parse_args()
     if given.work:
@@ -201,10 +209,14 @@ def main():
     with server() as url:
         medians = compare(url, given.rows, given.rounds)
     sizes = {
-        number: measure("simulated", "-", number) for number in map(int, given.sizes.split(","))
+        number: measure("simulated", "-", number)
+        for number in map(int, filter(None, given.sizes.split(",")))
     }
     text = report(medians, sizes, given.rows)
-    given.out.write_text(text)
+    if given.out is None:
+        write_page(text)
+    else:
+        given.out.write_text(text)
     print(text)
 
 
