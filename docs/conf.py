@@ -14,6 +14,7 @@ from docutils import nodes
 from pydantic import BaseModel
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.ext.napoleon import GoogleDocstring
 from sphinx.util import logging
 from sphinx.util.nodes import find_pending_xref_condition
 
@@ -40,6 +41,7 @@ autodoc_class_signature = "mixed"
 autodoc_inherit_docstrings = False
 autodoc_use_type_comments = False
 maximum_signature_line_length = 88
+napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 python_use_unqualified_type_names = True
 default_role = "code"
@@ -233,9 +235,16 @@ def check_names(app: Sphinx, env: object) -> None:
                 logger.warning("%s.%s is documented nowhere", module, name)
 
 
+def attribute_text(docstring: GoogleDocstring) -> tuple[str, list[str]]:
+    """Return no type and all the text; Napoleon takes what is before a colon for the type."""
+    lines = docstring._dedent(docstring._consume_to_end())  # noqa: SLF001 - it has no option
+    return "", GoogleDocstring(lines, docstring._config).lines()  # noqa: SLF001 - it has no option
+
+
 def setup(app: Sphinx) -> None:
     """Write the pages, and connect what reads docstrings."""
     sys.setrecursionlimit(5000)
+    GoogleDocstring._consume_inline_attribute = attribute_text  # noqa: SLF001 - it has no option
     write_pages()
     app.connect("autodoc-process-docstring", to_rst, priority=100)
     app.connect("autodoc-process-signature", shorten)

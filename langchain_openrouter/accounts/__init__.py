@@ -1,8 +1,10 @@
 """The account: keys for users who have none at OpenRouter, their limits and what they spent.
 
+```python
 accounts = Accounts()  # OPENROUTER_MANAGEMENT_KEY
 created = accounts.keys.create("alice", limit=5, external_user="alice")
 model.for_user(created.key).invoke("Hello")
+```
 """
 
 from __future__ import annotations

@@ -185,10 +185,10 @@ class ChatOpenRouterFields(RequestFields):
         openrouter_api_key: SecretStr | str | Callable[[], Any] | None = None
     else:
         # The fields under those names.
-        provider = property(attrgetter("openrouter_provider"))
-        stop_sequences = property(attrgetter("stop"))
-        openrouter_api_base = property(attrgetter("openai_api_base"))
-        openrouter_api_key = property(attrgetter(API_KEY_FIELD))
+        provider = property(attrgetter("openrouter_provider"), doc="`openrouter_provider`.")
+        stop_sequences = property(attrgetter("stop"), doc="`stop`.")
+        openrouter_api_base = property(attrgetter("openai_api_base"), doc="`base_url`.")
+        openrouter_api_key = property(attrgetter(API_KEY_FIELD), doc="`api_key`.")
         settings = property(settings_of)
 
         def __init__(self, model: str | None = None, /, **values: Any) -> None:
