@@ -18,7 +18,9 @@ demo: $(STAMP)
 	@$(BIN)/python -m langchain_openrouter demo
 
 # In two processes; make test WORKERS=0 runs in one. For one test: .venv/bin/python -m pytest -k name
+# The bytecode is for the processes that tests start, where PYTHONDONTWRITEBYTECODE is set.
 test: $(STAMP)
+	@$(BIN)/python -m compileall -q langchain_openrouter
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not ray"
 
 # On a cluster of two nodes on this machine; installs Ray, which is large, the first time.
@@ -97,7 +99,7 @@ format: $(STAMP)
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.13"
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[$(EXTRAS)]" --group dev
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable ".[$(EXTRAS)]" --group dev
 	touch $@
 
 $(RAY_STAMP): $(STAMP)
