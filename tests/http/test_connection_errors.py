@@ -17,15 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from langchain_openrouter import ChatOpenRouter, OpenRouterEmbeddings, UserKey, errors
 from langchain_openrouter.catalog import Catalog
 from tests.support.loopback import RESET, Reply
+from tests.support.ports import free_port
 
 KEY = "sentinel-key-0123456789"
-
-
-def free_port():
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def calls(url):

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.support import jupyter, notebooks
+from tests.support.ports import free_port
 from tests.support.terminal import Terminal
 
 NAMES = [path.stem for path in notebooks.NOTEBOOKS]
@@ -28,7 +29,7 @@ def lab(tmp_path_factory):
     """Start `make jupyter` on a copy of the notebooks; return its address and the folder."""
     home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("lab") / "notebooks"
     shutil.copytree(notebooks.ROOT / "notebooks", folder)
-    port = jupyter.free_port()
+    port = free_port()
     process = subprocess.Popen(
         jupyter.command(port, folder), env=jupyter.environment(home), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -138,7 +139,7 @@ def test_a_sign_in_that_nobody_answers_ends(lab, page):
 
 def test_ctrl_c_in_the_terminal(tmp_path):
     """The first one asks, and JupyterLab goes on at "n"; two stop it, and leave no process."""
-    port = jupyter.free_port()
+    port = free_port()
     run = jupyter.command(port, tmp_path)
     environment = jupyter.environment(tmp_path)
     terminal = Terminal(f"import os, sys; os.execve(sys.executable, {run!r}, {environment!r})")

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.support.environments import install
-from tests.support.webapp import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "web"

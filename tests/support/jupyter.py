@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "jupyter.py"
@@ -19,12 +18,6 @@ _CELLS = """() => {
     const cells = panel?.content?.model?.toJSON().cells ?? [];
     return {cells: cells, status: context?.isReady ? kernel?.status : "starting"};
 }"""
-
-
-def free_port():
-    """Return a port that nobody listens at."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return free.getsockname()[1]
 
 
 def command(port, folder):

@@ -9,21 +9,16 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from html import unescape
 from urllib.parse import urljoin
 
 import httpx2
 
 from langchain_openrouter.testing.emulator._thread_server import ThreadServer, listen
+from tests.support.ports import free_port
 
 SECRET = "a secret of sixteen bytes and more"
-
-
-def free_port():
-    """Return a port that nobody listens on."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return free.getsockname()[1]
 
 
 @contextmanager
@@ -68,30 +63,29 @@ def redis_server(folder):
     if program is None:
         yield None
         return
-    port = free_port()
-    words = [
-        program,
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(folder),
-    ]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+    process, port = _start_redis(program, folder)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _start_redis(program, folder):
+    """Start a Redis; at another port where somebody took the free one before it did."""
     while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            break
-        except OSError:
+        port = free_port()
+        words = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        process = subprocess.Popen(
+            [program, *words, "--dir", str(folder)], stdout=subprocess.DEVNULL
+        )
+        while process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1) as one:
+                one.settimeout(1)
+                one.sendall(b"PING\r\n")
+                if one.recv(5) == b"+PONG" and process.poll() is None:
+                    return process, port
             time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.wait(10)
 
 
 class Visit:
