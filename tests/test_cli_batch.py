@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from types import SimpleNamespace
 
@@ -108,8 +109,11 @@ def test_what_is_missing_is_one_line(serve, shell, rows, tmp_path):
 
 def test_ctrl_c_at_the_bar(serve, rows, tmp_path, monkeypatch):
     """The bar is there; Ctrl-C ends with 130 and the command that goes on."""
+    interrupted = threading.Event()
 
     def reply(seen):
+        if len(server.seen) > 20:  # these wait, however slowly the bar is drawn
+            interrupted.wait(30)
         time.sleep(0.05)
         return echo(seen)
 
@@ -120,8 +124,10 @@ def test_ctrl_c_at_the_bar(serve, rows, tmp_path, monkeypatch):
     output = tmp_path / "o.jsonl"
     words = ["langchain-openrouter", "batch", str(rows), "--prompt", "{text}", "--output", str(output), "--concurrency", "2"]  # fmt: skip
     term = Terminal(f"import sys; sys.argv = {words!r}; from langchain_openrouter.__main__ import main; main()")  # fmt: skip
-    term.until(r"[5-9]/40 rows .* rows/s · \$0\.00\d+ \+ \$0\.0\d+ to come")
+    term.until(r"(?:[5-9]|1\d|20)/40 rows .* rows/s · \$0\.0\d+ \+ \$0\.0\d+ to come")
     os.write(term.fd, b"\x03")
+    time.sleep(0.3)
+    interrupted.set()
     term.until("To go on: langchain-openrouter batch")
     _, status = os.waitpid(term.pid, 0)
     os.close(term.fd)

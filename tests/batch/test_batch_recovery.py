@@ -124,15 +124,15 @@ def test_a_refusal_that_passes_is_waited_for(emulator):
 
 
 @pytest.mark.parametrize("invisible", [0.0, 0.15])
-def test_an_answer_that_does_not_come_is_looked_for(emulator, invisible, tmp_path):
+def test_an_answer_that_does_not_come_is_looked_for(emulator, monkeypatch, invisible, tmp_path):
     """The batch was made and its answer failed: it is found, and is not made again."""
+    hurry(monkeypatch, visible_after=10)
     emulator.batches.times.invisible = invisible
     create = emulator.batches.create
 
     def broken(key, body, size):
         create(key, body, size)
-        message = "broken pipe"
-        raise RuntimeError(message)
+        raise ApiRefusal(500, "broken pipe")
 
     emulator.batches.create = broken
     model = model_on(emulator)
@@ -150,8 +150,7 @@ def _broken(create, *, is_made):
     def broken(key, body, size):
         if is_made:
             create(key, body, size)
-        message = "broken pipe"
-        raise RuntimeError(message)
+        raise ApiRefusal(500, "broken pipe")
 
     return broken
 
