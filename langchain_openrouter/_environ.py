@@ -1,7 +1,9 @@
 """Read variables of the environment at each call, as bytes where the system has them as bytes.
 
 `os.environ` decodes every name and value that it is asked for: with 35 variables, looking for those
-of a prefix takes 25 us so, and 6 us here.
+of a prefix takes 25 us so, and 6 us here. A variable that is not set costs it an exception: the
+six names of proxies, in both cases, take 7.5 us so, and 0.9 us by the dict of bytes below it, where
+CPython has one.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any
 
 _ENVIRON: Any = os.environ
 _BYTES: Any = getattr(os, "environb", None)
+_DATA: Any = getattr(_BYTES, "_data", None)
 
 
 def variables_with_prefix(prefix: str) -> tuple[tuple[Any, Any], ...]:
@@ -36,12 +39,15 @@ def values_of(names: tuple[str, ...]) -> tuple[Any, ...]:
 
     Both count where both are set: of proxies, the one in lower case, be it empty, is what is read.
     """
-    if _BYTES is None or os.environ is not _ENVIRON:
-        get, both = os.environ.get, [(name, name.lower()) for name in names]
-        return tuple([(get(upper) or None, get(lower)) for upper, lower in both])
+    environ: Any
+    pairs: Any
 
-    get = _BYTES.get
-    return tuple([(get(upper) or None, get(lower)) for upper, lower in _encoded(names)])
+    if _BYTES is None or os.environ is not _ENVIRON:
+        environ, pairs = os.environ, [(name, name.lower()) for name in names]
+    else:
+        environ, pairs = (_DATA if type(_DATA) is dict else _BYTES), _encoded(names)
+    get = environ.get
+    return tuple([(get(upper) or None, get(lower)) for upper, lower in pairs])
 
 
 def _encoded(names: tuple[str, ...]) -> list[tuple[bytes, bytes]]:

@@ -14,9 +14,13 @@ from langchain_openrouter.batch._parquet import to_cell, write_parquet
 from langchain_openrouter.batch._row_result import FIELDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TypeAlias
 
     from langchain_openrouter.batch._parquet import Results
+
+    Lines: TypeAlias = Callable[[], Iterator[bytes]]
 
 _NESTED = ("output", "raw")
 
@@ -54,7 +58,7 @@ def refuse_input_as_output(rows: Any, path: Path) -> None:
         raise ValueError(msg)
 
 
-def write_output(path: Path, results: Results, schema: Any) -> None:
+def write_output(path: Path, results: Results, schema: Any, lines: Lines | None = None) -> None:
     """Write results to a file, which appears, or is replaced, when it is complete.
 
     Args:
@@ -62,10 +66,15 @@ def write_output(path: Path, results: Results, schema: Any) -> None:
         results: Returns them, in order: once, or again where a column needs another type.
         schema: The JSON schema of the outputs, which become typed columns of Parquet; None for
             texts.
+        lines: Returns the results as lines of JSONL, where they are there already.
     """
     beside = path.with_name(f"{path.name}.tmp")
+
     try:
-        _WRITERS[path.suffix.lower()](beside, results, schema)
+        if lines is not None and path.suffix.lower() == ".jsonl":
+            _write_lines(beside, lines())
+        else:
+            _WRITERS[path.suffix.lower()](beside, results, schema)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -76,9 +85,12 @@ def write_output(path: Path, results: Results, schema: Any) -> None:
 
 def _write_jsonl(path: Path, results: Results, schema: Any) -> None:
     del schema
+    _write_lines(path, (result.to_json() for result in results()))
+
+
+def _write_lines(path: Path, lines: Iterator[bytes]) -> None:
     with path.open("wb") as file:
-        for result in results():
-            file.write(result.to_json())
+        file.writelines(lines)
         file.flush()
         os.fsync(file.fileno())
 

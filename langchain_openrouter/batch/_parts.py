@@ -39,6 +39,7 @@ _ANSWER = (
     "latency",
 )
 _FLUSH_SECONDS = 1.0
+_INDEX = b',"index":'  # of a line, after its key
 _BLOCK = 1 << 20
 _LARGEST_INDEX = 1 << 62  # SQLite's integers have 64 bits
 _BINARY = getattr(os, "O_BINARY", 0)  # of Windows
@@ -72,7 +73,7 @@ class Part:
         self.index = RowIndex(has_unique_keys=description["key"] is None)
         self._description = description
 
-        self._file = self._end = -1
+        self._file = self._end = self._own_from = -1
         if resume:
             self._open(on_earlier)
         self.index.end_of_earlier()
@@ -97,7 +98,7 @@ class Part:
 
         if not is_new:
             is_new = not self._load(self._description, on_earlier)
-        self._end = os.fstat(self._file).st_size
+        self._end = self._own_from = os.fstat(self._file).st_size
         if is_new:
             header = {"langchain_openrouter_batch": _FORMAT, **self._description}
             self._write(json.dumps(header).encode() + b"\n")
@@ -198,6 +199,20 @@ class Part:
 
     def results(self) -> Iterator[RowResult]:
         """Yield the last result of each row, in the order of the input."""
+        for position, _, line in self._read():
+            yield _to_result(line, position)
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the results like `results`, as lines of JSON: those of this run as they are."""
+        for position, start, line in self._read():
+            name = line.find(_INDEX)
+            if start >= self._own_from and line.startswith(b"%b%d," % (_INDEX, position), name):
+                yield line
+            else:
+                yield _to_result(line, position).to_json()
+
+    def _read(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield each row's position, and where its line begins in the part, with the line."""
         if not self.has_begun:
             return
 
@@ -205,15 +220,19 @@ class Part:
             for position, start in self.index.starts():
                 if file.tell() != start:
                     file.seek(start)
-                result = RowResult.from_record(json.loads(file.readline()))
-                result.index = position
-                yield result
+                yield position, start, file.readline()
 
     def flush(self) -> None:
         """Write what the system holds to the disk."""
         if not self.has_begun:
             return
         os.fsync(self._file)
+
+
+def _to_result(line: bytes, position: int) -> RowResult:
+    result = RowResult.from_record(json.loads(line))
+    result.index = position
+    return result
 
 
 def _answer_of(result: RowResult) -> list[Any]:

@@ -226,7 +226,8 @@ class Batch:
     def _write_output(self, part: Part | MemoryPart) -> None:
         if self._path is not None:
             schema = None if self._schema is None else describe_schema(self._schema)
-            write_output(self._path, part.results, schema)
+            lines = part.lines if isinstance(part, Part) else None
+            write_output(self._path, part.results, schema, lines)
 
     def _warn_of_missing(self, part: Part | MemoryPart, feed: RowFeed) -> None:
         """Leave rows out of the result that the input no longer has, and say so."""

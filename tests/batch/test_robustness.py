@@ -22,6 +22,7 @@ from pyarrow import parquet
 from langchain_openrouter import errors
 from langchain_openrouter.batch import run
 from langchain_openrouter.batch._output import write_output
+from langchain_openrouter.batch._parts import Part
 from langchain_openrouter.batch._requests import describe_model
 from langchain_openrouter.batch._row_result import RowResult
 from tests.batch.conftest import ROOT, echo, lines_of, text_of
@@ -380,3 +381,23 @@ def test_a_file_that_is_not_utf8_is_named(server, model_on, tmp_path, name):
 
     with pytest.raises(ValueError, match=rf"{name}, after line \d, is not UTF-8"):
         run(model_on(server), path, prompt=None if name.endswith("l") else "{text}", **quiet)
+
+
+@pytest.mark.parametrize("key", ["a", ',"index":7,'])
+def test_the_lines_of_a_part_are_its_results(tmp_path, key):
+    """Those of this run are copied, unless the input has the row at another place since."""
+    path = tmp_path / "out.jsonl.part"
+    results = [
+        RowResult("moved", 5, output={"index": 0, "more": 1}, request_hash="h"),
+        RowResult(key, 1, output=',"index":9,', request_hash="h"),
+    ]
+    part = Part(path, {"key": "id"}, resume=True)
+    part.visit("moved", 0, "h")
+    part.visit(key, 1, "h")
+    for result in results:
+        part.append(result)
+    again = Part(path, {"key": "id"}, resume=True)
+
+    for one in (part, again):
+        assert list(one.lines()) == [result.to_json() for result in one.results()]
+    assert [json.loads(line)["index"] for line in part.lines()] == [0, 1]
