@@ -52,7 +52,7 @@ class RowMeter(Meter):
 
 
 def _add(results: Sequence[RowResult], name: str, count: int | None) -> None:
-    if count is None:
+    if count is None or count < 0:
         return
     counts = [count] if len(results) == 1 else split_count(count, [1] * len(results))
     for result, share in zip(results, counts, strict=True):

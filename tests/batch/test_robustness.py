@@ -347,6 +347,22 @@ def test_vectors_are_vectors_where_the_first_row_failed(tmp_path):
     assert parquet.read_table(path)["output"].to_pylist() == ["[0.5, 1.0]", "text ?"]
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_counts_below_zero_are_none(serve, model_on, tmp_path, suffix):
+    """A service that sends them is not believed: in no kind of output, and in no sum."""
+    usage = {"prompt_tokens": -5, "completion_tokens": 3, "total_tokens": -2, "cost": -1.0}
+    server = serve(Reply({**whole("text"), "usage": usage}))
+    path = tmp_path / f"o.{suffix}"
+    result = run(model_on(server), ["a"], output=path, **quiet)
+
+    rows = lines_of(path) if suffix == "jsonl" else parquet.read_table(path).to_pylist()
+    (read,) = result
+    for name in ("input_tokens", "output_tokens", "cost"):
+        assert rows[0][name] == getattr(read, name)
+    assert (read.input_tokens, read.output_tokens, read.cost) == (None, 3, None)
+    assert result.stats.all.input_tokens == 0
+
+
 # --- rows that cannot be sent -----------------------------------------------------------------
 
 
