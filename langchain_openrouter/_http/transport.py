@@ -13,7 +13,6 @@ from langchain_openrouter._http import urls
 from langchain_openrouter._http.aiohttp_client import correct_exception
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
 from langchain_openrouter._http.attempts import SendOptions
-from langchain_openrouter._http.bodies import headers_without_cookies
 from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
 from langchain_openrouter._http.encoding import encode_json
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
@@ -309,7 +308,7 @@ def _to_response(
 
     return ApiResponse(
         response.status_code,
-        headers_without_cookies(response.headers),
+        _without_cookies(response.headers),
         body,
         key=key,
         base_url=_owner_url(request),
@@ -326,7 +325,7 @@ def _to_error_response(
         response = error.response
         return ApiResponse(
             response.status_code,
-            headers_without_cookies(response.headers),
+            _without_cookies(response.headers),
             body,
             key=key,
             base_url=_owner_url(request),
@@ -348,6 +347,10 @@ def _failed(
     request: Request, key: SecretStr | None, failure: Failure, body: bytes = b""
 ) -> ApiResponse:
     return ApiResponse(body=body, failure=failure, key=key, base_url=_owner_url(request))
+
+
+def _without_cookies(headers: httpx2.Headers) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != "set-cookie"}
 
 
 def _owner_url(request: Request) -> str:

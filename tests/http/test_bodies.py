@@ -10,7 +10,6 @@ import json
 import httpx2
 import pytest
 
-from langchain_openrouter._http.bodies import headers_without_cookies
 from langchain_openrouter._http.metering import Call, Meter, metered
 from tests.support.loopback import Reply, stream, whole
 
@@ -40,16 +39,6 @@ def test_a_body_that_a_hook_has_read(serve, model_on):
     with httpx2.Client(event_hooks={"response": [lambda response: response.read()]}) as client:
         model = model_on(serve(Reply(whole("fine"))), http_client=client)
         assert model.invoke("?").content == "fine"
-
-
-def test_headers_of_a_response():
-    """Names are in lower case, values of one name are joined, cookies are left out."""
-    several = httpx2.Headers([("X-Two", "a"), ("x-two", "b"), ("Set-Cookie", "id=1")])
-    assert headers_without_cookies(several) == {"x-two": "a, b"}
-    assert headers_without_cookies(httpx2.Headers([(b"X-Name", "Zo\u00eb".encode())])) == {
-        "x-name": "Zo\u00eb"
-    }
-    assert headers_without_cookies(httpx2.Headers()) == {}
 
 
 def test_what_frames_a_request_is_sent_once(serve, model_on):
