@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 _OF_THE_TESTS = {"OPENROUTER_TRAFFIC", "OPENROUTER_SHORTCUTS"}
 _PREFIXES = ("OPENROUTER_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+_numbers = itertools.count()
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 
@@ -64,8 +66,8 @@ def _certificates_read_once() -> Iterator[None]:
 def _no_profiles_on_disk(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Keep the developer's own copy of the model profiles out of the tests."""
-    folder = tmp_path_factory.getbasetemp() / "cache"
+    """Keep the developer's own copy of the model profiles, and other tests', out of each test."""
+    folder = tmp_path_factory.getbasetemp() / f"cache-{next(_numbers)}"
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
 
 
