@@ -315,7 +315,11 @@ def _make_client(kind: Any, http_client: Any, *, is_shared: bool = False) -> Any
 
 
 class _Pools:
-    """The clients of this process, by event loop and by proxy environment."""
+    """The clients of this process, by event loop and by proxy environment.
+
+    Attributes:
+        lock: Held by whoever adds to a dict here, or removes from it: loops run in many threads.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -325,6 +329,14 @@ class _Pools:
         self.guards: weakref.WeakKeyDictionary[Any, AsyncGenerator[None]] = (
             weakref.WeakKeyDictionary()
         )
+
+    def of_loop(self, loop: Any) -> dict[Any, Shards]:
+        """Return the clients of an event loop, by proxy environment."""
+        by_environment = self.loops.get(loop)
+        if by_environment is None:
+            with self.lock:
+                by_environment = self.loops.setdefault(loop, {})
+        return by_environment
 
 
 _pools = _Pools()
@@ -410,14 +422,16 @@ async def async_client(own: Any = None) -> _AsyncClient:
         return _make_client(_AsyncClient, own)  # type: ignore[no-any-return]
 
     loop = asyncio.get_running_loop()
-    by_environment = pools.loops.setdefault(loop, {})
+    by_environment = pools.of_loop(loop)
     key = _proxy_environment()
     shards = by_environment.get(key)
     if shards is None:
         shards = by_environment[key] = _make_shards(_AsyncClient, httpx2.AsyncClient, key)
 
     if loop not in pools.guards:
-        pools.guards[loop] = guard = _close_when_loop_ends(pools, loop)
+        guard = _close_when_loop_ends(pools, loop)
+        with pools.lock:
+            pools.guards[loop] = guard
         await anext(guard)
         _drop_closed_loops(pools)
     for idle in shards.remove_idle():
@@ -429,7 +443,7 @@ async def async_client(own: Any = None) -> _AsyncClient:
 def _drop_closed_loops(pools: _Pools) -> None:
     """Drop loops that were closed without `shutdown_asyncgens`, so that no generator ended."""
     with pools.lock:
-        for loop in [loop for loop in list(pools.loops) if loop.is_closed()]:
+        for loop in [loop for loop in pools.loops if loop.is_closed()]:
             pools.guards.pop(loop, None)
             pools.loops.pop(loop, None)
 
@@ -439,8 +453,10 @@ async def _close_when_loop_ends(pools: _Pools, loop: Any) -> AsyncGenerator[None
     try:
         yield
     finally:
-        pools.guards.pop(loop, None)
-        for shards in pools.loops.pop(loop, {}).values():
+        with pools.lock:
+            pools.guards.pop(loop, None)
+            by_environment = pools.loops.pop(loop, {})
+        for shards in by_environment.values():
             for client in shards.remove_all():
                 await client.close()
 
@@ -461,6 +477,8 @@ atexit.register(close)
 
 async def aclose() -> None:
     """Close the running loop's connections; the next request opens new ones."""
-    guard = _pools.guards.pop(asyncio.get_running_loop(), None)
+    pools = _pools
+    with pools.lock:
+        guard = pools.guards.pop(asyncio.get_running_loop(), None)
     if guard is not None:
         await guard.aclose()
