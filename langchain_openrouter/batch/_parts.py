@@ -10,11 +10,12 @@ disk itself, for a power cut.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from langchain_openrouter import errors
 from langchain_openrouter.batch._requests import changes_between
@@ -179,7 +180,7 @@ class Part:
         if start is None:
             return False
 
-        with os.fdopen(os.dup(self._file), "rb") as file:
+        with self._open_reader() as file:
             file.seek(start)
             earlier = _parse_line(file.readline())
         return earlier is not None and _answer_of(earlier) == _answer_of(result)
@@ -216,17 +217,55 @@ class Part:
         if not self.has_begun:
             return
 
-        with os.fdopen(os.dup(self._file), "rb") as file:
+        at = 0
+        with self._open_reader() as file:
             for position, start in self.index.starts():
-                if file.tell() != start:
+                if start != at:
                     file.seek(start)
-                yield position, start, file.readline()
+                line = file.readline()
+                at = start + len(line)
+                yield position, start, line
+
+    def _open_reader(self) -> IO[bytes]:
+        """Open the part for one reader: others may read it, each at a position of its own."""
+        if hasattr(os, "pread"):  # also where the part was replaced since
+            return io.BufferedReader(_FileReader(self._file))
+        return self.path.open("rb")
 
     def flush(self) -> None:
         """Write what the system holds to the disk."""
         if not self.has_begun:
             return
         os.fsync(self._file)
+
+
+class _FileReader(io.RawIOBase):
+    """Reads an open file without its position, which all have in common; does not close it."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET:
+            self._position = offset
+        elif whence == os.SEEK_CUR:
+            self._position += offset
+        else:
+            self._position = os.fstat(self._file).st_size + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = os.pread(self._file, len(buffer), self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
 
 def _to_result(line: bytes, position: int) -> RowResult:
