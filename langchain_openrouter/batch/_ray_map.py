@@ -19,7 +19,7 @@ from langchain_openrouter.batch._ray_engine import connect
 from langchain_openrouter.batch._ray_pace import Ended, Pace
 from langchain_openrouter.batch._ray_pacer import Pacer
 from langchain_openrouter.batch._ray_payload import pack_plan, to_user, unpack_plan
-from langchain_openrouter.batch._requests import PendingRow, describe_schema
+from langchain_openrouter.batch._requests import PendingRow, describe_output
 from langchain_openrouter.batch._row_result import FIELDS, RowResult
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class _Step:
         self._pacer = Pacer(actor)
         self._prefix, self._columns = prefix, columns
 
-        schema = None if self._plan.schema is None else describe_schema(self._plan.schema)
+        schema = None if self._plan.schema is None else describe_output(self._plan.schema)
         is_vector = self._plan.kind == "embeddings"
         self._output_type = to_output_type(schema, is_vector=is_vector)
 

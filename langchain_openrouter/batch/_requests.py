@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.runnables import RunnableBinding, RunnableParallel, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from langchain_openrouter.batch._fingerprints import hash_work
 from langchain_openrouter.chat_models import ChatOpenRouter
@@ -201,6 +202,20 @@ def describe_schema(schema: Any) -> Any:
     )
 
     return _to_json(convert_to_json_schema(schema))
+
+
+def describe_output(schema: Any) -> Any:
+    """Return the schema of outputs as they are written, as JSON: with computed fields."""
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return describe_schema(schema)
+    from langchain_core.utils.json_schema import (  # noqa: PLC0415 - slow to import
+        dereference_refs,
+    )
+
+    try:
+        return dereference_refs(schema.model_json_schema(mode="serialization"))
+    except PydanticInvalidForJsonSchema:  # of a serializer whose result has no type
+        return describe_schema(schema)
 
 
 def _hashed(model: Any, names: tuple[str, ...]) -> dict[str, Any]:

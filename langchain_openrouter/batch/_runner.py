@@ -26,7 +26,7 @@ from langchain_openrouter.batch._progress import ProgressReporter, open_progress
 from langchain_openrouter.batch._requests import (
     PendingRow,
     describe_batch,
-    describe_schema,
+    describe_output,
     hash_request,
     row_key,
 )
@@ -225,7 +225,7 @@ class Batch:
 
     def _write_output(self, part: Part | MemoryPart) -> None:
         if self._path is not None:
-            schema = None if self._schema is None else describe_schema(self._schema)
+            schema = None if self._schema is None else describe_output(self._schema)
             lines = part.lines if isinstance(part, Part) else None
             write_output(self._path, part.results, schema, lines)
 
