@@ -68,8 +68,8 @@ def run(  # noqa: PLR0913 - the arguments of a batch
         key: The column that identifies a row, so that the input may be sorted otherwise or grow
             between two runs. None: a row's index does.
         max_cost: USD, for all runs of the batch. A row starts only while what was spent, and the
-            mean of it for each row in flight and the next one, stays below; the first row of a
-            batch runs alone. Then rows in flight finish, and a later call with more goes on.
+            mean of it for each row in flight and the next one, stays within; rows run alone until
+            one has told its cost. Then rows in flight finish, and a later call with more goes on.
         max_concurrency: The highest number of requests at once; None takes 128. How many there are
             follows the answers: more while they come, fewer after a 429, a 402 of running
             requests, or when they take longer.

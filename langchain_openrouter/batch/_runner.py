@@ -17,7 +17,7 @@ from langchain_openrouter.batch._engines import (
     find_engine,
     refuse_running,
 )
-from langchain_openrouter.batch._feed import RowFeed
+from langchain_openrouter.batch._feed import RowFeed, tells_cost
 from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._output import refuse_input_as_output, validate_output, write_output
 from langchain_openrouter.batch._parts import MemoryPart, Part
@@ -108,7 +108,7 @@ class Batch:
         if self._path is not None:
             validate_output(self._path)
             refuse_input_as_output(rows, self._path)
-        self._stats, self._earlier_cost = BatchStats(), Decimal(0)
+        self._stats, self._earlier_cost, self._earlier_settled = BatchStats(), Decimal(0), 0
         self._max_cost = validate_max_cost(max_cost)
         self._in_a_row: tuple[str, int] = ("", 0)
         self._feed: RowFeed | None = None
@@ -151,13 +151,14 @@ class Batch:
     def _count_earlier(self, result: RowResult) -> None:
         self._stats.add(result)
         self._earlier_cost += to_decimal(result.cost or 0.0)
+        self._earlier_settled += tells_cost(result)
 
     async def _run(self, part: Part | MemoryPart) -> BatchResult:
         start = time.monotonic()
         self._feed = feed = RowFeed(
             self._pending(part),
             spent=float(self._earlier_cost),
-            settled=self._stats.all.rows,
+            settled=self._earlier_settled,
             max_cost=self._max_cost,
         )
         if self._has_been_interrupted:
