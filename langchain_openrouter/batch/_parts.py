@@ -15,7 +15,7 @@ import json
 import os
 import time
 import weakref
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from langchain_openrouter import errors
 from langchain_openrouter.batch._requests import changes_between
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.batch._requests import Key
 
 _FORMAT = 1
+_HEADER = b'{"langchain_openrouter_batch": '  # how a part begins
 _ANSWER = (
     "request_hash",
     "generation_id",
@@ -111,6 +112,8 @@ class Part:
         with self.path.open("rb", buffering=_BLOCK) as file:
             for line in file:
                 if not line.endswith(b"\n"):
+                    if start == 0 and not _HEADER.startswith(line[: len(_HEADER)]):
+                        self._refuse()
                     break
                 if start == 0:
                     self._check_header(line, description)
@@ -124,6 +127,10 @@ class Part:
         os.ftruncate(self._file, start)
         return start > 0
 
+    def _refuse(self) -> NoReturn:
+        msg = f"{self.path} is not the part of a batch of this version: move it away"
+        raise errors.BatchError(msg)
+
     def _check_header(self, line: bytes, description: Mapping[str, Any]) -> None:
         try:
             header = json.loads(line)
@@ -131,8 +138,7 @@ class Part:
         except (ValueError, KeyError, AttributeError, TypeError):
             is_known = False
         if not is_known:
-            msg = f"{self.path} is not the part of a batch of this version: move it away"
-            raise errors.BatchError(msg)
+            self._refuse()
 
         changes = changes_between(header, description)
         if changes:
