@@ -86,8 +86,20 @@ def hash_request(value: Any) -> str:
     if isinstance(value, str):
         data = value.encode("utf-8", "surrogatepass")
     else:
-        data = json.dumps(value, sort_keys=True, default=_to_plain).encode()
+        try:
+            data = json.dumps(value, sort_keys=True, default=_to_plain).encode()
+        except TypeError:  # columns that are numbers beside texts, or levels of a data frame
+            plain = _with_text_keys(value)
+            data = json.dumps(plain, sort_keys=True, default=_to_plain).encode()
+
     return hashlib.sha256(data).hexdigest()[: 2 * _HASH_BYTES]
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Return a value of JSON whose keys are texts, which can be sorted."""
+    if isinstance(value, Mapping):
+        return {str(name): _with_text_keys(item) for name, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _to_plain(value: Any) -> Any:
