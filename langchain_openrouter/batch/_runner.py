@@ -255,16 +255,20 @@ class Batch:
                 raise ValueError(msg) from error
             request_hash = hash_request(value)
             known = part.visit(key, index, request_hash)
-            if known is None or self._is_sent_again(known):
+            is_awaited = isinstance(self._engine, RemoteEngine) and self._engine.awaits(key, index)
+            if known is None or self._is_sent_again(known, is_awaited=is_awaited):
                 yield PendingRow(key, index, value, request_hash)
             else:
                 self._reporter.on_known(is_error=known.state is not State.DONE)
 
-    def _is_sent_again(self, known: Known) -> bool:
+    def _is_sent_again(self, known: Known, *, is_awaited: bool) -> bool:
+        """Tell whether a row goes to the engine, which has sent it before if it is awaited."""
         if known.state is State.DONE:
             return False
-        return self._retry_failed == "all" or (
-            bool(self._retry_failed) and known.state is State.FAILED
+        return (
+            is_awaited
+            or self._retry_failed == "all"
+            or (bool(self._retry_failed) and known.state is State.FAILED)
         )
 
     def _check_failures(self, result: RowResult, feed: RowFeed) -> None:
