@@ -311,6 +311,26 @@ def test_progress_that_raises_loses_no_row(model_on, serve, tmp_path):
     assert (result.done, len(told)) == (3, 1)
 
 
+def test_a_closed_terminal_ends_no_batch(model_on, serve, tmp_path, monkeypatch):
+    """As of a job that `nohup` or `disown` keeps."""
+    master, slave = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", os.fdopen(slave, "w"))
+
+    def reply(seen):
+        if text_of(seen) == "row-2":
+            os.close(master)
+        time.sleep(0.1)
+        return echo(seen)
+
+    path, rows = tmp_path / "o.jsonl", [f"row-{n}" for n in range(8)]
+    result = run(model_on(serve(reply)), rows, output=path, max_concurrency=1, progress=True)
+    with contextlib.suppress(OSError):
+        sys.stderr.close()
+
+    assert (result.done, len(lines_of(path))) == (8, 8)
+
+
 @pytest.mark.parametrize("max_cost", [float("nan"), float("inf"), "5", True, -1])
 def test_a_ceiling_is_a_number(model_on, server, max_cost):
     """Nothing is sent."""
