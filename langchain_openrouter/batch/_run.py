@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -179,8 +180,13 @@ class _BatchThread:
         thread = threading.Thread(
             target=context.run, args=(self._work,), name="openrouter-batch", daemon=True
         )
-        thread.start()
-        interrupts = self._wait()
+        try:
+            thread.start()
+            interrupts = self._wait()
+        except BaseException:  # Ctrl-C between two steps of this thread
+            self._batch.interrupt()
+            self._cancel()
+            raise
 
         error, self._error = self._error, None
         if error is not None and not isinstance(error, asyncio.CancelledError):
@@ -206,10 +212,15 @@ class _BatchThread:
                 interrupts, last = interrupts + 1, time.monotonic()
                 if interrupts == 1:
                     self._batch.interrupt()
-                elif self._loop is not None and self._task is not None:
-                    self._loop.call_soon_threadsafe(self._task.cancel)
+                else:
+                    self._cancel()
             else:
                 return interrupts
+
+    def _cancel(self) -> None:
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _work(self) -> None:
         try:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 import warnings
@@ -71,6 +72,26 @@ def test_ctrl_c_ends_a_batch_that_only_retries(serve, model_on, tmp_path):
 
     assert (result.stopped, result.done, result.total) == ("interrupted", 1, 2)
     assert not result.is_complete
+
+
+def test_ctrl_c_while_a_batch_starts(server, model_on, monkeypatch):
+    """It does not run on unseen, whatever its thread has begun."""
+    original = threading.Thread.start
+
+    def interrupted(thread):
+        original(thread)
+        if thread.name == "openrouter-batch":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(model_on(server), (f"row-{n}" for n in range(1000)), **quiet)
+    for thread in threading.enumerate():
+        if thread.name == "openrouter-batch":
+            thread.join(10)
+            assert not thread.is_alive()
+
+    assert len(server.seen) < 100
 
 
 # --- changed work -----------------------------------------------------------------------------
