@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from importlib import import_module
@@ -71,14 +72,21 @@ class TerminalBar:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the last state there."""
+        """Leave the last state there; a terminal that was closed ends nothing else."""
         if self._live is not None:
-            self._live.stop()
+            with suppress(OSError):
+                self._live.stop()
 
     def show(self, state: BarState) -> None:
-        """Show how far it is."""
-        if self._live is not None:
+        """Show how far it is, as long as there is a terminal."""
+        if self._live is None:
+            return
+
+        try:
             self._live.update(_render(state), refresh=True)
+        except OSError:
+            self.__exit__()
+            self._live = None
 
 
 class NotebookBar:

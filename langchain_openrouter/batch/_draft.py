@@ -197,7 +197,7 @@ def validate_cost(draft: Draft, row: Model, max_cost: float | None) -> float | N
     if estimate > max_cost:
         msg = (
             f"{draft.count:,} rows may cost up to ${estimate:.6f}, above max_cost=${max_cost:g}: "
-            "nothing was sent. Lower `max_tokens`, submit fewer rows, or allow more"
+            "nothing more is sent. Lower `max_tokens`, submit fewer rows, or allow more"
         )
         raise errors.BatchError(msg)
     return estimate

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_openrouter.batch._feed import RowFeed
     from langchain_openrouter.batch._plan import RowPlan
+    from langchain_openrouter.batch._requests import Key
     from langchain_openrouter.batch._row_result import RowResult
 
 _SUFFIX = ".batch.json"
@@ -63,6 +64,13 @@ class RemoteEngine(Protocol):
         """
         ...
 
+    def awaits(self, key: Key, index: int) -> bool:
+        """Tell whether a row was sent by an earlier process, whose answers were not all read.
+
+        Called for each row of the input, in order; such a row is handed out, unless it is done.
+        """
+        ...
+
 
 def refuse_running(output: Path | None) -> None:
     """Check that no batches at OpenRouter hold rows of an output, which would be paid for twice.
@@ -75,8 +83,7 @@ def refuse_running(output: Path | None) -> None:
         return
 
     handle = BatchHandle.load(path)
-    is_sent = any(shard.sent_at is not None for shard in handle.shards)
-    if is_sent and not handle.is_collected:
+    if handle.is_sent and not handle.is_collected:
         ids = ", ".join([*handle.ids, *handle.candidates][:_MAX_NAMES]) or "not answered yet"
         msg = (
             f"rows of {path.name.removesuffix(_SUFFIX)} are in batches at OpenRouter ({ids}): the "

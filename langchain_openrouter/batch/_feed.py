@@ -24,9 +24,9 @@ class RowFeed:
     Args:
         rows: The rows, read lazily.
         spent: What earlier runs of the batch cost, USD.
-        settled: How many rows that was.
-        max_cost: What all runs of the batch may cost, USD. The first row of a batch runs alone;
-            then a row in flight, or to come, counts as the mean of those that are done. So the
+        settled: How many rows that was; see `tells_cost`.
+        max_cost: What all runs of the batch may cost, USD. Rows run alone until one has told what
+            it cost; then a row in flight, or to come, counts as the mean of those that have. So the
             ceiling is exceeded only by what rows cost above the mean.
     """
 
@@ -39,7 +39,7 @@ class RowFeed:
         max_cost: float | None = None,
     ) -> None:
         self._rows = rows
-        self._max_cost = max_cost
+        self._max_cost = None if max_cost is None else to_decimal(max_cost)
         self._settled = settled
 
         self._stopped: Stopped | None = None
@@ -70,7 +70,7 @@ class RowFeed:
 
         From then on rows are handed out without regard to what they cost.
         """
-        left = None if self._max_cost is None else self._max_cost - self.spent
+        left = None if self._max_cost is None else float(self._max_cost - self._spent)
         self._max_cost = None
         return left
 
@@ -125,19 +125,20 @@ class RowFeed:
         if self._max_cost is None:
             return True
 
-        mean = self.spent / self._settled if self._settled else 0.0
+        left = self._max_cost - self._spent
         if not self.in_flight:
-            if self.spent >= self._max_cost or self.spent + mean > self._max_cost:
+            if left <= 0 or self._spent > left * self._settled:
                 self._stopped = "max_cost"
             return self._stopped is None
-        if not self._settled:  # the first row alone says what a row costs
+        if not self._settled:
             return None
-        return True if self.spent + mean * (self.in_flight + 1) <= self._max_cost else None
+        # That is, the mean of each, `spent / settled`, without its rounding.
+        return True if self._spent * (self.in_flight + 1) <= left * self._settled else None
 
     def settle(self, result: RowResult) -> None:
         """Count what a row cost; the runner calls this for each result."""
         self.in_flight -= 1
-        self._settled += 1
+        self._settled += tells_cost(result)
         self._spent += to_decimal(result.cost or 0.0)
 
     def pass_over(self) -> None:
@@ -157,3 +158,8 @@ class RowFeed:
         """End the feed: rows in flight finish, no further one starts."""
         if self._stopped is None:
             self._stopped = reason
+
+
+def tells_cost(result: RowResult) -> bool:
+    """Tell whether a result says what a row costs: most errors cost nothing, and say nothing."""
+    return result.cost is not None or not result.is_error

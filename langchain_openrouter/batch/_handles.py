@@ -115,6 +115,11 @@ class BatchHandle:
         return sum(shard.count for shard in self.shards)
 
     @property
+    def is_sent(self) -> bool:
+        """Whether any of them was sent, and may be at the service."""
+        return any(s.sent_at is not None or s.ids or s.candidates for s in self.shards)
+
+    @property
     def is_submitted(self) -> bool:
         """Whether the service has all of them."""
         return all(shard.is_submitted for shard in self.shards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_HELD = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
+"""What `flock` and `msvcrt.locking` say where somebody else has the lock."""
 _LOCKED_AT = 1 << 30  # a byte past the end: on Windows a locked byte cannot be read by others
 
 
@@ -35,14 +38,17 @@ class OutputLock:
 
         Raises:
             BatchInUseError: Another process has it, or another run of this one.
+            OSError: The file system has no locks, or no room for the file.
         """
         while True:
             handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 _lock(handle)
-            except OSError:
+            except OSError as error:
                 owner = os.pread(handle, 20, 0) if hasattr(os, "pread") else b""
                 os.close(handle)
+                if error.errno not in _HELD:  # a file system without locks
+                    raise
                 who = f"process {owner.decode(errors='replace')}" if owner else "another process"
                 msg = f"{who} is writing {self._path.with_suffix('').name}: wait until it ends"
                 raise BatchInUseError(msg) from None
@@ -50,9 +56,13 @@ class OutputLock:
                 break
             os.close(handle)  # the owner before removed it between our opening and locking it
 
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
         self._handle = handle
+        try:
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
+        except OSError:  # a full disk
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the lock back."""

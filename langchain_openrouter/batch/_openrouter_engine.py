@@ -27,7 +27,7 @@ from langchain_openrouter.batch._draft import (
 )
 from langchain_openrouter.batch._engines import batch_file
 from langchain_openrouter.batch._handles import BatchHandle
-from langchain_openrouter.batch._row_file import RowFile, collect_rows
+from langchain_openrouter.batch._row_file import AwaitedRows, RowFile, collect_rows
 from langchain_openrouter.batch._spool import Spool
 from langchain_openrouter.batch._steps import atake_steps
 from langchain_openrouter.batch._submission import submission
@@ -41,10 +41,12 @@ if TYPE_CHECKING:
 
     from langchain_openrouter.batch._feed import RowFeed
     from langchain_openrouter.batch._plan import RowPlan
+    from langchain_openrouter.batch._requests import Key
     from langchain_openrouter.batch._row_result import RowResult
     from langchain_openrouter.batch._waiting import BatchStatus
 
 _ROWS_PER_TURN = 100  # read, built and checked before other tasks of the loop have their turn
+_MAX_NAMES = 3  # batches that a warning names
 _POLL_SECONDS = 0.2  # between looks at whether Ctrl-C was pressed
 
 
@@ -61,12 +63,17 @@ class OpenRouterEngine:
         self._fingerprint: Mapping[str, str] = {}
         self._resume = True
         self._memory: BatchHandle | None = None
+        self._awaited: AwaitedRows | None = None
 
     def attach(self, output: Path | None, description: Mapping[str, Any], *, resume: bool) -> None:
         """Note which batch it is; see `RemoteEngine`."""
         self._path = None if output is None else batch_file(output)
         self._fingerprint = hash_description(description)
         self._resume = resume
+
+    def awaits(self, key: Key, index: int) -> bool:
+        """Tell whether a row is in batches of an earlier process; see `RemoteEngine`."""
+        return self._awaited is not None and self._awaited.find(key, index)
 
     @property
     def handle(self) -> BatchHandle | None:
@@ -87,11 +94,14 @@ class OpenRouterEngine:
         refuse_ceilings()
         budget, spent = feed.take_budget(), feed.spent
         earlier = self._earlier()
+        self._awaited = None if earlier is None else AwaitedRows(earlier)
         method = None if earlier is None else earlier.method
         builder = build_requests(plan, method)
 
         with RowFile() as rows:
             await _read_rows(feed, rows)
+            if earlier is not None and not (rows.count or feed.is_ended_early):
+                self._save_collected(earlier)  # by a process that ended before it said so
             while rows.count and not feed.is_ended_early:
                 left = None if budget is None else budget - (feed.spent - spent)
                 resource = builder.resource(OpenRouterBatches)
@@ -110,12 +120,12 @@ class OpenRouterEngine:
                 async with contextlib.aclosing(answers) as results:
                     async for result in results:
                         yield result
-                self._save(replace(handle, is_collected=True))
+                self._save_collected(handle)
                 # Rows that the input has got since the earlier process submitted.
                 rows.keep_after(handle.shards[-1].last)
                 earlier, builder = None, build_requests(plan)
-        if feed.is_interrupted:
-            feed.leave()
+            if feed.is_interrupted and rows.count:
+                feed.leave()
 
     # --- the handle -----------------------------------------------------------------------
 
@@ -125,11 +135,11 @@ class OpenRouterEngine:
             return None
 
         earlier = BatchHandle.load(self._path)
-        if earlier.is_collected:
+        if earlier.is_collected or not earlier.is_sent:
             return None
         if not self._resume:
             if earlier.ids:
-                ids = ", ".join(earlier.ids[:3])
+                ids = ", ".join(earlier.ids[:_MAX_NAMES])
                 warnings.warn(f"batches of before run on, and are billed: {ids}", stacklevel=2)
             return None
         changed = [
@@ -146,6 +156,21 @@ class OpenRouterEngine:
         if self._path is not None:
             handle.save(self._path)
 
+    def _save_collected(self, handle: BatchHandle) -> None:
+        """Note that the answers to all rows were read; warn, where the input lacks some of them."""
+        missing, self._awaited = 0 if self._awaited is None else self._awaited.missing, None
+        if not missing:
+            self._save(replace(handle, is_collected=handle.is_submitted))
+            return
+
+        ids = ", ".join(handle.ids[:_MAX_NAMES])
+        warnings.warn(
+            f"{missing:,} rows that were submitted are not in the input, or have another place "
+            f"there: their answers stay at OpenRouter ({ids}), for a call with those rows, or "
+            "`collect`",
+            stacklevel=2,
+        )
+
     # --- submitting -----------------------------------------------------------------------
 
     async def _submit(
@@ -160,6 +185,8 @@ class OpenRouterEngine:
         with Spool() as spool:
             draft = Draft(builder, new_run(earlier), spool)
             for count, row in enumerate(rows.read()):
+                if earlier is not None and row.index > earlier.shards[-1].last:
+                    break  # the input has got it since
                 draft.add(row)
                 if count % _ROWS_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -169,11 +196,12 @@ class OpenRouterEngine:
             resource = builder.resource(OpenRouterBatches)
             if earlier is not None:
                 validate_earlier(earlier, draft, self._fingerprint, resource.base_url)
+            estimate = validate_cost(draft, variant[1], budget)
             handle = earlier or make_handle(
                 draft,
                 variant,
                 fingerprint=self._fingerprint,
-                estimate=validate_cost(draft, variant[1], budget),
+                estimate=estimate,
                 base_url=resource.base_url,
             )
             feed.on_remote(f"submitting {draft.count:,} rows")

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_openrouter._extras import import_extra
+from langchain_openrouter._json import get_dict, get_list
 from langchain_openrouter.batch._row_result import FIELDS, RowResult, without_infinity
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def to_cell(value: Any) -> Any:
 def write_parquet(path: Path, results: Results, schema: Any) -> None:
     """Write results as Parquet.
 
-    A column whose type cannot hold a value, such as an integer of more than 64 bits, becomes one of
-    texts, outputs as JSON: all of it, with a warning.
+    A column whose type cannot hold a value, such as an integer of more than 64 bits, or a field
+    that the schema does not have, becomes one of texts, outputs as JSON: all of it, with a warning.
     """
     types = _first_types(results(), schema)
     for _ in range(len(types)):
@@ -105,9 +106,11 @@ def _fits(value: Any, kind: Any, pa: Any) -> bool:
     if value is None or pa.types.is_string(kind):
         return True
     if isinstance(value, dict) and pa.types.is_struct(kind):
-        return all(_fits(value.get(part.name), part.type, pa) for part in kind)
+        is_whole = value.keys() <= {part.name for part in kind}
+        return is_whole and all(_fits(value.get(part.name), part.type, pa) for part in kind)
     if isinstance(value, list) and pa.types.is_list(kind):
         return all(_fits(item, kind.value_type, pa) for item in value)
+
     return _fit_scalar(value, kind, pa) is not None
 
 
@@ -130,7 +133,7 @@ def to_output_type(schema: Any, *, is_vector: bool = False) -> Any:
     """Return the type of outputs in pyarrow: a struct by the JSON schema, a vector, or texts."""
     pa = import_extra("pyarrow", "Parquet")
     if schema is not None:
-        return _to_arrow_type(pa, schema, schema.get("$defs") or {}) or pa.string()
+        return _to_arrow_type(pa, schema, get_dict(schema, "$defs") or {}) or pa.string()
     return pa.list_(pa.float32()) if is_vector else pa.string()
 
 
@@ -158,7 +161,7 @@ def _to_arrow_type(pa: Any, schema: Any, definitions: Any, depth: int = 0) -> An
     schema = _resolve(schema, definitions)
     if depth > _DEEPEST:
         return None
-    properties, items = schema.get("properties"), schema.get("items")
+    properties, items = get_dict(schema, "properties"), schema.get("items")
     kind = schema.get("type")
 
     if kind == "object" and properties:
@@ -174,17 +177,20 @@ def _to_arrow_type(pa: Any, schema: Any, definitions: Any, depth: int = 0) -> An
 
 
 def _resolve(schema: Any, definitions: Any) -> dict[str, Any]:
-    """Return a schema with its reference followed, and without "or null"."""
+    """Return a schema with its reference followed, and without "or null"; its type is a text."""
     for _ in range(_DEEPEST):
         if not isinstance(schema, dict):
             return {}
-        options = [part for part in schema.get("anyOf", ()) if part != {"type": "null"}]
+        options = [part for part in get_list(schema, "anyOf") or () if part != {"type": "null"}]
+        kinds = [kind for kind in get_list(schema, "type") or () if kind != "null"]
         if "$ref" in schema:
             schema = definitions.get(str(schema["$ref"]).rpartition("/")[2])
         elif len(options) == 1:
             schema = options[0]
-        else:
+        elif isinstance(schema.get("type"), str | None):
             return schema
+        else:
+            schema = {**schema, "type": kinds[0] if len(kinds) == 1 else None}
 
     return {}
 

@@ -10,11 +10,12 @@ disk itself, for a power cut.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 from langchain_openrouter import errors
 from langchain_openrouter.batch._requests import changes_between
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.batch._requests import Key
 
 _FORMAT = 1
+_HEADER = b'{"langchain_openrouter_batch": '  # how a part begins
 _ANSWER = (
     "request_hash",
     "generation_id",
@@ -110,6 +112,8 @@ class Part:
         with self.path.open("rb", buffering=_BLOCK) as file:
             for line in file:
                 if not line.endswith(b"\n"):
+                    if start == 0 and not _HEADER.startswith(line[: len(_HEADER)]):
+                        self._refuse()
                     break
                 if start == 0:
                     self._check_header(line, description)
@@ -123,6 +127,10 @@ class Part:
         os.ftruncate(self._file, start)
         return start > 0
 
+    def _refuse(self) -> NoReturn:
+        msg = f"{self.path} is not the part of a batch of this version: move it away"
+        raise errors.BatchError(msg)
+
     def _check_header(self, line: bytes, description: Mapping[str, Any]) -> None:
         try:
             header = json.loads(line)
@@ -130,8 +138,7 @@ class Part:
         except (ValueError, KeyError, AttributeError, TypeError):
             is_known = False
         if not is_known:
-            msg = f"{self.path} is not the part of a batch of this version: move it away"
-            raise errors.BatchError(msg)
+            self._refuse()
 
         changes = changes_between(header, description)
         if changes:
@@ -179,7 +186,7 @@ class Part:
         if start is None:
             return False
 
-        with os.fdopen(os.dup(self._file), "rb") as file:
+        with self._open_reader() as file:
             file.seek(start)
             earlier = _parse_line(file.readline())
         return earlier is not None and _answer_of(earlier) == _answer_of(result)
@@ -216,17 +223,55 @@ class Part:
         if not self.has_begun:
             return
 
-        with os.fdopen(os.dup(self._file), "rb") as file:
+        at = 0
+        with self._open_reader() as file:
             for position, start in self.index.starts():
-                if file.tell() != start:
+                if start != at:
                     file.seek(start)
-                yield position, start, file.readline()
+                line = file.readline()
+                at = start + len(line)
+                yield position, start, line
+
+    def _open_reader(self) -> IO[bytes]:
+        """Open the part for one reader: others may read it, each at a position of its own."""
+        if hasattr(os, "pread"):  # also where the part was replaced since
+            return io.BufferedReader(_FileReader(self._file))
+        return self.path.open("rb")
 
     def flush(self) -> None:
         """Write what the system holds to the disk."""
         if not self.has_begun:
             return
         os.fsync(self._file)
+
+
+class _FileReader(io.RawIOBase):
+    """Reads an open file without its position, which all have in common; does not close it."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_SET:
+            self._position = offset
+        elif whence == os.SEEK_CUR:
+            self._position += offset
+        else:
+            self._position = os.fstat(self._file).st_size + offset
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = os.pread(self._file, len(buffer), self._position)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
 
 
 def _to_result(line: bytes, position: int) -> RowResult:

@@ -205,7 +205,7 @@ def to_output(answer: Any) -> Any:
     if isinstance(answer, AIMessage):
         return answer.text
     if isinstance(answer, BaseModel):
-        return answer.model_dump(mode="json")
+        return answer.model_dump(mode="json", by_alias=True)  # the names of its schema
     if isinstance(answer, Mapping):
         return _mapping_to_output(answer)
     return [to_output(item) for item in answer] if isinstance(answer, list | tuple) else answer

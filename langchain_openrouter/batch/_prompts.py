@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import string
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 from langchain_core.prompts import BasePromptTemplate, ChatPromptTemplate
+
+from langchain_openrouter.batch._fingerprints import hash_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,10 +177,13 @@ class MessagesPrompt:
         return _to_input(messages.to_messages(), self.kind)
 
     def describe(self) -> Any:
-        """Return the template as LangChain serializes it."""
-        from langchain_core.load import dumpd  # noqa: PLC0415 - slow to import
+        """Return the template as LangChain serializes it; a hash, where it cannot in full."""
+        from langchain_core.load import dumps  # noqa: PLC0415 - slow to import
 
-        return dumpd(self.template)
+        text = dumps(self.template)
+        # A function, such as a partial variable, is an address there.
+        is_whole = '"not_implemented"' not in text
+        return json.loads(text) if is_whole else {"work": hash_work(self.template, lambda _: None)}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from langchain_openrouter._extras import import_extra
 from langchain_openrouter._http.retry_observer import observe_retries
 from langchain_openrouter._redaction import redact
 from langchain_openrouter.batch._concurrency import ConcurrencyLimit
+from langchain_openrouter.batch._feed import tells_cost
 from langchain_openrouter.batch._local_engine import CONGESTION
 from langchain_openrouter.batch._parquet import to_arrow_column, to_output_type
 from langchain_openrouter.batch._plan import build_plan, is_fatal, set_error
@@ -19,7 +20,7 @@ from langchain_openrouter.batch._ray_engine import connect
 from langchain_openrouter.batch._ray_pace import Ended, Pace
 from langchain_openrouter.batch._ray_pacer import Pacer
 from langchain_openrouter.batch._ray_payload import pack_plan, to_user, unpack_plan
-from langchain_openrouter.batch._requests import PendingRow, describe_schema
+from langchain_openrouter.batch._requests import PendingRow, describe_output
 from langchain_openrouter.batch._row_result import FIELDS, RowResult
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ class _Step:
         self._pacer = Pacer(actor)
         self._prefix, self._columns = prefix, columns
 
-        schema = None if self._plan.schema is None else describe_schema(self._plan.schema)
+        schema = None if self._plan.schema is None else describe_output(self._plan.schema)
         is_vector = self._plan.kind == "embeddings"
         self._output_type = to_output_type(schema, is_vector=is_vector)
 
@@ -205,7 +206,8 @@ class _Step:
             rows: They go into one request.
             wait: Seconds after congestion, where the service does not say how long.
         """
-        started, cost = time.monotonic(), 0.0
+        started = time.monotonic()
+        cost: float | None = None
 
         def on_retry(error: OpenRouterError) -> None:
             if type(error).__name__ in CONGESTION:
@@ -213,7 +215,8 @@ class _Step:
 
         try:
             results = await self._call(rows, on_retry)
-            cost = sum(result.cost or 0.0 for result in results)
+            if any(map(tells_cost, results)):
+                cost = sum(result.cost or 0.0 for result in results)
             if results[0].error_type in CONGESTION:
                 self._pacer.on_refusal(started, results[0].retry_after or wait)
             else:

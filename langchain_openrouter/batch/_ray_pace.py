@@ -28,7 +28,7 @@ class Totals(NamedTuple):
     """What the requests of a worker came to."""
 
     settled: int = 0
-    """Requests that have ended."""
+    """Requests that have ended, and told what they cost."""
     spent: float = 0.0
     """USD."""
 

@@ -40,7 +40,7 @@ class Pacer:
 
     @property
     def has_answers(self) -> bool:
-        """Whether a request of this process was answered."""
+        """Whether a request of this process was answered, and told what it cost."""
         return self._totals.settled > 0
 
     async def enter(self) -> Ended | None:
@@ -51,10 +51,15 @@ class Pacer:
 
         return await permitted
 
-    def leave(self, cost: float) -> None:
-        """Note that a request has ended."""
+    def leave(self, cost: float | None) -> None:
+        """Note that a request has ended.
+
+        Args:
+            cost: USD; None where it does not tell what one costs, as most errors.
+        """
         self._in_flight -= 1
-        self._totals = Totals(self._totals.settled + 1, self._totals.spent + cost)
+        if cost is not None:
+            self._totals = Totals(self._totals.settled + 1, self._totals.spent + cost)
         self._notify()
 
     def on_answer(self, latency: float) -> None:

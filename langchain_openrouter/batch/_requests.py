@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.runnables import RunnableBinding, RunnableParallel, RunnableSequence
 from langchain_core.runnables.base import RunnableBindingBase
 from pydantic import BaseModel
+from pydantic.errors import PydanticInvalidForJsonSchema
 
 from langchain_openrouter.batch._fingerprints import hash_work
 from langchain_openrouter.chat_models import ChatOpenRouter
@@ -85,8 +86,20 @@ def hash_request(value: Any) -> str:
     if isinstance(value, str):
         data = value.encode("utf-8", "surrogatepass")
     else:
-        data = json.dumps(value, sort_keys=True, default=_to_plain).encode()
+        try:
+            data = json.dumps(value, sort_keys=True, default=_to_plain).encode()
+        except TypeError:  # columns that are numbers beside texts, or levels of a data frame
+            plain = _with_text_keys(value)
+            data = json.dumps(plain, sort_keys=True, default=_to_plain).encode()
+
     return hashlib.sha256(data).hexdigest()[: 2 * _HASH_BYTES]
+
+
+def _with_text_keys(value: Any) -> Any:
+    """Return a value of JSON whose keys are texts, which can be sorted."""
+    if isinstance(value, Mapping):
+        return {str(name): _with_text_keys(item) for name, item in value.items()}
+    return [_with_text_keys(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _to_plain(value: Any) -> Any:
@@ -201,6 +214,20 @@ def describe_schema(schema: Any) -> Any:
     )
 
     return _to_json(convert_to_json_schema(schema))
+
+
+def describe_output(schema: Any) -> Any:
+    """Return the schema of outputs as they are written, as JSON: with computed fields."""
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)):
+        return describe_schema(schema)
+    from langchain_core.utils.json_schema import (  # noqa: PLC0415 - slow to import
+        dereference_refs,
+    )
+
+    try:
+        return dereference_refs(schema.model_json_schema(mode="serialization"))
+    except PydanticInvalidForJsonSchema:  # of a serializer whose result has no type
+        return describe_schema(schema)
 
 
 def _hashed(model: Any, names: tuple[str, ...]) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel
+
 from langchain_openrouter._extras import import_extra
 from langchain_openrouter.batch._row_result import FIELDS, RowResult
 
@@ -70,10 +72,10 @@ class BatchResult:
 
         None stands for a row with an error.
         """
-        validate = getattr(self._schema, "model_validate", None)
+        is_class = isinstance(self._schema, type) and issubclass(self._schema, BaseModel)
         for result in self:
-            is_object = validate is not None and result.output is not None
-            yield validate(result.output) if is_object and validate else result.output
+            is_object = is_class and result.output is not None
+            yield _to_instance(self._schema, result.output) if is_object else result.output
 
     def to_pandas(self) -> Any:
         """Return the results as a data frame of pandas; with a schema, a column for each field.
@@ -99,6 +101,15 @@ class BatchResult:
         from langchain_openrouter.batch._report import to_html  # noqa: PLC0415 - in notebooks alone
 
         return to_html(self)
+
+
+def _to_instance(schema: type[BaseModel], output: Any) -> BaseModel:
+    """Return an output as an instance: fields by whichever name they have, computed ones anew."""
+    if isinstance(output, dict):
+        computed = {c.alias or name for name, c in schema.model_computed_fields.items()}
+        names = {field.serialization_alias: name for name, field in schema.model_fields.items()}
+        output = {names.get(n, n): value for n, value in output.items() if n not in computed}
+    return schema.model_validate(output, by_alias=True, by_name=True)
 
 
 def _flat_record(result: RowResult) -> dict[str, Any]:

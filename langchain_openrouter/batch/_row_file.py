@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_openrouter.batch._handles import BatchHandle, Shard
     from langchain_openrouter.batch._plan import RowPlan
     from langchain_openrouter.batch._remote_rows import Answers
-    from langchain_openrouter.batch._requests import PendingRow
+    from langchain_openrouter.batch._requests import Key, PendingRow
     from langchain_openrouter.batch._row_result import RowResult
 
 
@@ -69,6 +69,37 @@ class RowFile:
         self.count = 0
         for row in later:
             self.add(row)
+
+
+class AwaitedRows:
+    """The rows of a handle, and how many of them the input has; those of one shard in memory.
+
+    Args:
+        handle: Of an earlier process.
+    """
+
+    def __init__(self, handle: BatchHandle) -> None:
+        self._shards = iter(handle.shards)
+        self._shard: Shard | None = next(self._shards, None)
+        self._keys: dict[int, Key] | None = None
+        self.missing = handle.total
+
+    def find(self, key: Key, index: int) -> bool:
+        """Tell whether a row is one of them, and count it; to be called with rising indices.
+
+        Raises:
+            BatchError: The handle's keys are damaged.
+        """
+        while self._shard is not None and index > self._shard.last:
+            self._shard, self._keys = next(self._shards, None), None
+        if self._shard is None:
+            return False
+
+        if self._keys is None:
+            self._keys = dict(self._shard.row_keys())
+        is_found = index in self._keys and self._keys[index] == key
+        self.missing -= is_found
+        return is_found
 
 
 async def collect_rows(

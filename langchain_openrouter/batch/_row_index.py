@@ -130,9 +130,11 @@ class RowIndex:
     def starts(self) -> Iterator[tuple[int, int]]:
         """Yield each row's position and where its result is, in the order of the input."""
         self._write()
-        yield from self._db.execute(
+        rows = self._db.execute(
             "SELECT position, start FROM rows WHERE start IS NOT NULL ORDER BY position, start"
         )
+        # Not from the cursor: a reader left in the middle would close it, maybe after the database.
+        yield from map(tuple, rows)
 
     def counts(self) -> dict[State, int]:
         """Return how many rows there are in each state."""

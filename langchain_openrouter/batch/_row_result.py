@@ -94,6 +94,7 @@ _TEXTS = {"error_type", "error", "provider", "model", "generation_id", "finish_r
 _AMOUNTS = {"cost", "latency"}
 _COUNTS = {"input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"}
 _NUMBERS = _AMOUNTS | _COUNTS
+_LARGEST = 2**63  # of an integer of a database or a table
 
 
 def _fits(name: str, value: Any) -> bool:
@@ -104,7 +105,7 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, str)
     if name in _NUMBERS:
         is_number = isinstance(value, int if name in _COUNTS else int | float)
-        return is_number and not isinstance(value, bool) and 0 <= value < math.inf
+        return is_number and not isinstance(value, bool) and 0 <= value < _LARGEST
 
     return isinstance(value, dict) if name == "raw" else True
 

@@ -130,7 +130,7 @@ def _open_jsonl(path: Path) -> Source:
                     continue
                 try:
                     row = json.loads(line)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:  # the latter of very deep ones
                     msg = f"{path.name}, line {number}, is not JSON: {error}"
                     raise ValueError(msg) from None
                 yield row
@@ -161,13 +161,26 @@ def _open_csv(path: Path) -> Source:
         with _open_text(path) as file:
             reader = csv.DictReader(file, delimiter=delimiter)
             with _naming(path, reader.reader):
-                yield from reader
+                for row in reader:
+                    _check_length(row.pop(None, None), path, reader.line_num)
+                    yield row
 
     with _open_text(path) as file:
         reader = csv.reader(file, delimiter=delimiter)
         with _naming(path, reader):
             records = sum(1 for record in reader if record)
     return Source(read(), max(0, records - 1))
+
+
+def _check_length(extra: Any, path: Path, line: int) -> None:
+    """Refuse a record with more fields than the header: the prompt would lack a part of a text.
+
+    Raises:
+        ValueError: There are some, and they are not empty.
+    """
+    if any(extra or ()):
+        msg = f"{path.name}, line {line}, has more fields than the header: quote texts with commas"
+        raise ValueError(msg)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 import time
@@ -68,8 +69,8 @@ def run(  # noqa: PLR0913 - the arguments of a batch
         key: The column that identifies a row, so that the input may be sorted otherwise or grow
             between two runs. None: a row's index does.
         max_cost: USD, for all runs of the batch. A row starts only while what was spent, and the
-            mean of it for each row in flight and the next one, stays below; the first row of a
-            batch runs alone. Then rows in flight finish, and a later call with more goes on.
+            mean of it for each row in flight and the next one, stays within; rows run alone until
+            one has told its cost. Then rows in flight finish, and a later call with more goes on.
         max_concurrency: The highest number of requests at once; None takes 128. How many there are
             follows the answers: more while they come, fewer after a 429, a 402 of running
             requests, or when they take longer.
@@ -179,8 +180,13 @@ class _BatchThread:
         thread = threading.Thread(
             target=context.run, args=(self._work,), name="openrouter-batch", daemon=True
         )
-        thread.start()
-        interrupts = self._wait()
+        try:
+            thread.start()
+            interrupts = self._wait()
+        except BaseException:  # Ctrl-C between two steps of this thread
+            self._batch.interrupt()
+            self._cancel()
+            raise
 
         error, self._error = self._error, None
         if error is not None and not isinstance(error, asyncio.CancelledError):
@@ -206,10 +212,15 @@ class _BatchThread:
                 interrupts, last = interrupts + 1, time.monotonic()
                 if interrupts == 1:
                     self._batch.interrupt()
-                elif self._loop is not None and self._task is not None:
-                    self._loop.call_soon_threadsafe(self._task.cancel)
+                else:
+                    self._cancel()
             else:
                 return interrupts
+
+    def _cancel(self) -> None:
+        if self._loop is not None and self._task is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                self._loop.call_soon_threadsafe(self._task.cancel)
 
     def _work(self) -> None:
         try:

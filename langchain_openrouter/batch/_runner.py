@@ -17,7 +17,7 @@ from langchain_openrouter.batch._engines import (
     find_engine,
     refuse_running,
 )
-from langchain_openrouter.batch._feed import RowFeed
+from langchain_openrouter.batch._feed import RowFeed, tells_cost
 from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._output import refuse_input_as_output, validate_output, write_output
 from langchain_openrouter.batch._parts import MemoryPart, Part
@@ -26,7 +26,7 @@ from langchain_openrouter.batch._progress import ProgressReporter, open_progress
 from langchain_openrouter.batch._requests import (
     PendingRow,
     describe_batch,
-    describe_schema,
+    describe_output,
     hash_request,
     row_key,
 )
@@ -108,7 +108,7 @@ class Batch:
         if self._path is not None:
             validate_output(self._path)
             refuse_input_as_output(rows, self._path)
-        self._stats, self._earlier_cost = BatchStats(), Decimal(0)
+        self._stats, self._earlier_cost, self._earlier_settled = BatchStats(), Decimal(0), 0
         self._max_cost = validate_max_cost(max_cost)
         self._in_a_row: tuple[str, int] = ("", 0)
         self._feed: RowFeed | None = None
@@ -151,13 +151,14 @@ class Batch:
     def _count_earlier(self, result: RowResult) -> None:
         self._stats.add(result)
         self._earlier_cost += to_decimal(result.cost or 0.0)
+        self._earlier_settled += tells_cost(result)
 
     async def _run(self, part: Part | MemoryPart) -> BatchResult:
         start = time.monotonic()
         self._feed = feed = RowFeed(
             self._pending(part),
             spent=float(self._earlier_cost),
-            settled=self._stats.all.rows,
+            settled=self._earlier_settled,
             max_cost=self._max_cost,
         )
         if self._has_been_interrupted:
@@ -225,7 +226,7 @@ class Batch:
 
     def _write_output(self, part: Part | MemoryPart) -> None:
         if self._path is not None:
-            schema = None if self._schema is None else describe_schema(self._schema)
+            schema = None if self._schema is None else describe_output(self._schema)
             lines = part.lines if isinstance(part, Part) else None
             write_output(self._path, part.results, schema, lines)
 
@@ -254,16 +255,20 @@ class Batch:
                 raise ValueError(msg) from error
             request_hash = hash_request(value)
             known = part.visit(key, index, request_hash)
-            if known is None or self._is_sent_again(known):
+            is_awaited = isinstance(self._engine, RemoteEngine) and self._engine.awaits(key, index)
+            if known is None or self._is_sent_again(known, is_awaited=is_awaited):
                 yield PendingRow(key, index, value, request_hash)
             else:
                 self._reporter.on_known(is_error=known.state is not State.DONE)
 
-    def _is_sent_again(self, known: Known) -> bool:
+    def _is_sent_again(self, known: Known, *, is_awaited: bool) -> bool:
+        """Tell whether a row goes to the engine, which has sent it before if it is awaited."""
         if known.state is State.DONE:
             return False
-        return self._retry_failed == "all" or (
-            bool(self._retry_failed) and known.state is State.FAILED
+        return (
+            is_awaited
+            or self._retry_failed == "all"
+            or (bool(self._retry_failed) and known.state is State.FAILED)
         )
 
     def _check_failures(self, result: RowResult, feed: RowFeed) -> None:

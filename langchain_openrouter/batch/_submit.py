@@ -163,7 +163,7 @@ class _Job:
             msg = "pass `handle_path` or `resume`, not both"
             raise ValueError(msg)
         refuse_ceilings()
-        self._earlier = resume
+        self._earlier = resume if resume is not None and resume.is_sent else None
         self._plan = build_plan(model, prompt, schema)
         self._rows, self._key = rows, key
 
@@ -183,7 +183,8 @@ class _Job:
         lock.acquire()
         try:
             if self._path.exists() and self._path.stat().st_size:
-                self._earlier = BatchHandle.load(self._path)
+                earlier = BatchHandle.load(self._path)
+                self._earlier = earlier if earlier.is_sent else None
             yield
         finally:
             lock.release()
@@ -221,11 +222,12 @@ class _Job:
         variant = find_batch_variant(models, draft.first.model)
         base_url = self.resource.base_url
 
-        if self._earlier is not None:
-            validate_earlier(self._earlier, draft, self._fingerprint, base_url)
-            handle = self._earlier
-        else:
+        handle, estimate = self._earlier, None
+        if handle is not None:
+            validate_earlier(handle, draft, self._fingerprint, base_url)
+        if handle is None or not handle.is_submitted:
             estimate = validate_cost(draft, variant[1], options.max_cost)
+        if handle is None:
             handle = make_handle(
                 draft,
                 variant,

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import uuid
 import warnings
@@ -71,6 +72,26 @@ def test_ctrl_c_ends_a_batch_that_only_retries(serve, model_on, tmp_path):
 
     assert (result.stopped, result.done, result.total) == ("interrupted", 1, 2)
     assert not result.is_complete
+
+
+def test_ctrl_c_while_a_batch_starts(server, model_on, monkeypatch):
+    """It does not run on unseen, whatever its thread has begun."""
+    original = threading.Thread.start
+
+    def interrupted(thread):
+        original(thread)
+        if thread.name == "openrouter-batch":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(model_on(server), (f"row-{n}" for n in range(1000)), **quiet)
+    for thread in threading.enumerate():
+        if thread.name == "openrouter-batch":
+            thread.join(10)
+            assert not thread.is_alive()
+
+    assert len(server.seen) < 100
 
 
 # --- changed work -----------------------------------------------------------------------------
@@ -189,6 +210,26 @@ def test_a_row_with_another_value_is_another_row(model_on, server, tmp_path, bef
         run(chain, [{"p": after}], output=tmp_path / "o.jsonl", **quiet)
 
 
+def test_a_template_with_a_function_is_described_alike_in_another_process():
+    """A partial variable has an address, which says nothing."""
+    code = (
+        "import json\n"
+        "from langchain_core.prompts import ChatPromptTemplate\n"
+        "from langchain_openrouter.batch._prompts import build_prompt\n"
+        "template = ChatPromptTemplate.from_messages([('user', '{day} {text}')])\n"
+        "template = template.partial(day=lambda: 'WORD')\n"
+        "print(json.dumps(build_prompt(template, 'chat').describe()))"
+    )
+
+    def describe(code):
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True).stdout
+
+    assert describe(code) == describe(code)
+    assert describe(code) != describe(code.replace("WORD", "Monday"))
+    assert describe(code) != describe(code.replace("{day} {text}", "{day}: {text}"))
+
+
 # --- files that are there ---------------------------------------------------------------------
 
 
@@ -202,6 +243,19 @@ def test_the_file_of_the_rows_is_not_replaced(model_on, server, tmp_path):
         with pytest.raises(ValueError, match="the file of the rows"):
             run(model_on(server), str(path), prompt="{text}", output=output, resume=False, **quiet)
     assert path.read_text() == '{"text": "a"}\n'
+
+
+@pytest.mark.parametrize("content", ["a file of mine", "{", '{"langchain'])
+def test_a_part_without_a_line_end(server, model_on, tmp_path, content):
+    """It is a file of the user's, unless it is how a part begins, whose process was killed."""
+    part = tmp_path / "o.jsonl.part"
+    part.write_text(content)
+    if content == "a file of mine":
+        with pytest.raises(errors.BatchError, match="move it away"):
+            run(model_on(server), ["a"], output=tmp_path / "o.jsonl", **quiet)
+        assert part.read_text() == content
+    else:
+        assert run(model_on(server), ["a"], output=tmp_path / "o.jsonl", **quiet).done == 1
 
 
 def test_a_new_beginning_that_fails_keeps_what_was_there(serve, server, model_on, tmp_path):
@@ -233,7 +287,14 @@ def test_rows_that_the_input_lost_are_left_out(model_on, server, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("cost", "1"), ("cost", -3), ("provider", [1]), ("index", 10**30), ("key", None)],
+    [
+        ("cost", "1"),
+        ("cost", -3),
+        pytest.param("cost", 10**400, id="cost-huge"),
+        ("provider", [1]),
+        ("index", 10**30),
+        ("key", None),
+    ],
 )
 def test_an_edited_part_is_read(model_on, server, tmp_path, name, value):
     """A value that cannot be is left out, and a row without a place is sent again."""
@@ -269,6 +330,26 @@ def test_progress_that_raises_loses_no_row(model_on, serve, tmp_path):
     with pytest.warns(UserWarning, match="RuntimeError: broken bar") as told:
         result = run(model_on(serve(reply)), ["a", "b", "c"], output=path, progress=show)
     assert (result.done, len(told)) == (3, 1)
+
+
+def test_a_closed_terminal_ends_no_batch(model_on, serve, tmp_path, monkeypatch):
+    """As of a job that `nohup` or `disown` keeps."""
+    master, slave = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", os.fdopen(slave, "w"))
+
+    def reply(seen):
+        if text_of(seen) == "row-2":
+            os.close(master)
+        time.sleep(0.1)
+        return echo(seen)
+
+    path, rows = tmp_path / "o.jsonl", [f"row-{n}" for n in range(8)]
+    result = run(model_on(serve(reply)), rows, output=path, max_concurrency=1, progress=True)
+    with contextlib.suppress(OSError):
+        sys.stderr.close()
+
+    assert (result.done, len(lines_of(path))) == (8, 8)
 
 
 @pytest.mark.parametrize("max_cost", [float("nan"), float("inf"), "5", True, -1])
@@ -397,6 +478,18 @@ def test_a_file_that_is_not_utf8_is_named(server, model_on, tmp_path, name):
 
     with pytest.raises(ValueError, match=rf"{name}, after line \d, is not UTF-8"):
         run(model_on(server), path, prompt=None if name.endswith("l") else "{text}", **quiet)
+
+
+def test_columns_of_several_kinds(server, model_on, tmp_path):
+    """Numbers beside texts, and levels of a data frame: rows are compared all the same."""
+    chain = RunnableLambda(lambda row: str(row[0])) | model_on(server)
+    path = tmp_path / "o.jsonl"
+    for _ in range(2):
+        run(chain, [{0: "a", "id": 1, ("x", 2): 3}], output=path, **quiet)
+
+    assert [text_of(seen) for seen in server.seen] == ["a"]
+    with pytest.raises(errors.BatchChangedError, match="row 0"):
+        run(chain, [{0: "b", "id": 1, ("x", 2): 3}], output=path, **quiet)
 
 
 @pytest.mark.parametrize("key", ["a", ',"index":7,'])

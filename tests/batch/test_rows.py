@@ -72,9 +72,21 @@ def test_what_is_no_source_is_refused(tmp_path):
         open_rows("a question")
     with pytest.raises(FileNotFoundError, match="no file"):
         open_rows(tmp_path / "missing.jsonl")
-    (tmp_path / "bad.jsonl").write_text('{"a": 1}\nnot json\n')
-    with pytest.raises(ValueError, match=r"bad\.jsonl, line 2, is not JSON"):
-        list(open_rows(tmp_path / "bad.jsonl").rows)
+    for bad in ("not json", "[" * 100_000):
+        (tmp_path / "bad.jsonl").write_text(f'{{"a": 1}}\n{bad}\n')
+        with pytest.raises(ValueError, match=r"bad\.jsonl, line 2, is not JSON"):
+            list(open_rows(tmp_path / "bad.jsonl").rows)
+
+
+def test_a_record_with_more_fields_than_the_header_is_refused(tmp_path):
+    """A text with a comma that was not quoted would be sent without its end. Empty ones are none."""
+    path = tmp_path / "r.csv"
+    path.write_text('id,text\n1,"a, b",\n2,c\n3,d, and more\n')
+    rows = open_rows(path).rows
+
+    assert [next(rows), next(rows)] == [{"id": "1", "text": "a, b"}, {"id": "2", "text": "c"}]
+    with pytest.raises(ValueError, match=r"r\.csv, line 4, has more fields than the header"):
+        next(rows)
 
 
 def test_a_missing_extra_is_named(monkeypatch, tmp_path):
