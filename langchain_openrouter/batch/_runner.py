@@ -245,6 +245,7 @@ class Batch:
 
     def _pending(self, part: Part | MemoryPart) -> Iterator[PendingRow]:
         """Yield the rows that are to be run, read from the input one by one."""
+        remote = self._engine if isinstance(self._engine, RemoteEngine) else None
         for index, row in enumerate(self._source.rows):
             self._read = index + 1
             key = row_key(row, index, self._key)
@@ -255,7 +256,7 @@ class Batch:
                 raise ValueError(msg) from error
             request_hash = hash_request(value)
             known = part.visit(key, index, request_hash)
-            is_awaited = isinstance(self._engine, RemoteEngine) and self._engine.awaits(key, index)
+            is_awaited = remote is not None and remote.awaits(key, index)
             if known is None or self._is_sent_again(known, is_awaited=is_awaited):
                 yield PendingRow(key, index, value, request_hash)
             else:
