@@ -246,6 +246,7 @@ class Batch:
     def _pending(self, part: Part | MemoryPart) -> Iterator[PendingRow]:
         """Yield the rows that are to be run, read from the input one by one."""
         remote = self._engine if isinstance(self._engine, RemoteEngine) else None
+
         for index, row in enumerate(self._source.rows):
             self._read = index + 1
             key = row_key(row, index, self._key)
