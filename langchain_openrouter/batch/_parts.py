@@ -62,7 +62,7 @@ class Part:
         on_earlier: Called with each result that earlier runs left, superseded ones too.
 
     Raises:
-        BatchChangedError: The part is of another model, prompt, schema or key.
+        BatchChangedError: The part has results of another model, prompt, schema or key.
         BatchError: The file is no part of a batch.
     """
 
@@ -106,40 +106,50 @@ class Part:
 
     def _load(self, description: Mapping[str, Any], on_earlier: Any) -> bool:
         """Read what is there, and cut a torn last line off; tell whether there is a header."""
-        start = 0
         with self.path.open("rb", buffering=_BLOCK) as file:
+            header = file.readline()
+            start = len(header) if header.endswith(b"\n") else 0
+            changes = self._read_changes(header, description) if start else []
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                if start == 0:
-                    self._check_header(line, description)
-                elif (result := _parse_line(line)) is not None:
+                if changes:
+                    self._refuse(changes)
+                if (result := _parse_line(line)) is not None:
                     state = to_state(result)
                     self.index.put(result.key, result.index, result.request_hash, state, start)
                     if on_earlier is not None:
                         on_earlier(result)
                 start += len(line)
 
+        if changes:  # of a batch that ended before its first result: there is nothing to mix
+            start = 0
         os.ftruncate(self._file, start)
         return start > 0
 
-    def _check_header(self, line: bytes, description: Mapping[str, Any]) -> None:
+    def _read_changes(self, line: bytes, description: Mapping[str, Any]) -> list[str]:
+        """Return what another batch than the header's is described by.
+
+        Raises:
+            BatchError: It is no header.
+        """
         try:
             header = json.loads(line)
             is_known = header.pop("langchain_openrouter_batch") == _FORMAT
         except (ValueError, KeyError, AttributeError, TypeError):
             is_known = False
+
         if not is_known:
             msg = f"{self.path} is not the part of a batch of this version: move it away"
             raise errors.BatchError(msg)
+        return changes_between(header, description)
 
-        changes = changes_between(header, description)
-        if changes:
-            msg = (
-                f"{self.path.name} is of another batch: {'; '.join(changes)}. Choose another "
-                "output, or begin anew with resume=False"
-            )
-            raise errors.BatchChangedError(msg)
+    def _refuse(self, changes: list[str]) -> None:
+        msg = (
+            f"{self.path.name} is of another batch: {'; '.join(changes)}. Choose another "
+            "output, or begin anew with resume=False"
+        )
+        raise errors.BatchChangedError(msg)
 
     def visit(self, key: Key, index: int, request_hash: str) -> Known | None:
         """Note that the input has a row; return what earlier runs left of it.
