@@ -214,7 +214,7 @@ THEMES = {
 def plot(results, path):
     """Draw how many times this package's cost each peer's is: for light pages and for dark ones.
 
-    The drawings have no background: `results.png`, and `results-dark.png` beside it.
+    `results-dark.png`, beside `results.png`, has no background: each dark page has its own.
     """
     import matplotlib as mpl
 
@@ -224,7 +224,7 @@ def plot(results, path):
     for suffix, (style, colors) in THEMES.items():
         with plt.style.context(style):
             figure = draw(plt, results, colors)
-            figure.savefig(path.with_stem(path.stem + suffix), transparent=True)
+            figure.savefig(path.with_stem(path.stem + suffix), transparent=bool(suffix))
             plt.close(figure)
 
 
