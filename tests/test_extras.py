@@ -27,7 +27,7 @@ CASES = [
     ("testing", "uvicorn", "from langchain_openrouter.testing import Reply"),
     ("testing", "vcr", "from langchain_openrouter.testing import use_cassette"),
     ("testing", "yaml", "from langchain_openrouter.testing.cassettes import Recording"),
-    ("testing", "vcr", "import langchain_openrouter.testing.__main__"),
+    ("testing", "vcr", "from langchain_openrouter.testing.__main__ import main; main(['lint', '.'])"),
     ("cli", "typer", "import sys; sys.argv = ['x', 'whoami']; from langchain_openrouter.__main__ import main; main()"),
     ("cli", "rich", "import sys; sys.argv = ['x', 'demo']; from langchain_openrouter.__main__ import main; main()"),
 ]  # fmt: skip

@@ -291,7 +291,7 @@ class Batch:
             error.handle = handle  # type: ignore[attr-defined]
             error.add_note("Batches at OpenRouter run on: `error.handle` is for wait and collect.")
 
-        if part.path is not None and part.has_begun:
+        if part.path is not None and part.has_begun and self._stats.all.rows:
             error.add_note(
                 f"What is done is in {part.path.name}: the same call goes on from there."
             )
