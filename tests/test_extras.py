@@ -48,6 +48,18 @@ def test_a_missing_extra_is_named(extra, missing, code, tmp_path):
     assert f"pip install 'langchain-openrouter-oauth[{extra}]'" in last
 
 
+def test_the_emulator_runs_beside_a_command_without_vcr():
+    """The extra `web` has all that `run` and `serve` need."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['vcr', 'yaml', 'pytest']))\n"
+        "from langchain_openrouter.testing.__main__ import main\n"
+        "sys.exit(main(['run', sys.executable, '-c', 'import os; os.environ[\"OPENROUTER_BASE_URL\"]']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_fault_of_the_package_is_no_missing_extra():
     """A module of the package itself that is missing says so."""
     code = "import sys; sys.modules['langchain_openrouter.web._pages'] = None; import langchain_openrouter.web"
