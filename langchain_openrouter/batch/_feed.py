@@ -49,6 +49,9 @@ class RowFeed:
         self.error: Exception | None = None
         self.on_remote: Callable[[str], None] = lambda _: None
         """Called by an engine whose rows run elsewhere, with how far they are."""
+        self.flush: Callable[[], None] = lambda: None
+        """Called by an engine before it notes that results which it yielded need not be read again:
+        they are on the disk afterwards."""
 
     @property
     def spent(self) -> float:

@@ -256,6 +256,14 @@ def _write_file(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
     beside.replace(path)
+    if os.name != "nt":  # where a folder cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # else a power cut could bring the file back that was replaced
+        except OSError:  # of a file system that has no such thing
+            pass
+        finally:
+            os.close(folder)
 
 
 def _to_shard(row: Mapping[str, Any]) -> Shard | None:

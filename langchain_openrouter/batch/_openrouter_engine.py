@@ -101,7 +101,7 @@ class OpenRouterEngine:
         with RowFile() as rows:
             await _read_rows(feed, rows)
             if earlier is not None and not (rows.count or feed.is_ended_early):
-                self._save_collected(earlier)  # by a process that ended before it said so
+                self._save_collected(earlier, feed)  # by a process that ended before it said so
             while rows.count and not feed.is_ended_early:
                 left = None if budget is None else budget - (feed.spent - spent)
                 resource = builder.resource(OpenRouterBatches)
@@ -120,7 +120,7 @@ class OpenRouterEngine:
                 async with contextlib.aclosing(answers) as results:
                     async for result in results:
                         yield result
-                self._save_collected(handle)
+                self._save_collected(handle, feed)
                 # Rows that the input has got since the earlier process submitted.
                 rows.keep_after(handle.shards[-1].last)
                 earlier, builder = None, build_requests(plan)
@@ -156,10 +156,11 @@ class OpenRouterEngine:
         if self._path is not None:
             handle.save(self._path)
 
-    def _save_collected(self, handle: BatchHandle) -> None:
+    def _save_collected(self, handle: BatchHandle, feed: RowFeed) -> None:
         """Note that the answers to all rows were read; warn, where the input lacks some of them."""
         missing, self._awaited = 0 if self._awaited is None else self._awaited.missing, None
         if not missing:
+            feed.flush()
             self._save(replace(handle, is_collected=handle.is_submitted))
             return
 

@@ -39,8 +39,9 @@ def validate_output(path: Path) -> None:
     if path.suffix.lower() == ".parquet":
         import_extra("pyarrow.parquet", "Parquet")
 
-    if not path.parent.is_dir():
-        msg = f"there is no folder {path.parent}"
+    folder = path.resolve().parent  # that of a link's target
+    if not (path.parent.is_dir() and folder.is_dir()):
+        msg = f"there is no folder {folder}"
         raise FileNotFoundError(msg)
 
 
@@ -68,6 +69,7 @@ def write_output(path: Path, results: Results, schema: Any, lines: Lines | None 
             texts.
         lines: Returns the results as lines of JSONL, where they are there already.
     """
+    path = path.resolve()  # a link stays one
     beside = path.with_name(f"{path.name}.tmp")
 
     try:

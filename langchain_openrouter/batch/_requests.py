@@ -78,7 +78,8 @@ def row_key(row: Any, index: int, column: str | None) -> Key:
         msg = f"row {index} has no key in the column `{column}`"
         msg += "" if column in names else f": there are {columns}"
         raise ValueError(msg)
-    if hasattr(key, "hex") or hasattr(key, "isoformat"):  # a UUID, a date
+    is_text = hasattr(key, "hex") or hasattr(key, "isoformat")  # a UUID, a date
+    if is_text and not isinstance(key, float | bytes | bytearray):
         return str(key)
     msg = f"row {index} has a key of type {type(key).__name__}: a text or a whole number is needed"
     raise ValueError(msg)

@@ -168,7 +168,7 @@ class Batch:
 
         with open_progress(self._progress, self._source.total, feed) as progress:
             self._reporter = progress
-            feed.on_remote = progress.on_remote
+            feed.on_remote, feed.flush = progress.on_remote, part.flush
             try:
                 await self._take_results(part, feed, progress)
             except Exception as error:

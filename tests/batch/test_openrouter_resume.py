@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 
 import pytest
 
@@ -184,6 +186,32 @@ def test_answers_to_failed_rows_are_read_whatever_is_retried(emulator, output):
 
     assert go(model, make_rows(3), output=output, retry_failed=False).done == 3
     assert len(posts(emulator)) == 2
+
+
+def test_a_power_cut_at_any_time(emulator, output, monkeypatch):
+    """A handle is on disk, its name too, before its batch is made; results before it is done."""
+
+    def sync(file):
+        state = os.fstat(file)
+        kind = "folder" if stat.S_ISDIR(state.st_mode) else "file"
+        is_part = part.exists() and part.stat().st_ino == state.st_ino
+        steps.append("part" if is_part else kind)
+        original(file)
+
+    def create(key, body, size):
+        steps.append("create")
+        return make(key, body, size)
+
+    part, steps = output.with_name("out.jsonl.part"), []
+    make, original = emulator.batches.create, os.fsync
+    monkeypatch.setattr(emulator.batches, "create", create)
+    monkeypatch.setattr(os, "fsync", sync)
+    go(model_on(emulator), make_rows(2), output=output)
+    at = steps.index("create")
+
+    assert steps[at - 2 : at] == ["file", "folder"]
+    end = len(steps) - steps[::-1].index("folder")
+    assert steps[end - 3 : end] == ["part", "file", "folder"]
 
 
 def test_ctrl_c_while_the_last_answers_are_read(emulator, output, monkeypatch):

@@ -258,6 +258,21 @@ def test_a_part_without_a_line_end(server, model_on, tmp_path, content):
         assert run(model_on(server), ["a"], output=tmp_path / "o.jsonl", **quiet).done == 1
 
 
+def test_an_output_that_is_a_link_stays_one(server, model_on, tmp_path):
+    """Its target is written, whose folder has to be there."""
+    folder, link = tmp_path / "large", tmp_path / "o.parquet"
+    link.symlink_to(folder / "real.parquet")
+    with pytest.raises(FileNotFoundError, match=r"no folder .*large"):
+        run(model_on(server), ["a"], output=link, **quiet)
+    folder.mkdir()
+    for _ in range(2):
+        run(model_on(server), ["a"], output=link, **quiet)
+
+    assert link.is_symlink()
+    assert parquet.read_table(folder / "real.parquet")["output"].to_pylist() == ["a"]
+    assert len(server.seen) == 1
+
+
 def test_a_new_beginning_that_fails_keeps_what_was_there(serve, server, model_on, tmp_path):
     """Output and part, until there is a first result."""
     path = tmp_path / "o.jsonl"
@@ -413,6 +428,13 @@ def test_keys_of_several_kinds_are_texts(server, model_on, tmp_path, keys):
         run(model_on(server), rows, prompt="{text}", key="id", output=path, **quiet)
 
     assert parquet.read_table(path)["key"].to_pylist() == [str(key) for key in keys]
+
+
+@pytest.mark.parametrize("key", [1.5, b"x", float("inf"), True, [1]])
+def test_a_key_is_a_text_or_a_whole_number(server, model_on, key):
+    """No other value is made a text unasked."""
+    with pytest.raises(ValueError, match=f"row 0 has a key of type {type(key).__name__}"):
+        run(model_on(server), [{"id": key, "text": "a"}], prompt="{text}", key="id", **quiet)
 
 
 def test_vectors_are_vectors_where_the_first_row_failed(tmp_path):
