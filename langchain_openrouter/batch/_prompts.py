@@ -220,7 +220,8 @@ class RowPrompt:
             return row
         for name in columns:
             if row.get(name) is not None:
-                return _to_input(_to_messages(row[name]), self.kind)
+                value = _parse_messages(row[name]) if name == "messages" else row[name]
+                return _to_input(_to_messages(value), self.kind)
         if self.kind == "embeddings" and "type" in row:  # a content part
             return row
 
@@ -232,6 +233,19 @@ class RowPrompt:
     def describe(self) -> Any:
         """Return None: the rows' hashes say it all."""
         return None
+
+
+def _parse_messages(value: Any) -> Any:
+    """Return the messages that a cell of a CSV file has as JSON; anything else unchanged."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
+
+    try:
+        messages = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    is_list = all(isinstance(item, dict) and "role" in item for item in messages)
+    return messages if messages and is_list else value
 
 
 def _to_messages(value: Any) -> Any:

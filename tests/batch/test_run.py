@@ -156,6 +156,11 @@ def test_every_kind_of_prompt(model, server):
     assert output(None, ["plain"]) == "plain"
     assert output(None, [{"prompt": "of a column"}]) == "of a column"
     assert output(None, [{"messages": [{"role": "user", "content": "hi"}]}]) == "hi"
+    in_csv = '[{"role": "system", "content": "Be brief"}, {"role": "user", "content": "hi"}]'
+    assert output(None, [{"messages": in_csv}]) == "hi"
+    assert server.seen[-1].body["messages"][0] == {"role": "system", "content": "Be brief"}
+    for text in ("[not JSON", "[1, 2]", "[]", '["role"]'):  # texts, as `prompt` has them
+        assert output(None, [{"messages": text}]) == text
     assert output("{a}", [{"a": "{braces} stay"}]) == "{braces} stay"
 
 
