@@ -186,23 +186,55 @@ def growth(medians):
     return lines
 
 
+# Suffix of the file -> matplotlib's style, and colors of its own; "ours" is a line.
+THEMES = {
+    "": (
+        "default",
+        {
+            "ours": "#2c7a4b",
+            "floor": "#9aa5b1",
+            "openai": "#e08e0b",
+            "official": "#c0392b",
+            "pydantic-ai": "#8e44ad",
+        },
+    ),
+    "-dark": (
+        "dark_background",
+        {
+            "ours": "#5fc98a",
+            "floor": "#8d98a5",
+            "openai": "#eda93b",
+            "official": "#e8695c",
+            "pydantic-ai": "#b481d6",
+        },
+    ),
+}
+
+
 def plot(results, path):
-    """Draw how many times this package's cost each peer's is."""
+    """Draw how many times this package's cost each peer's is: for light pages and for dark ones.
+
+    `results-dark.png`, beside `results.png`, has no background: each dark page has its own.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
+    for suffix, (style, colors) in THEMES.items():
+        with plt.style.context(style):
+            figure = draw(plt, results, colors)
+            figure.savefig(path.with_stem(path.stem + suffix), transparent=bool(suffix))
+            plt.close(figure)
+
+
+def draw(plt, results, colors):
+    """Return the figure."""
     medians = results["medians"]
     names = [name for name in NAMES if name in medians and name != "ours"]
-    colours = {
-        "floor": "#9aa5b1",
-        "openai": "#e08e0b",
-        "official": "#c0392b",
-        "pydantic-ai": "#8e44ad",
-    }
     figure, axes = plt.subplots(figsize=(10, 4.5), dpi=120)
     width = 0.8 / max(1, len(names))
+
     for place, name in enumerate(names):
         ratios = [ratio_of(metric, name, medians) for metric in DRAWN]
         places = [spot + place * width - 0.4 + width / 2 for spot in range(len(DRAWN))]
@@ -210,11 +242,12 @@ def plot(results, path):
             places,
             [ratio or math.nan for ratio in ratios],
             width,
-            color=colours[name],
+            color=colors[name],
             label=NAMES[name],
         )
         axes.bar_label(bars, [times(ratio) for ratio in ratios], fontsize=6.5)
-    axes.axhline(1, color="#2c7a4b", linewidth=1.5, label="this package")
+
+    axes.axhline(1, color=colors["ours"], linewidth=1.5, label="this package")
     axes.set_yscale("log")
     axes.set_xticks(range(len(DRAWN)), DRAWN.values(), fontsize=8)
     axes.set_ylabel("times this package's cost")
@@ -222,5 +255,4 @@ def plot(results, path):
     axes.legend(fontsize=8, ncols=3)
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    return figure

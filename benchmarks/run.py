@@ -1,6 +1,6 @@
 """`make bench`: every peer, in turn, in an environment of its own, on one server; table and plot.
 
-Writes `results.json`, `results.md` and `results.png` beside itself.
+Writes `results.json`, `results.md`, `results.png` and, for dark pages, `results-dark.png` beside itself.
 """
 
 from __future__ import annotations

@@ -225,6 +225,21 @@ def unlink_builtins(app: Sphinx, doctree: nodes.document) -> None:
             node.replace_self(node.children if resolved is None else resolved.children)
 
 
+def add_dark_images(app: Sphinx, doctree: nodes.document) -> None:
+    """Show `name-dark.png` instead of `name.png` on dark pages, where there is one beside it."""
+    folder = Path(app.env.doc2path(app.env.docname)).parent
+
+    for image in list(doctree.findall(nodes.image)):
+        light = Path(image["uri"])
+        dark = light.with_stem(f"{light.stem}-dark")
+        if (folder / dark).is_file():
+            copy = image.deepcopy()
+            copy["uri"] = dark.as_posix()
+            image["classes"].append("only-light")
+            copy["classes"].append("only-dark")
+            image.parent.insert(image.parent.index(image) + 1, copy)
+
+
 def check_names(app: Sphinx, env: object) -> None:
     """Warn of each public name that no page documents."""
     del env
@@ -250,4 +265,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-signature", shorten)
     app.connect("missing-reference", resolve)
     app.connect("doctree-read", unlink_builtins)
+    app.connect("doctree-read", add_dark_images, priority=400)  # before images are collected
     app.connect("env-check-consistency", check_names)

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from langchain_openrouter._cli_schema import parse_schema
 from langchain_openrouter._redaction import printable
+from langchain_openrouter.errors import BatchError
 from langchain_openrouter.settings import OpenRouterSettings
 
 if TYPE_CHECKING:
@@ -27,6 +29,15 @@ if TYPE_CHECKING:
     from langchain_openrouter.oauth import UserKey
 
 _KEY_VARIABLE = "OPENROUTER_API_KEY"
+_OPTIONS = {
+    "resume=False": "--no-resume",
+    "engine='local'": "--engine local",
+    "max_cost=": "--max-cost ",
+    "max_cost needs": "--max-cost needs",
+    "`max_tokens` on the model": "--max-tokens",
+    "Lower `max_tokens`": "Lower --max-tokens",
+    "pass `prompt=`": "pass --prompt",
+}
 SOME_FAILED, MAX_COST, INTERRUPTED = 1, 5, 130
 
 
@@ -46,7 +57,9 @@ def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
         model: Annotated[str, typer.Option(help="Slug.")] = "openai/gpt-4o-mini",
         prompt: Annotated[str | None, typer.Option(help="A text with {columns}.")] = None,
         system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
-        schema: Annotated[Path | None, typer.Option(help="A file with a JSON schema.")] = None,
+        schema: Annotated[
+            str | None, typer.Option(help="A file, JSON, or 'label, confidence float'.")
+        ] = None,
         key: Annotated[str | None, typer.Option(help="The column that identifies a row.")] = None,
         max_cost: Annotated[float | None, typer.Option(help="USD, for all runs.", min=0)] = None,
         max_tokens: Annotated[int | None, typer.Option(help="Of each answer.", min=1)] = None,
@@ -60,14 +73,12 @@ def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
         as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
     ) -> None:
         """Run a model over the rows of a file; the same command goes on where it ended."""
-        from langchain_openrouter.batch import run  # noqa: PLC0415 - slow to import
-
         fields = {
             "model": model,
             "max_tokens": max_tokens,
             "reasoning": {"effort": reasoning} if reasoning else None,
         }
-        result = run(
+        result = _run(
             _workers_model(fields) if engine == "ray" else _own_model(fields, find_key()),
             rows,
             prompt=_prompt(prompt, system),
@@ -83,6 +94,22 @@ def add_batch(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
 
         _show(result, as_json=as_json)
         raise typer.Exit(_exit_code(result))
+
+
+def _run(*arguments: Any, **options: Any) -> BatchResult:
+    """Run a batch; an error names the command's options instead of the function's arguments."""
+    from langchain_openrouter.batch import run  # noqa: PLC0415 - slow to import
+
+    try:
+        return run(*arguments, **options)
+    except (BatchError, ValueError) as error:
+        text = str(error)
+        for name, option in _OPTIONS.items():
+            text = text.replace(name, option)
+        if text == str(error):
+            raise
+
+        raise ValueError(text) from error
 
 
 def _own_model(fields: dict[str, Any], key: UserKey) -> ChatOpenRouter:
@@ -118,24 +145,19 @@ def _prompt(prompt: str | None, system: str | None) -> Any:
     return [("system", system), ("user", prompt)]
 
 
-def read_schema(path: Path | None) -> Any:
-    """Return the JSON schema of a file.
+def read_schema(text: str | None) -> Any:
+    """Return the JSON schema that `--schema` names.
 
     Raises:
         typer.BadParameter: It is none.
     """
-    if path is None:
+    if text is None:
         return None
     try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
+        return parse_schema(text)
     except (OSError, ValueError) as error:
-        msg = f"{path}: {error}"
+        msg = f"--schema: {error}"
         raise typer.BadParameter(msg) from None
-
-    if not isinstance(schema, dict):
-        msg = f"{path}: a JSON schema is an object"
-        raise typer.BadParameter(msg)
-    return {"title": "Answer", "description": "The answer.", **schema}
 
 
 def _show(result: BatchResult, *, as_json: bool) -> None:

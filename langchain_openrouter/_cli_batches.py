@@ -61,7 +61,7 @@ def add_batches(app: typer.Typer, find_key: Callable[[], UserKey]) -> None:
     @batches.command()
     def collect(
         handle: HandlePath,
-        schema: Annotated[Path | None, typer.Option(help="The JSON schema's file.")] = None,
+        schema: Annotated[str | None, typer.Option(help="As of the submission.")] = None,
     ) -> None:
         """Print the results of batches that have ended, a line of JSON for each row."""
         from langchain_openrouter._cli_batch import read_schema  # noqa: PLC0415 - slow to import

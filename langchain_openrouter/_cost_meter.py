@@ -280,7 +280,7 @@ class CostMeter(Meter):
 
         return frozenset(
             call_id
-            for call_id, item in list(process.running.items())
+            for call_id, item in process.running.copy().items()
             if (item.idle_since is not None and now - item.idle_since >= _READER_GRACE)
             or (
                 (item.loop is not None and item.loop is not call.loop)
@@ -291,7 +291,7 @@ class CostMeter(Meter):
     def _wake(self) -> None:
         with self._ended:
             self._ended.notify_all()
-        for event, loop in list(self._loops.items()):
+        for event, loop in self._loops.copy().items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
 

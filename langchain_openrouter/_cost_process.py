@@ -23,6 +23,8 @@ class Process:
     """What the ceilings of this process share."""
 
     def __init__(self) -> None:
+        # Any thread changes it, and it is read from a `copy()`, which none can interrupt. Making
+        # the tuples of `list(running.items())` may collect garbage, amid which other threads run.
         self.running: dict[str, Call] = {}
         self.meters: weakref.WeakSet[CostMeter] = weakref.WeakSet()
         self._lock = threading.Lock()

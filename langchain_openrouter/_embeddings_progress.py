@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_openrouter._progress_bar import BarState, is_watched, open_bar, to_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-__all__ = ["EmbeddingsProgress", "EmbeddingsReporter", "open_progress"]
+__all__ = ["EmbeddingsProgress", "EmbeddingsReporter", "ShowProgress", "open_progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,9 @@ class EmbeddingsProgress:
     """Whether this is the last report."""
 
 
-Show: TypeAlias = "Callable[[EmbeddingsProgress], Any]"
+Show: TypeAlias = Callable[[EmbeddingsProgress], Any]
+ShowProgress: TypeAlias = bool | Show | None
+"""What shows the progress: see `open_progress`."""
 
 
 class EmbeddingsReporter:
@@ -69,7 +72,9 @@ class EmbeddingsReporter:
 
 
 @contextmanager
-def open_progress(progress: Any, total: int, requests: int) -> Iterator[EmbeddingsReporter]:
+def open_progress(
+    progress: ShowProgress, total: int, requests: int
+) -> Iterator[EmbeddingsReporter]:
     """Open what shows the progress.
 
     Args:

@@ -53,9 +53,13 @@ def is_watched() -> bool:
 
 
 class TerminalBar:
-    """A line on standard error; none where another live display of rich has the terminal."""
+    """A line on standard error; none where another live display of rich has the terminal.
+
+    Where the terminal is too narrow, the bar is above its text from then on.
+    """
 
     def __init__(self) -> None:
+        self._is_stacked = False
         console = import_extra("rich.console", "a progress bar")
         self._live: Any = import_module("rich.live").Live(
             console=console.Console(stderr=True, highlight=False),
@@ -82,8 +86,10 @@ class TerminalBar:
         if self._live is None:
             return
 
+        width = self._live.console.width
+        self._is_stacked |= _BAR_WIDTH + 1 + len(state.text) > width
         try:
-            self._live.update(_render(state), refresh=True)
+            self._live.update(_render(state, width if self._is_stacked else None), refresh=True)
         except OSError:
             self.__exit__()
             self._live = None
@@ -127,15 +133,17 @@ def _to_html(state: BarState) -> str:
     return f"<progress{value}></progress> <span {NO_MATH}>{escape(state.text)}</span>"
 
 
-def _render(state: BarState) -> Any:
-    """Return the bar and its text, side by side, for rich."""
+def _render(state: BarState, width: int | None) -> Any:
+    """Return the bar and its text for rich: side by side, or, of a width, one above the other."""
     bar = import_module("rich.progress_bar").ProgressBar(
         total=None if state.total is None else state.total or 1,
         completed=state.finished,
-        width=_BAR_WIDTH,
+        width=width or _BAR_WIDTH,
         pulse=state.total is None,
     )
 
-    line = import_module("rich.table").Table.grid(padding=(0, 1))
-    line.add_row(bar, import_module("rich.text").Text(state.text))
-    return line
+    text = import_module("rich.text").Text(state.text)
+    grid = import_module("rich.table").Table.grid(padding=(0, 1))
+    for row in [(bar, text)] if width is None else [(bar,), (text,)]:
+        grid.add_row(*row)
+    return grid

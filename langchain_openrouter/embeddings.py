@@ -17,6 +17,7 @@ from langchain_openrouter import errors
 from langchain_openrouter._embeddings_progress import (
     EmbeddingsProgress,
     EmbeddingsReporter,
+    ShowProgress,
     open_progress,
 )
 from langchain_openrouter._http.metering import new_call
@@ -78,7 +79,7 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
     user: str | None = None
     chunk_size: int = Field(default=256, ge=1)
     """The maximum number of inputs in a request; more are sent in several requests."""
-    progress: Any = Field(default=None, exclude=True, repr=False)
+    progress: ShowProgress = Field(default=None, exclude=True, repr=False)
     """None shows a bar in a notebook or a terminal with rich, where there are several requests;
     True for each call; False never; a callable is called with an `EmbeddingsProgress` instead."""
 
@@ -98,7 +99,7 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
         """Return like `embed_query`."""
         return (await self.aembed([text])).vectors[0]
 
-    def embed(self, inputs: Sequence[Any], *, progress: Any = None) -> EmbeddingsResult:
+    def embed(self, inputs: Sequence[Any], *, progress: ShowProgress = None) -> EmbeddingsResult:
         """Return vectors with their usage and cost.
 
         Args:
@@ -121,7 +122,9 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
                 reporter.on_result(len(part), result.cost)
         return _merge(results)
 
-    async def aembed(self, inputs: Sequence[Any], *, progress: Any = None) -> EmbeddingsResult:
+    async def aembed(
+        self, inputs: Sequence[Any], *, progress: ShowProgress = None
+    ) -> EmbeddingsResult:
         """Return like `embed`."""
         parts, results = self._parts(inputs), []
 
@@ -134,7 +137,7 @@ class OpenRouterEmbeddings(ModelResource, Embeddings):
         return _merge(results)
 
     def _open_progress(
-        self, progress: Any, parts: list[list[Any]]
+        self, progress: ShowProgress, parts: list[list[Any]]
     ) -> AbstractContextManager[EmbeddingsReporter]:
         shown = self.progress if progress is None else progress
         return open_progress(shown, sum(map(len, parts)), len(parts))

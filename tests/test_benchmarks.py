@@ -61,7 +61,20 @@ def test_the_comparison_measures_tabulates_and_draws(tmp_path):
     assert "|CPU per streamed delta, text, µs|" in table
     assert "|longest stall, 30 streams, of the floor|" in table
     assert "|request of 4,000 messages|" not in table, "a size that was not measured"
-    assert (tmp_path / "results.png").stat().st_size > 10_000
+    light, dark = (tmp_path / name for name in ("results.png", "results-dark.png"))
+    assert light.stat().st_size > 10_000
+    assert title_brightness(light) < 0.6
+    assert title_brightness(dark) > 0.8
+
+
+def title_brightness(path):
+    """Return how bright the title of a drawing is, from 0 to 1: what is not the background."""
+    from matplotlib.image import imread
+
+    title = imread(path)[:25]
+    text = title[(title != title[0, 0]).any(axis=-1) & (title[..., 3] == 1)]
+    assert len(text)
+    return text[:, :3].mean()
 
 
 def test_some_rows_alone_are_measured(tmp_path):

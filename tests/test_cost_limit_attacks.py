@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from langchain_core.globals import set_llm_cache
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_openrouter import ChatOpenRouter, errors, middleware
-from langchain_openrouter._http.metering import meters_in_context
+from langchain_openrouter._cost_meter import CostMeter
+from langchain_openrouter._cost_process import LoopProbe, process
+from langchain_openrouter._http.metering import Call, meters_in_context
 from langchain_openrouter.callbacks import CostLimit, OpenRouterUsage, get_openrouter_callback
 from langchain_openrouter.key_store import FileStore
 from langchain_openrouter.testing import Reply
@@ -208,7 +211,7 @@ with CostLimit(1) as limit:
     import contextvars
     thread = threading.Thread(target=contextvars.copy_context().run, args=(model.invoke, "a"))
     thread.start()
-    time.sleep(0.3)
+    sys.stdin.readline()  # the call is in flight
     child = os.fork()
     if child == 0:
         model.invoke("b")
@@ -222,10 +225,44 @@ print(os.waitstatus_to_exitcode(status), limit.requests)
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_forked_process_does_not_wait_for_its_parents_calls(emulate):
     """They end in the parent."""
-    emulator = emulate(costing(0.01, delay=1.0))
-    process = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK, emulator.url],
-                             capture_output=True, text=True, timeout=30, check=False)  # fmt: skip
-    assert process.stdout.split() == ["7", "1"], process.stderr
+    reached, released = threading.Event(), threading.Event()
+
+    def reply(received):
+        if received.body["messages"][0]["content"] == "a":  # the parent's ends after the child's
+            reached.set()
+            released.wait(60)
+        released.set()
+        return Reply("x", usage={"cost": 0.01})
+
+    command = [sys.executable, "-W", "ignore", "-c", FORK, emulate(reply).url]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, text=True, **pipes) as program:
+        try:
+            assert reached.wait(60)
+            told, log = program.communicate("go\n", timeout=60)
+        finally:
+            program.kill()
+    assert told.split() == ["7", "1"], log
+
+
+def test_calls_that_begin_and_end_while_others_are_looked_at(model_of):
+    """A collection of garbage amid the look lets other threads begin and end calls."""
+    calls = {f"call-{n}": Call("chat", "a/b", {}, ()) for n in range(100)}
+
+    def others_run(*_):
+        process.running[f"more-{len(process.running)}"] = calls["call-0"]
+
+    before, threshold = process.running, gc.get_threshold()
+    process.running = calls
+    gc.callbacks.append(others_run)
+    try:
+        gc.set_threshold(1)
+        assert CostMeter._ignored(calls["call-0"], LoopProbe()) == frozenset()
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(others_run)
+        process.running = before
+    assert len(calls) > 100
 
 
 def test_a_wait_ends_at_the_calls_deadline(model_of):

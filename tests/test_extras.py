@@ -27,7 +27,7 @@ CASES = [
     ("testing", "uvicorn", "from langchain_openrouter.testing import Reply"),
     ("testing", "vcr", "from langchain_openrouter.testing import use_cassette"),
     ("testing", "yaml", "from langchain_openrouter.testing.cassettes import Recording"),
-    ("testing", "vcr", "import langchain_openrouter.testing.__main__"),
+    ("testing", "vcr", "from langchain_openrouter.testing.__main__ import main; main(['lint', '.'])"),
     ("cli", "typer", "import sys; sys.argv = ['x', 'whoami']; from langchain_openrouter.__main__ import main; main()"),
     ("cli", "rich", "import sys; sys.argv = ['x', 'demo']; from langchain_openrouter.__main__ import main; main()"),
 ]  # fmt: skip
@@ -46,6 +46,18 @@ def test_a_missing_extra_is_named(extra, missing, code, tmp_path):
     assert done.returncode == 1, done.stdout
     last = done.stderr.strip().splitlines()[-1]
     assert f"pip install 'langchain-openrouter-oauth[{extra}]'" in last
+
+
+def test_the_emulator_runs_beside_a_command_without_vcr():
+    """The extra `web` has all that `run` and `serve` need."""
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['vcr', 'yaml', 'pytest']))\n"
+        "from langchain_openrouter.testing.__main__ import main\n"
+        "sys.exit(main(['run', sys.executable, '-c', 'import os; os.environ[\"OPENROUTER_BASE_URL\"]']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_fault_of_the_package_is_no_missing_extra():

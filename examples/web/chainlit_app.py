@@ -4,9 +4,9 @@
     export OPENROUTER_WEB_SECRET="$(python -c "import secrets; print(secrets.token_urlsafe(32))")"
     uvicorn chainlit_app:app --app-dir examples/web
 
-Then open http://localhost:8000. Chainlit loads `chainlit_page.py`, which imports the sign-in from
-here. In production pass `public_url=` instead of `allowed_hosts=`, and a `store=` that all workers
-share, such as `RedisStore`.
+Then open http://localhost:8000/chat. Chainlit writes its settings into a folder `.chainlit`, and
+loads `chainlit_page.py`, which imports the sign-in from here. In production pass `public_url=`
+instead of `allowed_hosts=`, and a `store=` that all workers share, such as `RedisStore`.
 """
 
 from __future__ import annotations

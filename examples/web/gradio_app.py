@@ -54,7 +54,7 @@ async def greet(request: gr.Request) -> str:
     return f"Signed in as {visitor.user_id}" if visitor else LINK
 
 
-with gr.Blocks(title="Gradio example") as blocks:
+with gr.Blocks(title="Gradio example", fill_height=True) as blocks:
     who = gr.Markdown()
     gr.ChatInterface(answer, api_name=False)
     blocks.load(greet, outputs=who)

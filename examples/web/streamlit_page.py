@@ -7,6 +7,7 @@ from streamlit_app import model, sign_in
 
 from langchain_openrouter.errors import OpenRouterError
 
+st.set_page_config(page_title="Streamlit example")
 st.title("Chat")
 # Streamlit opens a session for pages of its own origin only, and keeps its first request's headers.
 visitor = sign_in.visitor_of(st.context.headers.get("Cookie"))

@@ -23,9 +23,9 @@ from langchain_openrouter._cli_chat._options import (
     parse_options,
     split_pairs,
 )
-from langchain_openrouter._cli_chat._schema import parse_schema, to_list_schema
 from langchain_openrouter._cli_console import PRINTED, err
 from langchain_openrouter._cli_models import complete_slug, matching_models
+from langchain_openrouter._cli_schema import parse_schema, to_list_schema
 from langchain_openrouter._redaction import printable
 from langchain_openrouter.chat_models import ChatOpenRouter
 from langchain_openrouter.errors import KeyStoreError

@@ -1,20 +1,13 @@
-"""Connection pools: SDK clients per process or event loop, and per proxy environment.
+"""The SDK's clients, with our headers, retries and limits; which are shared is in `pools`.
 
-The clients derive from the SDK's base classes, which read no environment and hold no credentials:
-they are used for their retries. The key comes with each request, so one pool serves all users.
+They derive from the SDK's base classes, which read no environment and hold no credentials: they are
+used for their retries. The key comes with each request.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
-import threading
 import time
-import weakref
-from contextlib import suppress
-from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
@@ -22,8 +15,6 @@ from openai import APIStatusError
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 
 from langchain_openrouter._distribution import VERSION
-from langchain_openrouter._environ import values_of
-from langchain_openrouter._http.aiohttp_client import disable_session_cookies
 from langchain_openrouter._http.attempts import (
     build_request,
     drop_cookies,
@@ -37,23 +28,17 @@ from langchain_openrouter._http.retry_after import retry_limits
 from langchain_openrouter._http.retry_observer import report_retry
 from langchain_openrouter._http.sdk_hooks import check_sdk
 from langchain_openrouter._http.shards import (
-    KEEPALIVE_SECONDS,
     AsyncBusyStream,
     BusyStream,
-    Shards,
     occupied,
 )
 from langchain_openrouter._json import parse_json_or_text
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncGenerator
-
     from langchain_openrouter._http.attempts import SendOptions
     from langchain_openrouter._http.metering import Call
     from langchain_openrouter._http.shards import Shard
 
-_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _HEADERS = {
     "accept": "application/json",
     "content-type": "application/json",
@@ -176,7 +161,7 @@ class _ClientOverrides:
         return APIStatusError("", response=response, body=None)
 
 
-class _SyncClient(_ClientOverrides, SyncAPIClient):
+class SyncClient(_ClientOverrides, SyncAPIClient):
     """The SDK's sync client, which also keeps the partial body of a cut response.
 
     `_send_request` is overridden to bound the body and to keep it where reading it fails, and
@@ -233,11 +218,11 @@ class _SyncClient(_ClientOverrides, SyncAPIClient):
         return response
 
 
-class _AsyncClient(_ClientOverrides, AsyncAPIClient):
-    """The SDK's async client, with the overrides of `_SyncClient`."""
+class AsyncClient(_ClientOverrides, AsyncAPIClient):
+    """The SDK's async client, with the overrides of `SyncClient`."""
 
     async def request(self, cast_to: Any, options: Any, **kwargs: Any) -> Any:
-        """Send like `_SyncClient.request`."""
+        """Send like `SyncClient.request`."""
         del cast_to
         with occupied(self.shard, AsyncBusyStream) as keep:
             return keep(await self._send_attempts(options, **kwargs))
@@ -290,18 +275,14 @@ def is_event_stream(response: httpx2.Response) -> bool:
     return "event-stream" in content_type or not content_type
 
 
-check_sdk()
+def make_client(kind: Any, http_client: Any, *, is_shared: bool = False) -> Any:
+    """Return a client of the SDK's kind around a client of httpx2.
 
-
-# --- the pools --------------------------------------------------------------------------------
-
-
-def _empty_cookie_jar() -> CookieJar:
-    """Return a jar that stores nothing: one user's cookie must not go with another's key."""
-    return CookieJar(policy=DefaultCookiePolicy(allowed_domains=[]))
-
-
-def _make_client(kind: Any, http_client: Any, *, is_shared: bool = False) -> Any:
+    Args:
+        kind: `SyncClient` or `AsyncClient`.
+        http_client: The client of httpx2.
+        is_shared: Whether it is ours, and not the user's own.
+    """
     client = kind(
         version="0",
         base_url="http://unset.invalid",
@@ -314,153 +295,4 @@ def _make_client(kind: Any, http_client: Any, *, is_shared: bool = False) -> Any
     return client
 
 
-class _Pools:
-    """The clients of this process, by event loop and by proxy environment."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.sync: dict[Any, Shards] = {}
-
-        self.loops: weakref.WeakKeyDictionary[Any, dict[Any, Shards]] = weakref.WeakKeyDictionary()
-        self.guards: weakref.WeakKeyDictionary[Any, AsyncGenerator[None]] = (
-            weakref.WeakKeyDictionary()
-        )
-
-
-_pools = _Pools()
-
-
-def _reset_after_fork() -> None:
-    """Give a child process pools of its own: the parent goes on using its connections."""
-    global _pools  # noqa: PLW0603 - a fork is the one time that the process changes
-    _pools_before_fork.append(_pools)
-    _pools = _Pools()
-
-
-# Kept alive: collecting a socket here would close the parent's TLS connection.
-_pools_before_fork: list[_Pools] = []
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
-
-
-def _proxy_environment() -> tuple[Any, ...]:
-    """Return the variables that httpx2 reads when a client is created."""
-    return values_of(_PROXIES)
-
-
-@lru_cache(maxsize=8)
-def _ssl_context(environment: tuple[Any, ...]) -> ssl.SSLContext:
-    """Return the certificates of an environment; reading them takes some 20 ms in each new loop."""
-    del environment  # httpx2 reads SSL_CERT_FILE and SSL_CERT_DIR itself
-    return httpx2.create_ssl_context()
-
-
-def _client_options(environment: tuple[Any, ...], keepalive: int) -> dict[str, Any]:
-    return {
-        "cookies": _empty_cookie_jar(),
-        "limits": httpx2.Limits(
-            max_connections=None,
-            max_keepalive_connections=keepalive,
-            keepalive_expiry=KEEPALIVE_SECONDS,
-        ),
-        "follow_redirects": False,
-        "verify": _ssl_context(environment),
-    }
-
-
-def _make_shards(kind: Any, http: Any, environment: tuple[Any, ...]) -> Shards:
-    def make(keepalive: int) -> Any:
-        return _make_client(kind, http(**_client_options(environment, keepalive)), is_shared=True)
-
-    return Shards(make)
-
-
-def sync_client(own: Any = None) -> _SyncClient:
-    """Return a client of this process that has room, or one around the user's own httpx2 client.
-
-    Args:
-        own: An `httpx2.Client` of the user's.
-
-    Raises:
-        Exception: As httpx2 raises it where the environment names a proxy or a certificate that
-            cannot be used.
-    """
-    pools = _pools
-    if own is not None:
-        return _make_client(_SyncClient, own)  # type: ignore[no-any-return]
-
-    key = _proxy_environment()
-    shards = pools.sync.get(key)
-    if shards is None:
-        with pools.lock:
-            new = _make_shards(_SyncClient, httpx2.Client, key)
-            shards = pools.sync.setdefault(key, new)
-
-    for idle in shards.remove_idle():
-        with suppress(Exception):  # its peer may have gone long ago
-            idle.close()
-    return shards.take()  # type: ignore[no-any-return]
-
-
-async def async_client(own: Any = None) -> _AsyncClient:
-    """Return a client of the running loop like `sync_client`; it is closed when the loop ends."""
-    pools = _pools
-    if own is not None:
-        disable_session_cookies(own)
-        return _make_client(_AsyncClient, own)  # type: ignore[no-any-return]
-
-    loop = asyncio.get_running_loop()
-    by_environment = pools.loops.setdefault(loop, {})
-    key = _proxy_environment()
-    shards = by_environment.get(key)
-    if shards is None:
-        shards = by_environment[key] = _make_shards(_AsyncClient, httpx2.AsyncClient, key)
-
-    if loop not in pools.guards:
-        pools.guards[loop] = guard = _close_when_loop_ends(pools, loop)
-        await anext(guard)
-        _drop_closed_loops(pools)
-    for idle in shards.remove_idle():
-        with suppress(Exception):
-            await idle.close()
-    return shards.take()  # type: ignore[no-any-return]
-
-
-def _drop_closed_loops(pools: _Pools) -> None:
-    """Drop loops that were closed without `shutdown_asyncgens`, so that no generator ended."""
-    with pools.lock:
-        for loop in [loop for loop in list(pools.loops) if loop.is_closed()]:
-            pools.guards.pop(loop, None)
-            pools.loops.pop(loop, None)
-
-
-async def _close_when_loop_ends(pools: _Pools, loop: Any) -> AsyncGenerator[None]:
-    """Wait in `loop.shutdown_asyncgens`, which every runner calls before it closes its loop."""
-    try:
-        yield
-    finally:
-        pools.guards.pop(loop, None)
-        for shards in pools.loops.pop(loop, {}).values():
-            for client in shards.remove_all():
-                await client.close()
-
-
-def close() -> None:
-    """Close this process's connections; the next request opens new ones."""
-    pools = _pools
-    with pools.lock:
-        of_environments = list(pools.sync.values())
-        pools.sync.clear()
-    for shards in of_environments:
-        for client in shards.remove_all():
-            client.close()
-
-
-atexit.register(close)
-
-
-async def aclose() -> None:
-    """Close the running loop's connections; the next request opens new ones."""
-    guard = _pools.guards.pop(asyncio.get_running_loop(), None)
-    if guard is not None:
-        await guard.aclose()
+check_sdk()

@@ -13,7 +13,6 @@ from langchain_openrouter._http import urls
 from langchain_openrouter._http.aiohttp_client import correct_exception
 from langchain_openrouter._http.api_key import BearerAuth, aresolve_api_key, resolve_api_key
 from langchain_openrouter._http.attempts import SendOptions
-from langchain_openrouter._http.clients import aclose, async_client, close, sync_client
 from langchain_openrouter._http.encoding import encode_json
 from langchain_openrouter._http.failures import Failure, client_setup_failure, to_failure
 from langchain_openrouter._http.frames import StrippedTracebacks
@@ -22,6 +21,7 @@ from langchain_openrouter._http.management_key import (
     aresolve_management_key,
     resolve_management_key,
 )
+from langchain_openrouter._http.pools import aclose, async_client, close, sync_client
 from langchain_openrouter._http.recorded import recorded_answer
 from langchain_openrouter._http.run_key import (
     CheckedKey,

@@ -64,7 +64,7 @@ class Part:
         on_earlier: Called with each result that earlier runs left, superseded ones too.
 
     Raises:
-        BatchChangedError: The part is of another model, prompt, schema or key.
+        BatchChangedError: The part has results of another model, prompt, schema or key.
         BatchError: The file is no part of a batch.
     """
 
@@ -108,45 +108,56 @@ class Part:
 
     def _load(self, description: Mapping[str, Any], on_earlier: Any) -> bool:
         """Read what is there, and cut a torn last line off; tell whether there is a header."""
-        start = 0
         with self.path.open("rb", buffering=_BLOCK) as file:
+            header = file.readline()
+            start = len(header) if header.endswith(b"\n") else 0
+            if not start and not _HEADER.startswith(header[: len(_HEADER)]):
+                self._refuse_file()  # it is no part that a crash has cut either
+            changes = self._read_changes(header, description) if start else []
+
             for line in file:
                 if not line.endswith(b"\n"):
-                    if start == 0 and not _HEADER.startswith(line[: len(_HEADER)]):
-                        self._refuse()
                     break
-                if start == 0:
-                    self._check_header(line, description)
-                elif (result := _parse_line(line)) is not None:
+                if changes:
+                    self._refuse(changes)
+                if (result := _parse_line(line)) is not None:
                     state = to_state(result)
                     self.index.put(result.key, result.index, result.request_hash, state, start)
                     if on_earlier is not None:
                         on_earlier(result)
                 start += len(line)
 
+        if changes:  # of a batch that ended before its first result: there is nothing to mix
+            start = 0
         os.ftruncate(self._file, start)
         return start > 0
 
-    def _refuse(self) -> NoReturn:
-        msg = f"{self.path} is not the part of a batch of this version: move it away"
-        raise errors.BatchError(msg)
+    def _read_changes(self, line: bytes, description: Mapping[str, Any]) -> list[str]:
+        """Return what another batch than the header's is described by.
 
-    def _check_header(self, line: bytes, description: Mapping[str, Any]) -> None:
+        Raises:
+            BatchError: It is no header.
+        """
         try:
             header = json.loads(line)
             is_known = header.pop("langchain_openrouter_batch") == _FORMAT
         except (ValueError, KeyError, AttributeError, TypeError):
             is_known = False
-        if not is_known:
-            self._refuse()
 
-        changes = changes_between(header, description)
-        if changes:
-            msg = (
-                f"{self.path.name} is of another batch: {'; '.join(changes)}. Choose another "
-                "output, or begin anew with resume=False"
-            )
-            raise errors.BatchChangedError(msg)
+        if not is_known:
+            self._refuse_file()
+        return changes_between(header, description)
+
+    def _refuse_file(self) -> NoReturn:
+        msg = f"{self.path} is not the part of a batch of this version: move it away"
+        raise errors.BatchError(msg)
+
+    def _refuse(self, changes: list[str]) -> NoReturn:
+        msg = (
+            f"{self.path.name} is of another batch: {'; '.join(changes)}. Choose another "
+            "output, or begin anew with resume=False"
+        )
+        raise errors.BatchChangedError(msg)
 
     def visit(self, key: Key, index: int, request_hash: str) -> Known | None:
         """Note that the input has a row; return what earlier runs left of it.

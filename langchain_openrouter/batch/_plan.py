@@ -146,7 +146,8 @@ def _kind_of(model: Any) -> Kind:
         return "agent"
     if isinstance(model, Runnable):
         return "runnable"
-    msg = f"a batch needs a model or a Runnable, not {type(model).__name__}"
+    hint = f": ChatOpenRouter(model={model!r})" if isinstance(model, str) else ""
+    msg = f"a batch needs a model or a Runnable, not {type(model).__name__}{hint}"
 
     raise TypeError(msg)
 

@@ -31,6 +31,7 @@ class Progress:
     total: int | None
     """Rows of the input, if that is known."""
     in_flight: int
+    """Rows that were sent and have no result yet."""
     rows_per_second: float
     """Of this run."""
     spent: float
@@ -38,6 +39,7 @@ class Progress:
     to_come: float | None
     """USD that the remaining rows will cost if they are like those before."""
     seconds_left: float | None
+    """Until the last row, at the speed of this run; None where that is not known."""
     is_last: bool = False
     """Whether this is the last report."""
     remote: str | None = None

@@ -92,6 +92,8 @@ def _column(row: Any, name: str) -> Any:
         columns = f"no columns: it is a {type(row).__name__}"
 
     msg = f"the prompt needs `{name}`; the row has {columns}"
+    if not name.isidentifier():  # such as the JSON of an example
+        msg += " - write {{ and }} for braces that are text"
     raise ValueError(msg)
 
 

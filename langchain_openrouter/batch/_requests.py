@@ -73,7 +73,10 @@ def row_key(row: Any, index: int, column: str | None) -> Key:
     if isinstance(key, str | int) and not isinstance(key, bool):
         return key
     if key is None or (isinstance(key, float) and math.isnan(key)):
+        names = row if isinstance(row, Mapping) else ()
+        columns = ", ".join(f"`{name}`" for name in names) or "no columns"
         msg = f"row {index} has no key in the column `{column}`"
+        msg += "" if column in names else f": there are {columns}"
         raise ValueError(msg)
     is_text = hasattr(key, "hex") or hasattr(key, "isoformat")  # a UUID, a date
     if is_text and not isinstance(key, float | bytes | bytearray):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class RowResult:
     """What came of one row: an output, or an error.
 
-    The fields are also the columns of the output file, in this order.
+    The fields, `retry_after` excepted, are also the columns of the output file, in this order.
     """
 
     key: Key
@@ -35,7 +35,9 @@ class RowResult:
     cost: float | None = None
     """What the row cost, USD: all calls of a chain or an agent. Errors can cost something too."""
     input_tokens: int | None = None
+    """Of the prompt; all calls of a chain or an agent."""
     output_tokens: int | None = None
+    """Of the answer, reasoning included; all calls of a chain or an agent."""
     cached_tokens: int | None = None
     """Of the input tokens, those that were read from the prompt cache."""
     reasoning_tokens: int | None = None
@@ -47,6 +49,7 @@ class RowResult:
     generation_id: str | None = None
     """For `Catalog().generation(id)` and support."""
     finish_reason: str | None = None
+    """Why the model ended: "stop", "length" where `max_tokens` cut the answer off, ..."""
     latency: float | None = None
     """Seconds from sending the row to its result, retries of the model's included."""
     request_hash: str = ""

@@ -245,6 +245,8 @@ class Batch:
 
     def _pending(self, part: Part | MemoryPart) -> Iterator[PendingRow]:
         """Yield the rows that are to be run, read from the input one by one."""
+        remote = self._engine if isinstance(self._engine, RemoteEngine) else None
+
         for index, row in enumerate(self._source.rows):
             self._read = index + 1
             key = row_key(row, index, self._key)
@@ -255,7 +257,7 @@ class Batch:
                 raise ValueError(msg) from error
             request_hash = hash_request(value)
             known = part.visit(key, index, request_hash)
-            is_awaited = isinstance(self._engine, RemoteEngine) and self._engine.awaits(key, index)
+            is_awaited = remote is not None and remote.awaits(key, index)
             if known is None or self._is_sent_again(known, is_awaited=is_awaited):
                 yield PendingRow(key, index, value, request_hash)
             else:
@@ -289,7 +291,7 @@ class Batch:
             error.handle = handle  # type: ignore[attr-defined]
             error.add_note("Batches at OpenRouter run on: `error.handle` is for wait and collect.")
 
-        if part.path is not None and part.has_begun:
+        if part.path is not None and part.has_begun and self._stats.all.rows:
             error.add_note(
                 f"What is done is in {part.path.name}: the same call goes on from there."
             )

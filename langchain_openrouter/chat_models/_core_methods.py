@@ -26,6 +26,7 @@ _PUBLIC = ("invoke", "ainvoke", "stream", "astream", "generate", "agenerate")
 _INNER = ("generate_prompt", "agenerate_prompt", "_generate_with_cache", "_agenerate_with_cache")
 _ASKED = ("_should_stream", "_streaming_disabled", "_should_use_protocol_streaming")
 _TRACED = ("_get_invocation_params", "_get_ls_params", "_get_ls_params_with_defaults")
+_STREAMS = ("_stream", "_astream", "_message_chunks", "_amessage_chunks")
 _REPLACED = (*_PUBLIC, *_INNER, *_ASKED, "_convert_input")
 
 _methods = attrgetter(
@@ -35,11 +36,10 @@ _methods = attrgetter(
     "_serialized",
     "_generate",
     "_agenerate",
-    "_stream",
-    "_astream",
+    *_STREAMS,
 )
 _core_methods = attrgetter(*_REPLACED)
-_ON_INSTANCES = frozenset((*_REPLACED, *_TRACED, "_combine_llm_outputs"))
+_ON_INSTANCES = frozenset((*_REPLACED, *_TRACED, *_STREAMS, "_combine_llm_outputs"))
 _remembered: dict[str, tuple[Any, ...]] = {}
 
 KNOWN: dict[str, tuple[str, ...]] = {

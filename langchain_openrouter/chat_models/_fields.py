@@ -202,7 +202,7 @@ class ChatOpenRouterFields(RequestFields):
 
     # --- fields of the parent that are not fields here ------------------------------------
 
-    # A model holds no client: the connections of a process are shared (`_http.clients`).
+    # A model holds no client: the connections of a process are shared (`_http.pools`).
     client: ClassVar[Any] = None  # type: ignore[misc]
     async_client: ClassVar[Any] = None  # type: ignore[misc]
     root_client: ClassVar[Any] = None  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.utils import message_chunk_to_message
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
@@ -21,6 +21,7 @@ from langchain_openrouter._json import (
     parse_json,
     parse_json_or_text,
 )
+from langchain_openrouter.chat_models._chunk_template import to_generation_chunk
 from langchain_openrouter.chat_models._parsing import message_or_delta, to_ai_message
 from langchain_openrouter.chat_models._streaming import StreamState
 from langchain_openrouter.chat_models._usage import tokens_only
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_openrouter._http.stream_events import StreamEvent
     from langchain_openrouter._http.transport import ApiResponse
     from langchain_openrouter.chat_models._endpoints import Endpoint
+    from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 
 
 def to_chat_result(
@@ -81,7 +83,7 @@ def to_chat_result(
 
 def chunks_of_event(
     state: StreamState, event: StreamEvent, endpoint: Endpoint
-) -> list[ChatGenerationChunk]:
+) -> list[OpenRouterMessageChunk]:
     """Return the chunks of one event; the final chunk at `[DONE]`, before the body ends.
 
     Args:
@@ -180,7 +182,7 @@ def _result_from_stream(response: ApiResponse, endpoint: Endpoint) -> ChatResult
     """Return the result of an event stream that came where a complete response was requested."""
     decoder = SSEDecoder()
     state = endpoint.new_state(response)
-    chunks: list[ChatGenerationChunk] = []
+    chunks: list[OpenRouterMessageChunk] = []
     try:
         for event in (*decoder.feed(response.body), *decoder.flush()):
             if not state.saw_done:
@@ -189,7 +191,8 @@ def _result_from_stream(response: ApiResponse, endpoint: Endpoint) -> ChatResult
         raise state.error(failure=to_failure(error, url="")) from None
 
     chunks.append(state.final_chunk())
-    merged = merge_chat_generation_chunks(chunks) or chunks[-1]
+    generations = [to_generation_chunk(chunk) for chunk in chunks]
+    merged = merge_chat_generation_chunks(generations) or generations[-1]
     message = message_chunk_to_message(merged.message)
     return ChatResult(
         generations=[ChatGeneration(message=message, generation_info=merged.generation_info)],

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_core.messages import AIMessage
-    from langchain_core.outputs import ChatGenerationChunk
+
+    from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 
 _TEXT_DELTA = "response.output_text.delta"
 # The events that end a response, and the status of one that says none.
@@ -86,7 +87,7 @@ class ResponsesStreamState(StreamState):
 
     # --- events ---------------------------------------------------------------------------
 
-    def handle_event(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def handle_event(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add one event; what comes after the last is not part of the response.
 
         Raises:
@@ -109,7 +110,7 @@ class ResponsesStreamState(StreamState):
         handler = self._handlers.get(kind)
         return handler(self, event) if handler else []
 
-    def final_chunk(self) -> ChatGenerationChunk:
+    def final_chunk(self) -> OpenRouterMessageChunk:
         """Return the final chunk, as from a stream of chat completions.
 
         Raises:
@@ -122,13 +123,13 @@ class ResponsesStreamState(StreamState):
             raise self.error(failure=truncated_stream_failure())
         return super().final_chunk()
 
-    def _begin(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _begin(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         response = get_dict(event, "response") or {}
         known = {name: response[name] for name in _EARLY_FIELDS if name in response}
         self._record_metadata(to_envelope(known), None)
         return []
 
-    def _handle_debug(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_debug(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         self._record_metadata({"debug": event.get("debug")}, None)
         return []
 
@@ -147,7 +148,7 @@ class ResponsesStreamState(StreamState):
 
     # --- text and refusal -----------------------------------------------------------------
 
-    def _add_text(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _add_text(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         text = event.get("delta")
         if type(text) is not str:
             return []
@@ -160,13 +161,13 @@ class ResponsesStreamState(StreamState):
             self._token_logprobs += get_list(event, "logprobs") or []
         return self._emit_text(text)
 
-    def _emit_text(self, text: str) -> list[ChatGenerationChunk]:
+    def _emit_text(self, text: str) -> list[OpenRouterMessageChunk]:
         if not text:
             return []
         self._text.append(text)
         return [self._chunk(text)]
 
-    def _finish_text(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _finish_text(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         part = get_dict(event, "part") or {"type": "output_text", "text": event.get("text")}
         index = event.get("content_index")
         return self._add_part(
@@ -175,7 +176,7 @@ class ResponsesStreamState(StreamState):
 
     def _add_part(
         self, position: int, index: int, part: dict[str, Any]
-    ) -> list[ChatGenerationChunk]:
+    ) -> list[OpenRouterMessageChunk]:
         """Add a part of a message that has come as a whole."""
         kind = get_str(part, "type")
         if kind == "refusal":
@@ -187,7 +188,7 @@ class ResponsesStreamState(StreamState):
             return []
         return self._emit_text(self._rest((position, index), get_str(part, "text") or ""))
 
-    def _handle_refusal(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_refusal(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         index = event.get("content_index")
         is_delta = "delta" in event
         text = get_str(event, "delta" if is_delta else "refusal") or ""
@@ -196,11 +197,11 @@ class ResponsesStreamState(StreamState):
 
     def _add_refusal(
         self, position: int, index: int, text: str, *, is_delta: bool = False
-    ) -> list[ChatGenerationChunk]:
+    ) -> list[OpenRouterMessageChunk]:
         rest = self._rest(("refusal", position, index), text, is_delta=is_delta)
         return self._handle_delta({"refusal": rest}) if rest else []
 
-    def _handle_annotation(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_annotation(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         annotation = get_dict(event, "annotation")
         return (
             self._handle_delta({"annotations": [to_chat_annotation(annotation)]})
@@ -210,7 +211,7 @@ class ResponsesStreamState(StreamState):
 
     # --- reasoning ------------------------------------------------------------------------
 
-    def _handle_reasoning(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_reasoning(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add a piece of a reasoning text or of its summary, or the whole of it."""
         is_summary = "summary" in str(event.get("type"))
         index = event.get("summary_index" if is_summary else "content_index")
@@ -236,7 +237,7 @@ class ResponsesStreamState(StreamState):
         *,
         is_delta: bool = False,
         item_id: str | None = None,
-    ) -> list[ChatGenerationChunk]:
+    ) -> list[OpenRouterMessageChunk]:
         key = (kind, position, index)
         rest = self._rest(key, text, is_delta=is_delta)
         if not rest:
@@ -248,9 +249,11 @@ class ResponsesStreamState(StreamState):
     def _detail_index(self, key: tuple[Any, ...]) -> int:
         return self._detail_indices.setdefault(key, len(self._detail_indices))
 
-    def _add_reasoning_item(self, position: int, item: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _add_reasoning_item(
+        self, position: int, item: dict[str, Any]
+    ) -> list[OpenRouterMessageChunk]:
         """Add what a complete reasoning item has beside the texts that were shown."""
-        chunks: list[ChatGenerationChunk] = []
+        chunks: list[OpenRouterMessageChunk] = []
         counts: dict[str, int] = {}
 
         for detail in to_reasoning_details(item):
@@ -269,12 +272,12 @@ class ResponsesStreamState(StreamState):
 
     def _add_call(
         self, position: int, item: dict[str, Any], *, done: bool
-    ) -> list[ChatGenerationChunk]:
+    ) -> list[OpenRouterMessageChunk]:
         """Add a call as far as it has come: its id, its name, and the arguments not yet shown."""
         fragment = self._call_fragments.of_item(position, item, done=done)
         return self._handle_delta({"tool_calls": [fragment]}) if fragment else []
 
-    def _handle_arguments(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_arguments(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add a piece of the arguments of a call."""
         text, is_custom = event.get("delta"), "custom" in str(event.get("type"))
         if not isinstance(text, str) or not text:
@@ -284,7 +287,7 @@ class ResponsesStreamState(StreamState):
         )
         return self._handle_delta({"tool_calls": [fragment]})
 
-    def _finish_arguments(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _finish_arguments(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add what was not shown of a call whose arguments are complete; its id may come later."""
         is_custom = "custom" in str(event.get("type"))
         kind = "custom_tool_call" if is_custom else "function_call"
@@ -293,14 +296,14 @@ class ResponsesStreamState(StreamState):
 
     # --- items ----------------------------------------------------------------------------
 
-    def _handle_item(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_item(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add an item that begins, or that is complete."""
         item, position = get_dict(event, "item") or {}, self._positions.locate(event)
         done = event.get("type") == "response.output_item.done"
         if done and item:
             self._done_items[position] = item
 
-        chunks: list[ChatGenerationChunk] = []
+        chunks: list[OpenRouterMessageChunk] = []
         if get_str(item, "type") in CALL_ITEMS:
             chunks = self._add_call(position, item, done=done)
         elif get_str(item, "type") == "reasoning" and done:
@@ -312,7 +315,7 @@ class ResponsesStreamState(StreamState):
 
     # --- the end --------------------------------------------------------------------------
 
-    def _end(self, response: dict[str, Any], status: str) -> list[ChatGenerationChunk]:
+    def _end(self, response: dict[str, Any], status: str) -> list[OpenRouterMessageChunk]:
         """Add the complete response.
 
         Raises:
@@ -356,9 +359,9 @@ class ResponsesStreamState(StreamState):
 
     def _missing_chunks(
         self, body: dict[str, Any], message: dict[str, Any]
-    ) -> list[ChatGenerationChunk]:
+    ) -> list[OpenRouterMessageChunk]:
         """Return chunks of what the complete response has and no event has shown."""
-        chunks: list[ChatGenerationChunk] = []
+        chunks: list[OpenRouterMessageChunk] = []
         shown = "".join(self._reasoning)
         details = get_dicts(message, "reasoning_details")
         text = reasoning_text(details)
@@ -390,7 +393,7 @@ class ResponsesStreamState(StreamState):
             message.additional_kwargs[OUTPUT_ITEMS] = [self._done_items[p] for p in order]
         return message
 
-    _handlers: ClassVar[dict[str, Callable[[Any, Any], list[ChatGenerationChunk]]]] = {
+    _handlers: ClassVar[dict[str, Callable[[Any, Any], list[OpenRouterMessageChunk]]]] = {
         "response.created": _begin,
         "response.in_progress": _begin,
         "response.output_item.added": _handle_item,

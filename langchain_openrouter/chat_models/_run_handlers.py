@@ -22,15 +22,26 @@ from langchain_openrouter.chat_models._unobserved import (
 from langchain_openrouter.chat_models._usage import without_costs_of_cached
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
     from langchain_core.runnables import RunnableConfig
 
     from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
+    from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 
-    _Model = ChatOpenRouterFields  # the class that the mixin is mixed into
+    class _Model(ChatOpenRouterFields):
+        """The class that the mixin is mixed into."""
+
+        def _message_chunks(
+            self, messages: Any, stop: Any, run_manager: Any, kwargs: dict[str, Any]
+        ) -> Generator[OpenRouterMessageChunk]: ...
+
+        def _amessage_chunks(
+            self, messages: Any, stop: Any, run_manager: Any, kwargs: dict[str, Any]
+        ) -> AsyncGenerator[OpenRouterMessageChunk]: ...
+
 else:
     _Model = object
 
@@ -117,13 +128,13 @@ class RunHandlersMixin(_Model):
         self, plan: CallPlan, stop: list[str] | None, kwargs: dict[str, Any]
     ) -> Iterator[AIMessageChunk]:
         run, chunk = plan.start(), None
-        chunks: Any = self._stream(plan.messages or [], stop=stop, **kwargs)
+        chunks: Any = self._message_chunks(plan.messages, stop, None, kwargs)
 
         with closing(chunks):
             for chunk in chunks:
-                if chunk.generation_info or chunk.message.id is None:
+                if chunk.chunk_position or chunk.id is None:
                     run.complete(chunk)
-                yield chunk.message
+                yield chunk
         if end := run.end_of(chunk):
             yield end
 
@@ -150,7 +161,7 @@ class RunHandlersMixin(_Model):
                     run, pieces = None, super().astream(value, config, stop=stop, **kwargs)
                 else:
                     run, rest = await plan.astart(), without_format(kwargs)
-                    pieces = self._astream(plan.messages, stop=stop, **rest)
+                    pieces = self._amessage_chunks(plan.messages, stop, None, rest)
                 await stack.enter_async_context(aclosing(pieces))
                 with _known(plan.handlers):
                     first = await anext(pieces, None)
@@ -166,11 +177,11 @@ class RunHandlersMixin(_Model):
             chunk = first
             if chunk is not None:
                 run.complete(chunk)
-                yield chunk.message
+                yield chunk
             async for chunk in pieces:
-                if chunk.generation_info or chunk.message.id is None:
+                if chunk.chunk_position or chunk.id is None:
                     run.complete(chunk)
-                yield chunk.message
+                yield chunk
             if end := run.end_of(chunk):
                 yield end
 
@@ -196,7 +207,7 @@ class RunHandlersMixin(_Model):
                     self._generate(plan.messages, stop=stop, run_manager=run.manager, **kwargs)
                 )
             joiner = ChunkJoiner(run)
-            for chunk in self._stream(plan.messages, stop=stop, **kwargs):
+            for chunk in self._message_chunks(plan.messages, stop, None, kwargs):
                 joiner.add(chunk)
         return run.message(joiner.result())
 
@@ -224,7 +235,7 @@ class RunHandlersMixin(_Model):
                     )
                 )
             joiner = ChunkJoiner(run)
-            chunks: Any = self._astream(plan.messages, stop=stop, **kwargs)
+            chunks: Any = self._amessage_chunks(plan.messages, stop, None, kwargs)
             async with aclosing(chunks):
                 async for chunk in chunks:
                     joiner.add(chunk)

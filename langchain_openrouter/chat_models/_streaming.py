@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter._http.error_mapping import contains_error, error_from_response
 from langchain_openrouter._http.failures import truncated_stream_failure
@@ -124,7 +123,7 @@ class StreamState:
 
     # --- events ---------------------------------------------------------------------------
 
-    def handle_data(self, data: bytes) -> list[ChatGenerationChunk]:
+    def handle_data(self, data: bytes) -> list[OpenRouterMessageChunk]:
         """Add the data of one event; `[DONE]` completes the response.
 
         Args:
@@ -174,7 +173,7 @@ class StreamState:
             return repeated if is_shown_once else None
         return repeated
 
-    def _handle_text(self, repeated: RepeatedEvent, text: str) -> list[ChatGenerationChunk]:
+    def _handle_text(self, repeated: RepeatedEvent, text: str) -> list[OpenRouterMessageChunk]:
         """Add an event that repeats another but for its text, as `handle_event` would."""
         field = repeated.field
         if field is TextField.CONTENT:
@@ -188,7 +187,7 @@ class StreamState:
         new_text = self._deduplicated.add(0, text)
         return [self._reasoning_chunk(None, new_text)] if new_text else []
 
-    def handle_event(self, event: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def handle_event(self, event: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add one event.
 
         Args:
@@ -248,7 +247,7 @@ class StreamState:
             elif is_empty(recorded):
                 self._logprobs[name] = list(value) if isinstance(value, list) else value
 
-    def _handle_delta(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _handle_delta(self, delta: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         """Add one delta; return the chunks to emit."""
         text = delta.get("content")
         if isinstance(text, str) and not delta.keys() - _PLAIN:  # most deltas of a long response
@@ -271,10 +270,10 @@ class StreamState:
             self._extra_fields.add(delta, images)
         return chunks
 
-    def _reasoning_chunks(self, delta: dict[str, Any]) -> list[ChatGenerationChunk]:
+    def _reasoning_chunks(self, delta: dict[str, Any]) -> list[OpenRouterMessageChunk]:
         return [self._reasoning_chunk(*piece) for piece in self._take_reasoning(delta)]
 
-    def _reasoning_chunk(self, detail_index: int | None, text: str) -> ChatGenerationChunk:
+    def _reasoning_chunk(self, detail_index: int | None, text: str) -> OpenRouterMessageChunk:
         self._reasoning.append(text)
         if detail_index is not None:
             shown = self._shown_texts.get(detail_index)
@@ -317,7 +316,7 @@ class StreamState:
 
     # --- the end --------------------------------------------------------------------------
 
-    def final_chunk(self) -> ChatGenerationChunk:
+    def final_chunk(self) -> OpenRouterMessageChunk:
         """Return the final chunk: metadata, usage and the fields that come complete.
 
         Raises:
@@ -339,18 +338,14 @@ class StreamState:
         if texts := self._calls.argument_texts(cut=cut):
             extras[ARGUMENTS] = texts
 
-        chunk = self._validated_chunk("", extras, calls_with_ids, last=True)
-        message = chunk.message
+        message = self._validated_chunk("", extras, calls_with_ids, last=True)
         message.name = self._extra_fields.name
         set_attribute(message, "detail_index", None)
         set_attribute(message, "shown_details", self._shown_details(extras))
         message.response_metadata = self._metadata()
-        message.usage_metadata = to_usage_metadata(self._usage)  # type: ignore[attr-defined]
-        if self._without_costs:
-            message.usage_metadata = tokens_only(message.usage_metadata)  # type: ignore[attr-defined]
-        info = {name: message.response_metadata.get(name) for name in ("finish_reason", "logprobs")}
-        chunk.generation_info = {name: value for name, value in info.items() if value} or None
-        return chunk
+        usage = to_usage_metadata(self._usage)
+        message.usage_metadata = tokens_only(usage) if self._without_costs else usage
+        return message
 
     def _shown_details(self, extras: dict[str, Any]) -> set[int]:
         """Return the indices of the details whose complete text earlier chunks have shown."""
@@ -413,7 +408,7 @@ class StreamState:
         *,
         calls: list[ToolCallChunk] | None = None,
         detail_index: int | None = None,
-    ) -> ChatGenerationChunk:
+    ) -> OpenRouterMessageChunk:
         """Return a chunk that is not the final one, from the template if it can be."""
         is_plain = isinstance(content, str) and all(map(is_argument_continuation, calls or ()))
         if is_plain and self._takes_shortcuts:
@@ -425,8 +420,8 @@ class StreamState:
         chunk = self._validated_chunk(content, extras, calls)
         if is_plain:
             mark_fields_set(chunk)
-        set_attribute(chunk.message, "detail_index", detail_index)
-        set_attribute(chunk.message, "shown_details", None)
+        set_attribute(chunk, "detail_index", detail_index)
+        set_attribute(chunk, "shown_details", None)
         return chunk
 
     def _validated_chunk(
@@ -436,7 +431,7 @@ class StreamState:
         calls: list[ToolCallChunk] | None = None,
         *,
         last: bool = False,
-    ) -> ChatGenerationChunk:
+    ) -> OpenRouterMessageChunk:
         fields: dict[str, Any] = {"id": self._id or self._generation_id}
         if extras:
             fields["additional_kwargs"] = extras
@@ -445,10 +440,9 @@ class StreamState:
         if last:
             fields["chunk_position"] = "last"
 
-        message = OpenRouterMessageChunk(
+        return OpenRouterMessageChunk(
             content=content, response_metadata={"model_provider": PROVIDER}, **fields
         )
-        return ChatGenerationChunk(message=message)
 
 
 def _envelope(event: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:

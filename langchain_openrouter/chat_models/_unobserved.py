@@ -24,6 +24,10 @@ from langchain_core.runnables.config import ensure_config
 from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_openrouter._shortcuts import shortcuts
+from langchain_openrouter.chat_models._chunk_template import (
+    generation_info,
+    to_generation_chunk,
+)
 from langchain_openrouter.chat_models._core_methods import are_known
 from langchain_openrouter.settings import environment_api_key
 
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
     from langchain_core.runnables import RunnableConfig
+
+    from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 
 __all__ = ["CallPlan", "ChunkJoiner", "UnobservedRun", "has_handlers", "without_format"]
 
@@ -55,14 +61,14 @@ class UnobservedRun:
         self.manager = run_manager
         self.message_id = f"{LC_ID_PREFIX}-{run_manager.run_id}"
 
-    def complete(self, chunk: ChatGenerationChunk) -> None:
+    def complete(self, chunk: OpenRouterMessageChunk) -> None:
         """Give a chunk the id of the run if it has none, and the metadata of its generation."""
-        if chunk.message.id is None:
-            chunk.message.id = self.message_id
-        if chunk.generation_info:
-            chunk.message.response_metadata = _metadata(chunk)
+        if chunk.id is None:
+            chunk.id = self.message_id
+        if info := generation_info(chunk):
+            chunk.response_metadata = {**info, **chunk.response_metadata}
 
-    def end_of(self, chunk: ChatGenerationChunk | None) -> AIMessageChunk | None:
+    def end_of(self, chunk: OpenRouterMessageChunk | None) -> AIMessageChunk | None:
         """Return the piece that core adds after the last chunk, if that does not say it is last.
 
         Raises:
@@ -71,11 +77,10 @@ class UnobservedRun:
         if chunk is None:
             msg = "No generation chunks were returned"
             raise ValueError(msg)
-        message: Any = chunk.message
-        if not isinstance(message, AIMessageChunk) or message.chunk_position:
+        if chunk.chunk_position:
             return None
 
-        content: Any = "" if isinstance(message.content, str) else []
+        content: Any = "" if isinstance(chunk.content, str) else []
         return AIMessageChunk(content=content, chunk_position="last", id=self.message_id)
 
     def message(self, result: ChatResult) -> AIMessage:
@@ -103,10 +108,10 @@ class ChunkJoiner:
         self._joined: list[ChatGenerationChunk] = []
         self._recent: list[ChatGenerationChunk] = []
 
-    def add(self, chunk: ChatGenerationChunk) -> None:
+    def add(self, chunk: OpenRouterMessageChunk) -> None:
         """Add the next chunk."""
         self._run.complete(chunk)
-        self._recent.append(chunk)
+        self._recent.append(to_generation_chunk(chunk))
         if len(self._recent) == _CHUNKS_AT_ONCE:
             self._join()
 

@@ -84,7 +84,7 @@ def _to_costs(usage: dict[str, Any]) -> dict[str, float]:
     return {"total_cost": float(cost), "input_cost": prompt, "output_cost": completion}
 
 
-def tokens_only(usage: Any) -> dict[str, Any] | None:
+def tokens_only(usage: Any) -> Any:
     """Return a `usage_metadata` with tokens only; the costs stay in `response_metadata`."""
     if usage is None:
         return None

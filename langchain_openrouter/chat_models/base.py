@@ -19,6 +19,7 @@ from langchain_openrouter._http.turns import await_turn
 from langchain_openrouter._langgraph import warn_if_key_in_run_config
 from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.chat_models._binding import ChatOpenRouterBinding, prepare_bind
+from langchain_openrouter.chat_models._chunk_template import to_generation_chunk
 from langchain_openrouter.chat_models._core_methods import remember_methods
 from langchain_openrouter.chat_models._endpoints import RESPONSES
 from langchain_openrouter.chat_models._fields import ChatOpenRouterFields
@@ -42,7 +43,14 @@ from langchain_openrouter.chat_models._tools import build_tool_kwargs
 from langchain_openrouter.chat_models._usage import counts_integers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+        Sequence,
+    )
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -53,6 +61,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import ChatGenerationChunk, ChatResult
     from langchain_core.runnables import Runnable
 
+    from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 
 __all__ = ["ChatOpenRouter"]
 
@@ -262,11 +271,19 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        *,
-        stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        del stream_usage  # OpenRouter always sends the usage
+        with closing(self._message_chunks(messages, stop, run_manager, kwargs)) as pieces:
+            for message in pieces:
+                chunk = to_generation_chunk(message)
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    def _message_chunks(
+        self, messages: Any, stop: Any, run_manager: Any, kwargs: dict[str, Any]
+    ) -> Generator[OpenRouterMessageChunk]:
+        """Send the request of a stream, and yield the message chunks of its response."""
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
         response = self._send(payload, kwargs, run_manager, stream=True)
@@ -277,21 +294,27 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
         context = error_context(response, prompt=payload["messages"])
         with closing(response), context, closing(events):
             for event in events:
-                for chunk in chunks_of_event(state, event, endpoint):
-                    if run_manager:
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
-                    yield chunk
+                yield from chunks_of_event(state, event, endpoint)
 
     async def _astream(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        *,
-        stream_usage: bool | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        del stream_usage  # OpenRouter always sends the usage
+        pieces = self._amessage_chunks(messages, stop, run_manager, kwargs)
+        async with aclosing(pieces):
+            async for message in pieces:
+                chunk = to_generation_chunk(message)
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+
+    async def _amessage_chunks(
+        self, messages: Any, stop: Any, run_manager: Any, kwargs: dict[str, Any]
+    ) -> AsyncGenerator[OpenRouterMessageChunk]:
+        """Yield like `_message_chunks`."""
         await await_turn()
         warn_if_key_in_run_config(run_manager)
         payload = self._stream_payload(messages, stop, kwargs)
@@ -305,12 +328,12 @@ class ChatOpenRouter(RunHandlersMixin, PerUserMixin, TokenCountsMixin, ChatOpenR
             with context:
                 async for event in events:
                     for chunk in chunks_of_event(state, event, endpoint):
-                        if run_manager:
-                            await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                         yield chunk
 
     def _stream_payload(self, messages: Any, stop: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        payload = self._chat_payload(messages, stop=stop, **{**kwargs, "stream": True})
+        arguments = {**kwargs, "stream": True}
+        arguments.pop("stream_usage", None)  # OpenRouter always sends the usage
+        payload = self._chat_payload(messages, stop=stop, **arguments)
         if isinstance(payload.get("n"), int) and payload["n"] > 1:
             msg = "n must be 1 when streaming"
             raise ValueError(msg)

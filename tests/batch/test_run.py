@@ -167,6 +167,7 @@ def test_every_kind_of_prompt(model, server):
         ("{a.b}", [{}], "name a column"),
         ("{", [{}], "no template"),
         (None, [{"question": "x"}], "rows need `messages` or `prompt`"),
+        ('{"a": 1} {text}', [{"text": "x"}], "write {{ and }} for braces"),
     ],
 )  # fmt: skip
 def test_a_wrong_prompt_is_named(model, server, prompt, rows, error):
@@ -390,6 +391,18 @@ def test_a_callable_prompt_that_changed_is_refused(model, tmp_path):
         run(model, ROWS, prompt=lambda row: row["text"] + "!", output=path, **quiet)
 
 
+def test_what_ended_before_its_first_result_is_no_other_batch(model, tmp_path):
+    """A misspelled column, set right: there is nothing to mix, and nothing to choose."""
+    path = tmp_path / "o.jsonl"
+    with pytest.raises(ValueError, match="needs `txt`") as caught:
+        run(model, ROWS, prompt="{txt}", output=path, **quiet)
+
+    assert not getattr(caught.value, "__notes__", [])
+    assert run(model, ROWS, prompt="{text}", output=path, **quiet).done == 30
+    with pytest.raises(errors.BatchChangedError):
+        run(model, ROWS, prompt="{txt}", output=path, **quiet)
+
+
 def test_two_rows_with_one_key_are_an_error(model):
     """That names the key and both rows."""
     rows = [{"id": "a", "text": "x"}, {"id": "b", "text": "y"}, {"id": "a", "text": "z"}]
@@ -537,6 +550,21 @@ def test_the_bar_says_it_in_words():
 
     progress = Progress(done=900, failed=3, total=2000, in_flight=8, rows_per_second=12.345, spent=1.5, to_come=1.8, seconds_left=3700)  # fmt: skip
     assert to_text(progress) == "903/2,000 rows · 3 failed · 12.3 rows/s · $1.5000 + $1.8000 to come · 1:01 h left"  # fmt: skip
+
+
+@pytest.mark.parametrize(("width", "lines"), [(80, 2), (120, 1)])
+def test_the_bar_breaks_no_phrase(monkeypatch, width, lines):
+    """Where its text does not fit beside the bar, it is below: from then on, so that it stays put."""
+    from rich.console import Console
+
+    from langchain_openrouter._progress_bar import BarState, TerminalBar
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = "903/2,000 rows · 12.3 rows/s · $1.5000 + $1.8000 to come · 1:01 h left"
+    with TerminalBar() as bar:
+        for state in (BarState(text, 903, 2000), BarState("2,000/2,000 rows", 2000, 2000)):
+            bar.show(state)
+            assert len(Console(width=width).render_lines(bar._live.renderable, pad=False)) == lines
 
 
 def test_the_summary_of_a_notebook(serve, model_on):

@@ -16,7 +16,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_openrouter import ChatOpenRouter
-from langchain_openrouter.chat_models._chunk_template import ChunkTemplate
+from langchain_openrouter.chat_models._chunk_template import ChunkTemplate, to_generation_chunk
 from langchain_openrouter.chat_models._message_chunk import OpenRouterMessageChunk
 from langchain_openrouter.chat_models._reasoning_details import ReasoningDetailsAccumulator
 from langchain_openrouter.chat_models._streaming import StreamState
@@ -24,7 +24,7 @@ from langchain_openrouter.chat_models._tool_calls import ToolCallAccumulator
 from langchain_openrouter.testing import Reply
 
 FACTS = {"id": "gen-1", "response_metadata": {"model_provider": "openrouter"}}
-PATTERN = ChatGenerationChunk(message=OpenRouterMessageChunk(content="", **FACTS))
+PATTERN = OpenRouterMessageChunk(content="", **FACTS)
 TEMPLATE = ChunkTemplate(PATTERN)
 MIDDLE = [tool_call_chunk(name=None, args='"a": 1', id=None, index=0)]
 
@@ -35,7 +35,7 @@ MIDDLE = [tool_call_chunk(name=None, args='"a": 1', id=None, index=0)]
 )  # fmt: skip
 def test_a_chunk_made_from_a_pattern_is_what_validation_makes(text, extras, calls):
     """Equal, and it copies, pickles, dumps, prints, takes assignments and adds up the same."""
-    quick = TEMPLATE.copy(text, extras, calls)
+    quick = to_generation_chunk(TEMPLATE.copy(text, extras, calls))
     given = {"additional_kwargs": extras or {}, "tool_call_chunks": calls or []}
     slow = ChatGenerationChunk(message=OpenRouterMessageChunk(content=text, **FACTS, **given))
 
@@ -56,16 +56,16 @@ def test_a_chunk_made_from_a_pattern_is_what_validation_makes(text, extras, call
 def test_chunks_share_nothing_that_can_change():
     """What is done to one is not done to another."""
     one, two = TEMPLATE.copy("one"), TEMPLATE.copy("two")
-    one.message.response_metadata["x"] = one.message.additional_kwargs["x"] = 1
+    one.response_metadata["x"] = one.additional_kwargs["x"] = 1
     for name in ("tool_calls", "invalid_tool_calls", "tool_call_chunks"):
-        getattr(one.message, name).append("x")
-    one.message.name = "n"
-    one.message.colour = "blue"
+        getattr(one, name).append("x")
+    one.name = "n"
+    one.colour = "blue"
 
     assert two == TEMPLATE.copy("two")
-    assert not PATTERN.message.additional_kwargs
-    assert two.message.__pydantic_extra__ == {}
-    assert two.message.model_dump(exclude_unset=True) == two.message.model_dump()
+    assert not PATTERN.additional_kwargs
+    assert two.__pydantic_extra__ == {}
+    assert two.model_dump(exclude_unset=True) == two.model_dump()
 
 
 PIECES = st.one_of(
@@ -106,7 +106,7 @@ def read(events):
     chunks = [chunk for event in events for chunk in state.handle_event(event)]
     state.saw_done = True
     chunks.append(state.final_chunk())
-    return (chunks[0] + chunks[1:]).message
+    return chunks[0] + chunks[1:]
 
 
 def event(delta, **choice):

@@ -102,10 +102,9 @@ def read_stream(found):
     chunks = []
     try:
         for body in found:
-            for chunk in state.handle_data(json.dumps(body).encode()):
-                chunks.append(chunk.message)  # noqa: PERF401 - kept for the sum
+            chunks += state.handle_data(json.dumps(body).encode())
         state.handle_data(b"[DONE]")
-        chunks.append(state.final_chunk().message)
+        chunks.append(state.final_chunk())
     except OpenRouterError as error:
         assert str(error)  # noqa: PT017 - an error is one of the two right endings
         return None

@@ -444,9 +444,9 @@ def test_a_client_of_the_users_own(serve, model_on):
 
 def test_many_threads_start_one_pool(serve, model_on):
     """The first calls of many threads race for the first clients."""
-    from langchain_openrouter._http import clients
+    from langchain_openrouter._http import pools
 
-    clients.close()
+    pools.close()
     model = model_on(serve(echo))
     barrier = threading.Barrier(8)
 
@@ -456,7 +456,7 @@ def test_many_threads_start_one_pool(serve, model_on):
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(run, range(8)))
-    (shards,) = clients._pools.sync.values()
+    (shards,) = pools._pools.sync.values()
     assert 1 <= len(shards._shards) <= 8
 
 
@@ -537,15 +537,15 @@ def test_a_model_without_a_key_never_takes_the_operators(serve, model_on, monkey
 
 def test_ended_event_loops_leave_nothing_behind(serve, model_on):
     """A hundred loops later the pools hold none of them."""
-    from langchain_openrouter._http import clients
+    from langchain_openrouter._http import pools
 
     model = model_on(serve(echo))
     for _ in range(100):
         asyncio.run(model.ainvoke("x"))
     gc.collect()
 
-    assert len(clients._pools.loops) == 0
-    assert len(clients._pools.guards) == 0
+    assert len(pools._pools.loops) == 0
+    assert len(pools._pools.guards) == 0
 
 
 @pytest.mark.filterwarnings(
@@ -553,7 +553,7 @@ def test_ended_event_loops_leave_nothing_behind(serve, model_on):
 )
 def test_loops_closed_by_hand_are_let_go(serve, model_on):
     """A loop that never shut its generators down is forgotten when the next one comes."""
-    from langchain_openrouter._http import clients
+    from langchain_openrouter._http import pools
 
     model = model_on(serve(echo))
     for _ in range(5):
@@ -563,4 +563,4 @@ def test_loops_closed_by_hand_are_let_go(serve, model_on):
     asyncio.run(model.ainvoke("x"))
     gc.collect()
 
-    assert len(clients._pools.loops) == 0
+    assert len(pools._pools.loops) == 0

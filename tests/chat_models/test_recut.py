@@ -16,6 +16,7 @@ from langchain_core.outputs.chat_generation import merge_chat_generation_chunks
 
 from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter._http.sse import SSEDecoder
+from langchain_openrouter.chat_models._chunk_template import to_generation_chunk
 from langchain_openrouter.chat_models._response import result_from_body
 from langchain_openrouter.chat_models._streaming import StreamState
 from tests.support.loopback import Reply, whole
@@ -86,8 +87,9 @@ def streamed(data, *, step, summed):
         chunks += () if state.saw_done else state.handle_data(event)
     chunks.append(state.final_chunk())
     if summed:
-        return message_chunk_to_message(reduce(add, (chunk.message for chunk in chunks)))
-    return message_chunk_to_message(merge_chat_generation_chunks(chunks).message)
+        return message_chunk_to_message(reduce(add, chunks))
+    generations = [to_generation_chunk(chunk) for chunk in chunks]
+    return message_chunk_to_message(merge_chat_generation_chunks(generations).message)
 
 
 def next_turn(message):

@@ -144,10 +144,10 @@ def read(events, *, done=True):
     """Return the sum of the chunks of events, and the chunks."""
     state, chunks = ResponsesStreamState(), []
     for event in events:
-        chunks += [c.message for c in state.handle_data(json.dumps(event).encode())]
+        chunks += state.handle_data(json.dumps(event).encode())
     if done:
         state.handle_data(b"[DONE]")
-    chunks.append(state.final_chunk().message)
+    chunks.append(state.final_chunk())
     return message_chunk_to_message(chunks[0] + chunks[1:]), chunks
 
 

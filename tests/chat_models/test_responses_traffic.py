@@ -293,7 +293,7 @@ def read(pieces):
     for data in decoder.flush():
         chunks += state.handle_data(data)
     chunks.append(state.final_chunk())
-    return reduce(add, [chunk.message for chunk in chunks])
+    return reduce(add, chunks)
 
 
 @pytest.mark.parametrize("exchange", STREAMS)

@@ -16,6 +16,7 @@ from langchain_openrouter import ChatOpenRouter
 from langchain_openrouter._http.sse import SSEDecoder
 from langchain_openrouter._shortcuts import VARIABLE, shortcuts
 from langchain_openrouter.chat_models._byte_template import build_template
+from langchain_openrouter.chat_models._chunk_template import to_generation_chunk
 from langchain_openrouter.chat_models._endpoints import CHAT
 from langchain_openrouter.chat_models._response import chunks_of_event
 from langchain_openrouter.chat_models._streaming import StreamState
@@ -29,8 +30,8 @@ KINDS = ("content", "reasoning", "text", "summary", "arguments")
 
 
 def all_of(chunk):
-    """Return all that a chunk holds, as values that can be compared."""
-    message = chunk.message
+    """Return all that a chunk holds, as values that can be compared, and its generation chunk."""
+    message, chunk = chunk, to_generation_chunk(chunk)
     return {
         "chunk": chunk.model_dump(),
         "values": (dict(vars(chunk)) | {"message": None}, dict(vars(message))),
@@ -47,9 +48,13 @@ def read(data, *, step, enabled):
     """Return what each event gives, chunk by chunk, the error that ends it, and what is kept."""
     enabled_before, shortcuts.enabled = shortcuts.enabled, enabled
     try:
-        state, decoder, steps = StreamState(generation_id="gen-head"), SSEDecoder(), []
+        return _read(data, step)
     finally:
         shortcuts.enabled = enabled_before
+
+
+def _read(data, step):
+    state, decoder, steps = StreamState(generation_id="gen-head"), SSEDecoder(), []
     pieces = [data[i : i + step] for i in range(0, len(data), step)]
     try:
         for event in (*(e for piece in pieces for e in decoder.feed(piece)), *decoder.flush()):
@@ -204,12 +209,12 @@ def test_a_chunk_changes_no_other():
     state = StreamState()
     chunks = [c for _ in range(6) for c in state.handle_data(frame("arguments", '"1"').encode())]
     want = [copy.deepcopy(all_of(chunk)) for chunk in chunks]
-    first = chunks[3].message
+    first = chunks[3]
     first.tool_call_chunks[0]["args"] = "changed"
     first.tool_call_chunks.append("x")
     first.response_metadata["x"] = first.additional_kwargs["x"] = first.colour = 1
     first.tool_calls.append("x")
-    first.content = chunks[3].text = "new"
+    first.content = to_generation_chunk(first).text = "new"
 
     rest = [all_of(chunk) for place, chunk in enumerate(chunks) if place != 3]
     assert rest == want[:3] + want[4:]

@@ -498,7 +498,8 @@ def test_overridden_and_patched(serve, model_on, taken, monkeypatch):
     names = ("generate", "stream", "_generate_with_cache", "_convert_input")
     patched = [(core.BaseChatModel, name) for name in names]
     patched.append((CallbackManager, "on_chat_model_start"))
-    for owner, name in [*patched, (ChatOpenRouter, "_stream"), (ChatOpenRouter, "_generate")]:
+    patched += [(ChatOpenRouter, name) for name in ("_stream", "_message_chunks", "_generate")]
+    for owner, name in patched:
         with monkeypatch.context() as patch:
             original = getattr(owner, name)
             patch.setattr(owner, name, lambda *a, _o=original, **k: _o(*a, **k))

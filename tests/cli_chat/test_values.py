@@ -18,8 +18,8 @@ from langchain_openrouter._cli_chat._conversation import Conversation, to_markdo
 from langchain_openrouter._cli_chat._inline import InlineStyles
 from langchain_openrouter._cli_chat._markdown import MarkdownStream
 from langchain_openrouter._cli_chat._options import extract_code, fill_template, parse_options
-from langchain_openrouter._cli_chat._schema import parse_schema, to_list_schema
 from langchain_openrouter._cli_chat._slash import Command, parse_line
+from langchain_openrouter._cli_schema import parse_schema, to_list_schema
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,9 @@ def test_schemas(tmp_path):
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-@pytest.mark.parametrize("text", ["", "name, name", "age integer", ": x", "a int b", "{", "[1]"])
+@pytest.mark.parametrize(
+    "text", ["", "name, name", "age integer", ": x", "a int b", "{", "[1]", "none.txt", "a/b"]
+)
 def test_what_is_no_schema(text):
     """Is an error."""
     with pytest.raises(ValueError, match=r"."):

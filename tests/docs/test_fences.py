@@ -67,7 +67,7 @@ def test_every_python_fence_of_a_page_runs(page, emulator, browse, capsys):
     for fence in fences(page, "python"):
         if "callback_address" in fence:
             names["callback_address"] = browse(follow=False).decide(names["redirect_to"])
-        exec(compile(fence, page, "exec"), names)  # noqa: S102 - the page is ours
+        exec(compile(fence, page, "exec", dont_inherit=True), names)  # noqa: S102 - the page is ours
 
     printed = capsys.readouterr().out
     assert all(text in printed for text in PRINTED.get(page, []))
@@ -92,7 +92,7 @@ def test_the_page_on_ray_runs(emulator, monkeypatch, capsys):
     try:
         names = {}
         for fence in fences(RAY, "python"):
-            exec(compile(fence, RAY, "exec"), names)  # noqa: S102 - the page is ours
+            exec(compile(fence, RAY, "exec", dont_inherit=True), names)  # noqa: S102 - the page is ours
     finally:
         ray.shutdown()
 

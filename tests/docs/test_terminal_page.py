@@ -16,7 +16,7 @@ PAGE = "docs/guides/terminal.md"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 ELSEWHERE = {"login", "demo"}  # run in tests of their own
 TALKS = {"chat", "chat -c", "chat -m anthropic/claude-sonnet-4.6 -s Answer in Spanish"}
-FILES = {"picture.png": PNG, "paper.pdf": b"%PDF-1.7\nx\xff", "rows.jsonl": b'{"text": "a"}\n'}
+FILES = {"picture.png": PNG, "paper.pdf": b"%PDF-1.7\nx\xff", "rows.jsonl": b'{"text": "a"}\n', "rows.csv": b"id,text\n1,a\n"}  # fmt: skip
 
 
 def reply(asked):

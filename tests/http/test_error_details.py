@@ -178,14 +178,14 @@ def test_a_wait_above_the_bound_of_the_sdk_is_obeyed(name, monkeypatch):
     """The seconds that a client sleeps are those of the response, up to our own limit."""
     from openai._models import FinalRequestOptions
 
-    from langchain_openrouter._http import clients
+    from langchain_openrouter._http import pools
 
     monkeypatch.setattr(retry_limits, "in_flight_budget", 600.0)
-    client = getattr(clients, name)()
+    client = getattr(pools, name)()
     client = asyncio.run(client) if asyncio.iscoroutine(client) else client
     view = client.for_request(None)
     view.body = json.dumps({"error": IN_FLIGHT}).encode()
-    response = clients.httpx2.Response(402, headers={"retry-after": "500"})
+    response = pools.httpx2.Response(402, headers={"retry-after": "500"})
 
     assert view._should_retry(response)
     options = FinalRequestOptions.construct(method="post", url="/x", max_retries=2)

@@ -38,12 +38,12 @@ def test_a_new_event_loop_reads_no_certificates(serve, model_on, monkeypatch):
 
     import httpx2
 
-    from langchain_openrouter._http import clients
+    from langchain_openrouter._http import pools
     from tests.support.loopback import Reply, whole
 
     reads = []
     create = httpx2.create_ssl_context
-    clients._ssl_context.cache_clear()
+    pools._ssl_context.cache_clear()
     monkeypatch.setattr(
         httpx2, "create_ssl_context", lambda *args: reads.append(1) or create(*args)
     )

@@ -13,6 +13,7 @@ import pytest
 
 from langchain_openrouter import errors
 from langchain_openrouter._http import clients, shards
+from langchain_openrouter._http import pools as shared
 from langchain_openrouter._http.shards import MAX_BUSY, MAX_KEEPALIVE
 from tests.support.loopback import CUT, Reply, stream, whole
 
@@ -27,9 +28,9 @@ def pieces():
 
 @pytest.fixture(autouse=True)
 def _new_pools():
-    clients.close()
+    shared.close()
     yield
-    clients.close()
+    shared.close()
 
 
 def pools(of_environments):
@@ -41,12 +42,12 @@ def pools(of_environments):
 
 def of_loop():
     """Return the shards of the running loop."""
-    return pools(clients._pools.loops[asyncio.get_running_loop()])
+    return pools(shared._pools.loops[asyncio.get_running_loop()])
 
 
 def of_process():
     """Return the shards of the process."""
-    return pools(clients._pools.sync)
+    return pools(shared._pools.sync)
 
 
 def test_crowd_is_spread_and_its_idle_connections_are_bounded(serve, model_on):

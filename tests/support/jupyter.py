@@ -38,7 +38,7 @@ def environment(home):
     } | home_variables
 
 
-def wait_for(url, seconds=60):
+def wait_for(url, seconds=180):
     """Wait until a server answers."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -214,6 +214,7 @@ def test_a_batch_is_deleted_after_its_end_alone(slow):
     assert early.status_code == 409
     assert late.json()["deletion"]["openrouter"] == "deleted"
     assert read(emulator, batch_id).status_code == 404
+    assert create(emulator, batch()).json()["id"] != batch_id
 
 
 def test_a_new_batch_may_be_unknown_for_a_while(slow):

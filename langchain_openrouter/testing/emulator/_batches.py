@@ -102,6 +102,7 @@ class Batches:
         self._now = now
         self._answer = answer
         self._batches: dict[str, _Batch] = {}
+        self._created = 0  # deleted ones included: no id comes twice
         self._lock = threading.Lock()
 
     def create(self, key: Key, body: Any, size: int) -> dict[str, Any]:
@@ -120,8 +121,8 @@ class Batches:
         validate_batch(body, self.max_requests)
 
         with self._lock:
-            number = len(self._batches)
-            name = hashlib.sha256(f"{id(self)} {number}".encode()).hexdigest()[:24]
+            self._created += 1
+            name = hashlib.sha256(f"{id(self)} {self._created}".encode()).hexdigest()[:24]
             batch = _Batch(f"batch_{name}", key, body, self._now(), invalid_request(body))
             self._batches[batch.id] = batch
         return self._to_object(batch)

@@ -56,7 +56,9 @@ def parse_concise(text: str) -> dict[str, Any]:
         head, _, description = field.partition(":")
         name, *kinds = head.split() or [""]
         kind = kinds[0] if kinds else "str"
-        if not name or name in properties or kind not in _TYPES or len(kinds) > 1:
+        is_name = name and not set(name) & set("./\\")  # a file that does not exist is no field
+
+        if not is_name or name in properties or kind not in _TYPES or len(kinds) > 1:
             msg = f"the field {field!r}: write NAME, NAME int, float, bool or str, each name once"
             raise ValueError(msg)
         properties[name] = {"type": _TYPES[kind]}
