@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections import deque
 from typing import TYPE_CHECKING
 
 from langchain_openrouter._http.retry_observer import observe_retries
+from langchain_openrouter._progress_bar import to_duration
 from langchain_openrouter.batch._concurrency import ConcurrencyLimit
 from langchain_openrouter.errors import InFlightBudgetError, RateLimitError
 
@@ -80,6 +82,7 @@ class _Requests:
         self._finished: deque[asyncio.Task[list[RowResult]]] = deque()
         self._wake = asyncio.Event()
         self._again: deque[_Group] = deque()
+        self._has_warned = False
 
     @property
     def in_flight(self) -> int:
@@ -115,11 +118,21 @@ class _Requests:
     async def _answer(self, group: _Group) -> list[RowResult]:
         def on_retry(error: OpenRouterError) -> None:
             if type(error).__name__ in CONGESTION:
-                now = self._loop.time()
-                self._limit.on_congestion(group.started, now, error.retry_after)
+                self._on_congestion(group, self._loop.time(), error.retry_after)
 
         with observe_retries(on_retry):
             return await self._plan.answer(group.rows)
+
+    def _on_congestion(self, group: _Group, now: float, wait: float | None) -> None:
+        self._limit.on_congestion(group.started, now, wait)
+
+        if wait is not None and wait > _LONGEST_WAIT and not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"the service asks to wait {to_duration(wait)}, and the batch does. After Ctrl-C "
+                "the same call goes on later, where there is an output",
+                stacklevel=2,
+            )
 
     def _on_done(self, task: asyncio.Task[list[RowResult]]) -> None:
         self._finished.append(task)
@@ -163,7 +176,7 @@ class _Requests:
             return False
 
         wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2**group.attempt)
-        self._limit.on_congestion(group.started, now, results[0].retry_after or wait)
+        self._on_congestion(group, now, results[0].retry_after or wait)
         if group.attempt + 1 >= _ATTEMPTS:
             return False
         self._again.append(_Group(group.rows, group.started, group.attempt + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import contextlib
 import json
 import os
@@ -21,7 +22,7 @@ from langchain_core.runnables import RunnableLambda
 from pyarrow import parquet
 
 from langchain_openrouter import errors
-from langchain_openrouter.batch import run
+from langchain_openrouter.batch import arun, run
 from langchain_openrouter.batch._output import write_output
 from langchain_openrouter.batch._parts import Part
 from langchain_openrouter.batch._requests import describe_model
@@ -92,6 +93,21 @@ def test_ctrl_c_while_a_batch_starts(server, model_on, monkeypatch):
             assert not thread.is_alive()
 
     assert len(server.seen) < 100
+
+
+async def test_a_long_wait_that_the_service_asks_for_is_said(serve, model_on):
+    """Once: a free model's limit may last until midnight."""
+    wait = {"Retry-After": "7200"}
+    server = serve(Reply(SLOW_DOWN, status=429, headers=wait))
+
+    async def go():
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2):
+                await arun(model_on(server), ["a", "b", "c"], **quiet)
+
+    with pytest.warns(UserWarning, match="asks to wait 2:00 h") as told:
+        await go()
+    assert (len(told), len(server.seen)) == (1, 3)
 
 
 # --- changed work -----------------------------------------------------------------------------
