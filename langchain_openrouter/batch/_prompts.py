@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import string
@@ -64,6 +65,9 @@ def build_prompt(prompt: Any, kind: Kind) -> Prompt:
         return MessagesPrompt(prompt, kind)
     if isinstance(prompt, Sequence):
         return MessagesPrompt(ChatPromptTemplate.from_messages(list(prompt)), kind)
+    if inspect.iscoroutinefunction(prompt):
+        msg = "a callable prompt is not async: it is called for each row between two requests"
+        raise TypeError(msg)
     if callable(prompt):
         return CallablePrompt(prompt)
     msg = f"a prompt is a text, messages, a template or a callable, not {type(prompt).__name__}"

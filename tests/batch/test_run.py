@@ -182,6 +182,17 @@ def test_a_wrong_prompt_is_named(model, server, prompt, rows, error):
     assert not server.seen
 
 
+def test_an_async_prompt_is_refused(model, server):
+    """By `run` and `arun` alike; not once for each row."""
+
+    async def prompt(row):
+        return row["text"]
+
+    with pytest.raises(TypeError, match="not async"):
+        run(model, ROWS, prompt=prompt, **quiet)
+    assert not server.seen
+
+
 def test_a_chain_is_called_with_the_row(model):
     """Any Runnable that ends in a model; what it cost is counted."""
     chain = ChatPromptTemplate.from_template("{text}") | model | StrOutputParser()
