@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import datetime as dt
+import gc
 import json
 import os
 import resource
@@ -30,6 +31,7 @@ AT_ONCE = 16
 NAMES = {
     "floor": "httpx2 alone, in a loop",
     "batch": "`batch.run`, to JSONL",
+    "frozen": "... after `gc.freeze()`",
     "parquet": "`batch.run`, to Parquet",
     "abatch": "`model.abatch`",
     "as_completed": "`model.abatch_as_completed`",
@@ -85,6 +87,16 @@ async def batch(url, number, suffix="jsonl"):
     return result.done
 
 
+async def frozen(url, number):
+    """Run a batch where the collector passes over what was there before; as the command does."""
+    gc.collect()
+    gc.freeze()
+    try:
+        return await batch(url, number)
+    finally:
+        gc.unfreeze()
+
+
 async def parquet(url, number):
     """Run a batch to Parquet."""
     return await batch(url, number, "parquet")
@@ -117,7 +129,9 @@ async def simulated(_, number):
     return await batch("http://127.0.0.1:1/api/v1", number)
 
 
-TASKS = {task.__name__: task for task in (floor, batch, parquet, abatch, as_completed, simulated)}
+TASKS = {
+    task.__name__: task for task in (floor, batch, frozen, parquet, abatch, as_completed, simulated)
+}
 
 
 def work(name, url, number):
