@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import contextlib
 import datetime as dt
-import gc
 import json
 import os
 import resource
@@ -31,7 +30,7 @@ AT_ONCE = 16
 NAMES = {
     "floor": "httpx2 alone, in a loop",
     "batch": "`batch.run`, to JSONL",
-    "frozen": "... after `gc.freeze()`",
+    "arun": "`batch.arun`, to JSONL",
     "parquet": "`batch.run`, to Parquet",
     "abatch": "`model.abatch`",
     "as_completed": "`model.abatch_as_completed`",
@@ -74,27 +73,33 @@ async def floor(url, number):
     return done
 
 
+def arguments(url, number, folder, suffix):
+    """Return what a batch is called with."""
+    output = Path(folder, f"out.{suffix}")
+    options = {"prompt": "{text}", "output": output, "progress": False}
+    return (chat_model(url), prompts(number)), options
+
+
 async def batch(url, number, suffix="jsonl"):
-    """Run a batch."""
-    from langchain_openrouter.batch import arun
+    """Run a batch, which has a thread and an event loop of its own."""
+    from langchain_openrouter.batch import run
 
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, f"out.{suffix}")
-        result = await arun(
-            chat_model(url), prompts(number), prompt="{text}", output=output, progress=False
-        )
+        given, options = arguments(url, number, folder, suffix)
+        result = run(*given, **options)
     assert result.failed == 0
     return result.done
 
 
-async def frozen(url, number):
-    """Run a batch where the collector passes over what was there before; as the command does."""
-    gc.collect()
-    gc.freeze()
-    try:
-        return await batch(url, number)
-    finally:
-        gc.unfreeze()
+async def arun(url, number):
+    """Run a batch in this loop."""
+    from langchain_openrouter import batch
+
+    with tempfile.TemporaryDirectory() as folder:
+        given, options = arguments(url, number, folder, "jsonl")
+        result = await batch.arun(*given, **options)
+    assert result.failed == 0
+    return result.done
 
 
 async def parquet(url, number):
@@ -130,7 +135,7 @@ async def simulated(_, number):
 
 
 TASKS = {
-    task.__name__: task for task in (floor, batch, frozen, parquet, abatch, as_completed, simulated)
+    task.__name__: task for task in (floor, batch, arun, parquet, abatch, as_completed, simulated)
 }
 
 

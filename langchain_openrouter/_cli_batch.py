@@ -6,7 +6,6 @@ cost ceiling is reached, 130 Ctrl-C; after all of them the same command goes on.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import shlex
@@ -101,10 +100,6 @@ def _run(*arguments: Any, **options: Any) -> BatchResult:
     """Run a batch; an error names the command's options instead of the function's arguments."""
     from langchain_openrouter.batch import run  # noqa: PLC0415 - slow to import
 
-    # This process is the command's own: its imports are not looked at in each full collection of
-    # garbage, which takes a tenth of a row's time; see the guide to speed.
-    gc.collect()
-    gc.freeze()
     try:
         return run(*arguments, **options)
     except (BatchError, ValueError) as error:
@@ -115,8 +110,6 @@ def _run(*arguments: Any, **options: Any) -> BatchResult:
             raise
 
         raise ValueError(text) from error
-    finally:
-        gc.unfreeze()
 
 
 def _own_model(fields: dict[str, Any], key: UserKey) -> ChatOpenRouter:

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from langchain_openrouter.batch._collector import earlier_objects_frozen
 from langchain_openrouter.batch._runner import Batch, RetryFailed
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ class _BatchThread:
 
     def _work(self) -> None:
         try:
-            with asyncio.Runner() as runner:
+            with earlier_objects_frozen(), asyncio.Runner() as runner:
                 self._loop = runner.get_loop()
                 self._result = runner.run(self._run())
         except BaseException as error:  # noqa: BLE001 - raised in the caller's thread

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import io
 import pickle
 import threading
 import time
+import weakref
 
 import pytest
 from langchain_core.language_models import BaseChatModel
@@ -18,6 +20,7 @@ from matplotlib.image import imread
 from pydantic import BaseModel
 
 from langchain_openrouter import as_user, current_user, errors
+from langchain_openrouter._shortcuts import shortcuts
 from langchain_openrouter.batch import arun, run
 from langchain_openrouter.callbacks import CostLimit, get_openrouter_callback
 from tests.batch.conftest import echo, lines_of, text_of, wait_for
@@ -595,3 +598,66 @@ def test_the_summary_of_a_notebook(serve, model_on):
     picture = base64.b64decode(html.partition("data:image/png;base64,")[2].partition('"')[0])
     opacity = imread(io.BytesIO(picture))[2, 2, 3]
     assert opacity == 0  # the page is its background, light or dark
+
+
+# --- the garbage collector --------------------------------------------------------------------
+
+
+def frozen_during(model, **options):
+    """Return how many objects are frozen in a run, and after it."""
+    during = []
+
+    def prompt(row):
+        during.append(gc.get_freeze_count())
+        return row["text"]
+
+    with contextlib.suppress(ZeroDivisionError):
+        run(model, ROWS[:3], prompt=options.pop("prompt", prompt), **quiet, **options)
+    return during[0] if during else 0, gc.get_freeze_count()
+
+
+def test_earlier_objects_are_frozen_while_a_batch_runs(model, monkeypatch):
+    """Not after it, however it ends; not by `arun`, nor where short cuts are off."""
+    during, after = frozen_during(model)
+    assert during > 100_000
+    assert after == 0
+
+    def fails(_):
+        raise ZeroDivisionError
+
+    assert frozen_during(model, prompt=fails) == (0, 0)
+    frozen = []
+    asyncio.run(arun(model, ROWS[:1], prompt=lambda _: frozen.append(gc.get_freeze_count()) or "x", **quiet))  # fmt: skip
+    assert frozen == [0]
+    monkeypatch.setattr(shortcuts, "enabled", False)
+    assert frozen_during(model) == (0, 0)
+
+
+def test_what_an_app_has_frozen_stays_frozen(model):
+    """A batch leaves the collector as it is then."""
+    gc.freeze()
+    try:
+        before = gc.get_freeze_count()
+        assert frozen_during(model) == (before, before)
+    finally:
+        gc.unfreeze()
+
+
+def test_garbage_of_a_batch_is_collected_while_it_runs(model):
+    """Of its own rows: only what was there before is passed over."""
+    alive = weakref.WeakSet()
+
+    class Cycle:
+        pass
+
+    def prompt(row):
+        cycle = Cycle()
+        cycle.itself = cycle
+        alive.add(cycle)
+        del cycle
+        gc.collect()
+        return row["text"]
+
+    seen = []
+    run(model, ROWS[:5], prompt=lambda row: seen.append(len(alive)) or prompt(row), **quiet)
+    assert seen == [0] * 5
