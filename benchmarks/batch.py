@@ -199,7 +199,9 @@ def report(medians, sizes, rows):
             f"|{NAMES[name]}|{found['rate']:,.0f}|{found['cpu']:.0f}|{times:.2f}x|{found['peak']:.0f}|"
         )
     today = dt.datetime.now(dt.UTC).date().isoformat()
-    lines += ["", f"{rows:,} rows each, {today}, `make bench-batch`.", ""]
+    arguments = " ".join(sys.argv[1:])
+    command = "make bench-batch" + (f" ARGS='{arguments}'" if arguments else "")
+    lines += ["", f"{rows:,} rows each, {today}, `{command}`.", ""]
     lines += ["|rows, answers made in the process|CPU per row, µs|peak, MiB|", "|---|---:|---:|"]
     lines += [f"|{n:,}|{found['cpu']:.0f}|{found['peak']:.0f}|" for n, found in sizes.items()]
     return "\n".join(lines) + "\n"
