@@ -2,9 +2,10 @@
 
 A row leaves nothing to the collector, but rows in flight are many objects, and let it run: every
 few hundred rows it looks at all objects of the process, of which LangChain's imports are some
-180,000. That was 13 % of the CPU time of a row (`make bench-batch`). `gc.freeze` takes them out of
-its sight, https://docs.python.org/3/library/gc.html#gc.freeze; what of them becomes garbage
-meanwhile is collected after the batch.
+180,000. That is up to an eighth of the CPU time of a row (`make bench-batch` has `run` beside
+`arun`). `gc.freeze` takes them out of its sight, see
+https://docs.python.org/3/library/gc.html#gc.freeze; what of them becomes garbage meanwhile is
+collected after the batch.
 """
 
 from __future__ import annotations
