@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import commands
+from tests.support.batches import hurry, run_at_once
 from tests.support.loopback import Reply, whole
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,20 @@ def echo(seen):
 def server(serve):
     """A server that says back what it got."""
     return serve(echo)
+
+
+@pytest.fixture
+def quick_polls(monkeypatch):
+    """Poll batches at OpenRouter at once."""
+    hurry(monkeypatch)
+
+
+@pytest.fixture
+def emulator(emulate):
+    """An emulator that says back what it got, and completes batches at once."""
+    emulator = emulate(text_of)
+    run_at_once(emulator)
+    return emulator
 
 
 class Batch:

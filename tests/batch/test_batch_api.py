@@ -34,26 +34,15 @@ from langchain_openrouter.batch import (
 from langchain_openrouter.batch._row_keys import pack_rows
 from langchain_openrouter.callbacks import CostLimit
 from langchain_openrouter.testing import Call, Reply, error
-from tests.support.batches import DAY, KEY, hurry, make_rows, model_on, posts, run_at_once, text_of
+from tests.support.batches import DAY, KEY, make_rows, model_on, posts, text_of
+
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 
 class Label(BaseModel):
     """A label."""
 
     label: str
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    hurry(monkeypatch)
-
-
-@pytest.fixture
-def emulator(emulate):
-    """An emulator that says back what it got, and completes batches at once."""
-    emulator = emulate(text_of)
-    run_at_once(emulator)
-    return emulator
 
 
 def fetched(handle, model, **options):

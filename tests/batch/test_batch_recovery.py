@@ -15,20 +15,9 @@ from langchain_openrouter.batch._lock import OutputLock
 from langchain_openrouter.batch._spool import Spool
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
 from tests.batch.conftest import ROOT
-from tests.support.batches import KEY, hurry, make_rows, model_on, posts, run_at_once, text_of
+from tests.support.batches import KEY, hurry, make_rows, model_on, posts, run_at_once
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    hurry(monkeypatch)
-
-
-@pytest.fixture
-def emulator(emulate):
-    """An emulator that says back what it got, and completes batches at once."""
-    emulator = emulate(text_of)
-    run_at_once(emulator)
-    return emulator
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 
 def test_a_submission_goes_on_where_it_was_refused(emulator, monkeypatch, tmp_path):

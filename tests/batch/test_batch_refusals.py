@@ -13,23 +13,12 @@ from langchain_openrouter import OpenRouterEmbeddings, OpenRouterRerank, errors
 from langchain_openrouter.batch import submit
 from langchain_openrouter.batch._custom_ids import build_custom_id, parse_custom_id
 from langchain_openrouter.batch._requests import PendingRow
-from tests.support.batches import KEY, hurry, model_on, posts, run_at_once, text_of
+from tests.support.batches import KEY, model_on, posts
+
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
 SECRET = "the prompt that nobody may quote"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    hurry(monkeypatch)
-
-
-@pytest.fixture
-def emulator(emulate):
-    """An emulator that says back what it got, and completes batches at once."""
-    emulator = emulate(text_of)
-    run_at_once(emulator)
-    return emulator
 
 
 @tool

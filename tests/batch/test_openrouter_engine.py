@@ -20,22 +20,11 @@ from langchain_openrouter.batch import BatchHandle, arun, collect, run, submit, 
 from langchain_openrouter.callbacks import CostLimit
 from langchain_openrouter.testing import Reply, error
 from tests.batch.conftest import ROOT, lines_of
-from tests.support.batches import KEY, hurry, make_rows, model_on, posts, run_at_once, text_of
+from tests.support.batches import KEY, make_rows, model_on, posts, run_at_once, text_of
+
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 LABEL = {"title": "Label", "type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"]}  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    hurry(monkeypatch)
-
-
-@pytest.fixture
-def emulator(emulate):
-    """An emulator that says back what it got, and completes batches at once."""
-    emulator = emulate(text_of)
-    run_at_once(emulator)
-    return emulator
 
 
 def away(model, rows, **options):

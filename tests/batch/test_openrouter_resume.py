@@ -15,20 +15,9 @@ from langchain_openrouter.batch._spool import Spool
 from langchain_openrouter.testing import error
 from langchain_openrouter.testing.emulator._accounts import ApiRefusal
 from tests.batch.conftest import lines_of
-from tests.support.batches import hurry, make_rows, model_on, posts, run_at_once, text_of
+from tests.support.batches import make_rows, model_on, posts, run_at_once, text_of
 
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    hurry(monkeypatch)
-
-
-@pytest.fixture
-def emulator(emulate):
-    """An emulator that says back what it got, and completes batches at once."""
-    emulator = emulate(text_of)
-    run_at_once(emulator)
-    return emulator
+pytestmark = pytest.mark.usefixtures("quick_polls")
 
 
 @pytest.fixture
